@@ -1,0 +1,57 @@
+# Every command of the README and of CI. Needs Python 3.11 or newer, make and a package index; nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo test check fmt bench lock clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+install: $(VENV)/.installed ## Install tracecanary with its server into .venv
+
+install-dev: $(VENV)/.installed-dev ## Install what developing needs, too
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "tracecanary needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml requirements.lock
+	@echo "installing tracecanary into $(VENV) ..."
+	$(PIP_INSTALL) --editable '.[server]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "installing the development tools into $(VENV) ..."
+	$(PIP_INSTALL) --editable '.[server,dev]'
+	@touch $@
+
+demo: $(VENV)/.installed ## Compare gpt-4.1 with its fine-tune on 280 recorded runs (KEEP=1 leaves the service running)
+	$(BIN)/tracecanary demo $(if $(KEEP),--keep) $(if $(LAKE),--lake '$(LAKE)')
+
+test: $(VENV)/.installed-dev ## Run the tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev ## Run the linters, the type checker and the import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: $(VENV)/.installed-dev ## Format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed-dev ## Measure what capturing a span costs, beside BatchSpanProcessor with OTLP
+	$(BIN)/python bench/capture.py
+
+lock: $(VENV)/.installed-dev ## Renew requirements.lock from pyproject.toml
+	$(PIP_INSTALL) 'uv>=0.9'
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --no-header \
+	  --extra server --extra dev --output-file requirements.lock pyproject.toml
+
+clean: ## Remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

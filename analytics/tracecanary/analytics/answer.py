@@ -1,0 +1,199 @@
+"""The answer of a comparison, as it leaves over HTTP: `/compare`, `/compare/rows`, the report and the command line.
+
+One definition serves who makes the answer and who reads it. Undefined is null, never NaN and never absent.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Verdict(StrEnum):
+    """What to do with the candidate. For one cohort, `roll_back` means: keep this cohort on the base."""
+
+    SHIP = "ship"
+    NARROW = "narrow"
+    HOLD = "hold"
+    ROLL_BACK = "roll_back"
+
+
+class CellState(StrEnum):
+    """What the evidence says of one metric in one cohort; the interval is of harm (larger is worse)."""
+
+    SAFE = "safe"  # the whole interval lies below the margin
+    BETTER = "better"  # ... and below no difference
+    HARM = "harm"  # the whole interval lies above the margin
+    WORSE = "worse"  # above no difference, but it may still lie within the margin
+    UNSURE = "unsure"
+    NO_DATA = "no_data"  # too few traces, or nothing to compare
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+class ArmValue(_Frozen):
+    """A metric in one arm: its value (null when undefined) and the number of traces behind it."""
+
+    value: float | None
+    n: int
+
+
+class ArmCounts(_Frozen):
+    """Traces in each arm."""
+
+    base: int
+    candidate: int
+
+
+class MetricRow(_Frozen):
+    """One metric compared: `effect`, its interval and `margin` are on one scale.
+
+    `difference`: candidate minus base, margin 0.01 is one percentage point. `ratio`: candidate over base, margin 1.1
+    is ten percent more.
+    """
+
+    metric: str
+    evaluator: str | None
+    unit: str
+    base: ArmValue
+    candidate: ArmValue
+    effect: float | None
+    effect_kind: Literal["difference", "ratio"]
+    ci_low: float | None
+    ci_high: float | None
+    margin: float | None
+    state: CellState
+    reason: str | None
+    more_traces: int | None = Field(description="further traces each arm needs for a decision; null when unknown")
+
+
+class Overall(_Frozen):
+    """The candidate as a whole."""
+
+    verdict: Verdict
+    reasons: list[str]
+    traces: ArmCounts
+    metrics: list[MetricRow]
+
+
+class Examples(_Frozen):
+    """Trace ids worth opening: failed ones first, then the slowest."""
+
+    base: list[str]
+    candidate: list[str]
+
+
+class CohortAnswer(_Frozen):
+    """The candidate in one cohort; `weight` is the cohort's share of the compared traces, 0..1."""
+
+    cohort: str
+    verdict: Verdict
+    reasons: list[str]
+    weight: float
+    traces: ArmCounts
+    metrics: list[MetricRow]
+    examples: Examples
+
+
+class Routing(_Frozen):
+    """Cohorts that may move to the candidate, should stay on the base, or are not verified yet."""
+
+    candidate: list[str]
+    base: list[str]
+    unverified: list[str]
+
+
+class Check(_Frozen):
+    """One check of whether the arms can be compared at all."""
+
+    state: Literal["ok", "warning", "unknown"]
+    reason: str | None
+    figures: dict[str, float | int | str | list[str] | None]
+
+
+class Checks(_Frozen):
+    """What could explain a difference other than the model."""
+
+    sample_ratio: Check
+    mix_shift: Check
+    simpson: Check
+    contamination: Check
+    coverage: Check
+    losses: Check
+    confounders: Check
+
+
+class QuestionEcho(_Frozen):
+    """The question as it was understood; `spec_hash` names the frozen settings behind the answer."""
+
+    base: str
+    candidate: str
+    arm_by: str
+    cohort_by: str
+    from_time: datetime | None = Field(alias="from")
+    to_time: datetime | None = Field(alias="to")
+    mode: Literal["fixed"]
+    confidence: float
+    spec_hash: str
+
+
+class Answer(_Frozen):
+    """The answer to "is the candidate safe to ship in place of the base, and for whom?"."""
+
+    question: QuestionEcho
+    overall: Overall
+    cohorts: list[CohortAnswer]
+    routing: Routing
+    checks: Checks
+
+
+class AnswerRow(_Frozen):
+    """One metric row with its context, flat: what a table or a Grafana panel reads. `cohort` is null for overall."""
+
+    time: datetime
+    base: str
+    candidate: str
+    cohort: str | None
+    verdict: Verdict
+    metric: str
+    evaluator: str | None
+    unit: str
+    base_value: float | None
+    base_n: int
+    candidate_value: float | None
+    candidate_n: int
+    effect: float | None
+    effect_kind: Literal["difference", "ratio"]
+    ci_low: float | None
+    ci_high: float | None
+    margin: float | None
+    state: CellState
+    reason: str | None
+    more_traces: int | None
+
+
+def answer_rows(answer: Answer, *, time: datetime) -> list[AnswerRow]:
+    """Flatten `answer`: the overall rows, then each cohort's; `time` stamps every row."""
+    groups = [(None, answer.overall.verdict, answer.overall.metrics)]
+    groups += [(cohort.cohort, cohort.verdict, cohort.metrics) for cohort in answer.cohorts]
+    return [
+        AnswerRow(
+            time=time,
+            base=answer.question.base,
+            candidate=answer.question.candidate,
+            cohort=cohort,
+            verdict=verdict,
+            base_value=row.base.value,
+            base_n=row.base.n,
+            candidate_value=row.candidate.value,
+            candidate_n=row.candidate.n,
+            **row.model_dump(exclude={"base", "candidate"}),
+        )
+        for cohort, verdict, rows in groups
+        for row in rows
+    ]

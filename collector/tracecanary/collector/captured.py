@@ -1,0 +1,31 @@
+"""The values of one finished span, before any convention is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class CapturedSpan(NamedTuple):
+    """Values copied from an SDK span or decoded from OTLP.
+
+    Values, not the span: thousands of live spans slow every garbage collection of the host application.
+    `kind` and `status_code` are OTLP's enum numbers. Times are ns since the epoch. `events` keeps name and attributes.
+    """
+
+    trace_id: int
+    span_id: int
+    parent_span_id: int | None
+    name: str
+    kind: int
+    start_ns: int
+    end_ns: int
+    status_code: int
+    attributes: Mapping[str, Any]
+    events: tuple[tuple[str, Mapping[str, Any]], ...]
+    resource: Mapping[str, Any]
+    scope_name: str | None
+    scope_version: str | None
+    is_sampled: bool
+    trace_state: str
+    dropped_attributes: int

@@ -1,0 +1,55 @@
+"""Telling the trace which cohort, variant and pair a request belongs to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry import baggage, context, trace
+
+from tracecanary.collector import attributes as names
+
+_logger = logging.getLogger(__name__)
+# Baggage travels in HTTP headers, and a remote caller can forge it: short printable values only.
+MAX_BAGGAGE_LENGTH = 256
+
+
+def is_valid_baggage_value(value: object) -> bool:
+    """Tell whether `value` may be a cohort, variant or pair id: printable text of 1 to 256 characters."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_BAGGAGE_LENGTH and value.isprintable()
+
+
+@contextmanager
+def canary_context(
+    *, cohort: str | None = None, variant: str | None = None, pair_id: str | None = None
+) -> Iterator[None]:
+    """Mark everything traced inside, here and in called services, with its cohort, variant and pair.
+
+    The values travel as OpenTelemetry baggage and are set on the current span too, since the root span usually starts
+    before the application knows the cohort. Works around `await`. A value that is no printable text of 1 to 256
+    characters is left out with a warning: telemetry must not fail a request.
+
+    Args:
+        cohort: Segment fixed before the model runs, such as a tenant, a plan or a locale.
+        variant: Arm of the rollout, as the feature flag names it.
+        pair_id: Joins the base's and the candidate's answer to the same request.
+    """
+    span = trace.get_current_span()
+    marked = context.get_current()
+    given = {names.RELEASE_COHORT: cohort, names.RELEASE_VARIANT: variant, names.RELEASE_PAIR_ID: pair_id}
+    for name, value in given.items():
+        if value is None:
+            continue
+        if not is_valid_baggage_value(value):
+            _logger.warning(
+                "%s was left out: it must be printable text of 1 to %d characters", name, MAX_BAGGAGE_LENGTH
+            )
+            continue
+        marked = baggage.set_baggage(name, value, marked)
+        span.set_attribute(name, value)
+    token = context.attach(marked)
+    try:
+        yield
+    finally:
+        context.detach(token)

@@ -1,0 +1,40 @@
+"""What the rooms share: the columns of the lake, its folder layout, and the errors."""
+
+from tracecanary.schema.columns import (
+    EVALUATION_COLUMNS,
+    SCHEMA_VERSION,
+    SPAN_COLUMNS,
+    Column,
+    ColumnType,
+    arrow_schema,
+)
+from tracecanary.schema.errors import (
+    ConfigurationError,
+    InvalidQuestionError,
+    LakeError,
+    MalformedInputError,
+    StoreError,
+    TraceCanaryError,
+    UnknownArmError,
+)
+from tracecanary.schema.layout import LakeTable, landing_folder, landing_segments, segment_name
+
+__all__ = [
+    "EVALUATION_COLUMNS",
+    "SCHEMA_VERSION",
+    "SPAN_COLUMNS",
+    "Column",
+    "ColumnType",
+    "ConfigurationError",
+    "InvalidQuestionError",
+    "LakeError",
+    "LakeTable",
+    "MalformedInputError",
+    "StoreError",
+    "TraceCanaryError",
+    "UnknownArmError",
+    "arrow_schema",
+    "landing_folder",
+    "landing_segments",
+    "segment_name",
+]

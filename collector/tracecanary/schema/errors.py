@@ -1,0 +1,63 @@
+"""Errors of every room.
+
+TraceCanaryError
+├── ConfigurationError      settings that can't work; lists every problem at once
+├── MalformedInputError     a file or request body that can't be decoded
+├── InvalidQuestionError    parameters of a comparison that make no question
+│   └── UnknownArmError     an arm that no stored trace has ever asked for
+├── LakeError               the lake folder can't be written or read
+└── StoreError              the query engine failed on the lake's content
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class TraceCanaryError(Exception):
+    """Base of all errors raised on purpose by tracecanary."""
+
+
+class ConfigurationError(TraceCanaryError):
+    """Settings that can't work together or have no valid value."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class MalformedInputError(TraceCanaryError):
+    """Outside data that can't be decoded."""
+
+
+class InvalidQuestionError(TraceCanaryError):
+    """A parameter of a comparison that has no valid value.
+
+    `parameter` is the public name of the parameter, `value` what was given (None when it is missing).
+    """
+
+    def __init__(self, parameter: str, value: object, remedy: str) -> None:
+        self.parameter, self.value, self.remedy = parameter, value, remedy
+        given = "is missing" if value is None else f"is {value!r}"
+        super().__init__(f"parameter {parameter!r} {given}. {remedy}")
+
+
+class UnknownArmError(InvalidQuestionError):
+    """No stored trace has ever asked for this arm."""
+
+    def __init__(self, parameter: str, arm: str, *, arm_by: str, seen: Sequence[str]) -> None:
+        self.arm, self.arm_by, self.seen = arm, arm_by, tuple(seen)
+        known = ", ".join(seen[:10]) or "none yet"
+        super().__init__(
+            parameter,
+            arm,
+            f"No stored trace has this {arm_by} (seen: {known}). Check the spelling, or send traces first.",
+        )
+
+
+class LakeError(TraceCanaryError):
+    """The lake folder can't be written or read."""
+
+
+class StoreError(TraceCanaryError):
+    """The query engine failed on the lake's content."""
