@@ -179,7 +179,9 @@ class AnswerRow(_Frozen):
 
 def answer_rows(answer: Answer, *, time: datetime) -> list[AnswerRow]:
     """Flatten `answer`: the overall rows, then each cohort's; `time` stamps every row."""
-    groups = [(None, answer.overall.verdict, answer.overall.metrics)]
+    groups: list[tuple[str | None, Verdict, list[MetricRow]]] = [
+        (None, answer.overall.verdict, answer.overall.metrics),
+    ]
     groups += [(cohort.cohort, cohort.verdict, cohort.metrics) for cohort in answer.cohorts]
     return [
         AnswerRow(

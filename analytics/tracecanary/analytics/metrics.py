@@ -1,7 +1,7 @@
 """The metric catalogue: name, kind, unit, margin and role of everything a comparison measures.
 
 Every metric is oriented so that larger is worse. How a trace's value comes about stands in
-`queries/trace_metric_values_v1.sql`, one branch a metric name.
+`queries/question_metric_values_v1.sql`, one branch a metric name.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ class Metric:
     """One metric.
 
     `margin` is on the scale of the effect: 0.01 (one percentage point) for a rate, 1.10 (ten percent more) for a
-    mean or quantile. A guardrail must stay within its margin for a candidate to ship; the others inform.
-    `is_required`: without it nothing ships. The other guardrails take part once either arm records them.
+    mean or quantile. `values_from` names the values that a quantile is taken of.
+
+    A guardrail must stay within its margin for a candidate to ship; the others inform. A required one must be
+    measured for anything to ship; the others take part once either arm records them. Harm overall in a critical one
+    rolls the candidate back.
     """
 
     name: str
@@ -33,8 +36,10 @@ class Metric:
     margin: float
     meaning: str
     quantile: float | None = None
+    values_from: str = ""
     is_guardrail: bool = True
     is_required: bool = False
+    is_critical: bool = False
 
 
 _RATE, _MEAN, _QUANTILE = MetricKind.RATE, MetricKind.MEAN, MetricKind.QUANTILE
@@ -46,6 +51,7 @@ METRICS: tuple[Metric, ...] = (
         unit="fraction",
         margin=0.01,
         is_required=True,
+        is_critical=True,
         meaning="share of judged traces that the evaluator failed; one row an evaluator",
     ),
     Metric(
@@ -54,6 +60,7 @@ METRICS: tuple[Metric, ...] = (
         unit="fraction",
         margin=0.01,
         is_required=True,
+        is_critical=True,
         meaning="share of traces that ended in an error: the root span, or the last model call",
     ),
     Metric(
@@ -70,6 +77,7 @@ METRICS: tuple[Metric, ...] = (
         unit="s",
         margin=1.10,
         quantile=0.50,
+        values_from="latency",
         is_required=True,
         meaning="median latency of the trace",
     ),
@@ -79,6 +87,7 @@ METRICS: tuple[Metric, ...] = (
         unit="s",
         margin=1.10,
         quantile=0.95,
+        values_from="latency",
         is_required=True,
         meaning="95th percentile of the trace's latency",
     ),
@@ -88,6 +97,7 @@ METRICS: tuple[Metric, ...] = (
         unit="s",
         margin=1.20,
         quantile=0.99,
+        values_from="latency",
         is_required=True,
         meaning="99th percentile of the trace's latency",
     ),

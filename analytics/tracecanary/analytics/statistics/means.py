@@ -18,6 +18,8 @@ from tracecanary.analytics.statistics.intervals import (
 if TYPE_CHECKING:
     from tracecanary.analytics.statistics.samples import Moments
 
+_LARGEST_SPREAD = 1e150  # in units of the mean; the square of more is no finite float
+
 
 def mean_ratio(base: Moments, candidate: Moments, *, confidence: float) -> Effect:
     """Compare two means: candidate over base, with a t interval on the logarithm of the ratio.
@@ -65,10 +67,6 @@ def relative_variance(moments: Moments) -> float | None:
         return None
     spread = math.sqrt(variance) / mean
     return spread * spread if spread < _LARGEST_SPREAD else None
-
-
-# Its square, added up and scaled, still is a finite float.
-_LARGEST_SPREAD = 1e150
 
 
 def _why_undefined(arm: str, moments: Moments) -> str | None:

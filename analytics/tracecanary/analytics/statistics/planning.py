@@ -126,7 +126,8 @@ def traces_for_quantile_margin(
     at_least = traces_for_bounded_quantile(p, confidence=confidence)
     if any(_is_not_positive(arm, p, confidence=confidence) for arm in (base, candidate)):
         return None
-    seen = [_log_quantile_variance(arm, p, confidence=confidence) for arm in (base, candidate) if arm.n >= at_least]
+    variances = [_log_quantile_variance(arm, p, confidence=confidence) for arm in (base, candidate)]
+    seen = [variance for variance in variances if variance is not None]
     if not seen:
         return at_least
     return _traces(reach, 2 * sum(seen) / len(seen), delta, at_least=at_least)
@@ -161,9 +162,10 @@ def _is_not_positive(sample: Ordered, p: float, *, confidence: float) -> bool:
     return (value is not None and value <= 0) or (low is not None and low <= 0)
 
 
-def _log_quantile_variance(sample: Ordered, p: float, *, confidence: float) -> float:
+def _log_quantile_variance(sample: Ordered, p: float, *, confidence: float) -> float | None:
     bounds = log_interval(quantile_interval(sample, p, confidence=confidence))
-    if bounds.low is None or bounds.high is None:
-        raise AssertionError  # placeholder
-    error = (bounds.high - bounds.low) / (2 * normal_critical(confidence))
+    z = normal_critical(confidence)
+    if bounds.low is None or bounds.high is None or z == 0:
+        return None
+    error = (bounds.high - bounds.low) / (2 * z)
     return error * error * sample.n

@@ -40,11 +40,8 @@ def wilson_interval(rate: Rate, *, confidence: float) -> Interval:
     scale = 1 + z * z / n
     centre = (value + z * z / (2 * n)) / scale
     reach = z * math.sqrt(value * (1 - value) / n + z * z / (4 * n * n)) / scale
-    # Exact at the ends: rounding gave 27 out of 27 an upper bound of 0.9999999999999998.
-    return Interval(
-        low=0.0 if rate.hits == 0 else min(max(0.0, centre - reach), value),
-        high=1.0 if rate.hits == n else max(min(1.0, centre + reach), value),
-    )
+    # Never past the rate itself: rounding gave 27 out of 27 an upper bound of 0.9999999999999998.
+    return Interval(low=min(max(0.0, centre - reach), value), high=max(min(1.0, centre + reach), value))
 
 
 def rate_difference(base: Rate, candidate: Rate, *, confidence: float) -> Effect:

@@ -1,4 +1,4 @@
-"""Names that the replay writes: OpenTelemetry GenAI semantic conventions 1.3, and the recording's own facts as `tau2.*`.
+"""Names that the replay writes: OpenTelemetry GenAI semantic conventions 1.3; the recording's own facts are `tau2.*`.
 
 Spelt out here, not taken from the collector: the replay stands for someone else's instrumentation.
 """

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
+from itertools import pairwise
 from typing import Literal, TypeVar, cast
 
 from tracecanary.schema import MalformedInputError
@@ -154,7 +155,7 @@ def _run(record: Mapping[str, object]) -> RecordedRun:
 
 def _calls(entries: list[object]) -> tuple[RecordedCall, ...]:
     calls = tuple(_call(_object(entry)) for entry in entries)
-    for earlier, later in zip(calls, calls[1:], strict=False):
+    for earlier, later in pairwise(calls):
         if later.end_ns < earlier.end_ns:
             raise ValueError(f"a call ends at {later.end_ns} ns, before the one recorded ahead of it")
     return calls

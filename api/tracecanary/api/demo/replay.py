@@ -8,9 +8,9 @@ from typing import Literal, TypedDict
 
 from opentelemetry import context, trace
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import Span, Status, StatusCode, Tracer, format_trace_id
+from opentelemetry.trace import NoOpTracer, Span, Status, StatusCode, Tracer, format_trace_id
 
 from tracecanary.api.demo import attributes as names
 from tracecanary.api.demo.ids import RunIdGenerator, run_trace_id
@@ -42,11 +42,17 @@ class Outcome(TypedDict):
 def replay_tracer_provider() -> TracerProvider:
     """Return the tracer provider to replay with; span processors and the shutdown are the caller's.
 
-    It takes nothing from the environment that would change the traces: every run is sampled, and the resource is the
-    recorded service alone. No `service.version`: the source records none.
+    It takes nothing from the environment that would change the traces: every run is sampled whole, and the resource is
+    the recorded service alone. No `service.version`: the source records none.
     """
+    unlimited = SpanLimits.UNSET
     return TracerProvider(
-        sampler=ALWAYS_ON, resource=Resource({names.SERVICE_NAME: SERVICE_NAME}), id_generator=RunIdGenerator()
+        sampler=ALWAYS_ON,
+        resource=Resource({names.SERVICE_NAME: SERVICE_NAME}),
+        id_generator=RunIdGenerator(),
+        span_limits=SpanLimits(
+            max_span_attributes=unlimited, max_attribute_length=unlimited, max_span_attribute_length=unlimited
+        ),
     )
 
 
@@ -64,12 +70,15 @@ def replay_runs(
             drops spans unless it is flushed here now and then.
 
     Raises:
-        ConfigurationError: The provider would give its own trace ids, which the outcomes could not be joined by.
+        ConfigurationError: The provider would give its own trace ids, which the outcomes could not be joined by; or the
+            environment switches OpenTelemetry off, and nothing would be traced.
     """
     ids = tracer_provider.id_generator
     if not isinstance(ids, RunIdGenerator):
         raise ConfigurationError(["the tracer provider gives random ids. Use the one of replay_tracer_provider()"])
     tracer = tracer_provider.get_tracer(SCOPE_NAME)
+    if isinstance(tracer, NoOpTracer):
+        raise ConfigurationError(["OpenTelemetry is switched off by OTEL_SDK_DISABLED. Unset it to replay"])
     for run in runs:
         ids.begin_run(run.run_id)
         with _no_context(), canary_context(cohort=run.cohort, pair_id=pair_id(run)):

@@ -80,7 +80,7 @@ def call_spans(run: RecordedRun) -> Iterator[SpanFacts]:
             case ToolCall():
                 yield _user_span(f"user tool {call.name}", times)
             case Greeting():
-                pass  # nothing was called; the time it took ends where the next record starts
+                pass  # nothing was called, so no span; the next record still starts where it ended
         start_ns, started = end_ns, _STARTED_AFTER_RECORD
 
 

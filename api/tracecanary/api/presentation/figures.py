@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations, product
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def value_text(value: float | None, unit: str) -> str:
         return f"{sign}{_seconds(size)}"
     if unit == "USD":
         return f"{sign}${_dollars(size)}"
-    count = f"{size:,.0f}" if size >= 100 or size == int(size) else f"{size:.3g}"  # noqa: PLR2004
+    count = f"{size:,.0f}" if size >= 100 or size == int(size) else f"{size:.3g}"
     return f"{sign}{count}" if unit in {"tokens", "steps", ""} else f"{sign}{count} {unit}"
 
 
@@ -88,17 +89,21 @@ def is_written_as_factor(row: MetricRow) -> bool:
     return row.effect_kind == "ratio" and any(number is not None and number >= _FACTOR_FROM for number in numbers)
 
 
-def _suffix(row: MetricRow) -> str:
+def unit_text(row: MetricRow) -> str:
+    """Name the unit of the effect: `pp`, `%`, the metric's own, or nothing for a factor."""
     if row.effect_kind == "ratio":
-        return "" if is_written_as_factor(row) else " %"
-    if row.unit == "fraction":
-        return " pp"
-    return f" {row.unit}" if row.unit else ""
+        return "" if is_written_as_factor(row) else "%"
+    return "pp" if row.unit == "fraction" else row.unit
+
+
+def _suffix(row: MetricRow) -> str:
+    unit = unit_text(row)
+    return f" {unit}" if unit else ""
 
 
 def _number(row: MetricRow, value: float) -> str:
     if is_written_as_factor(row):
-        return f"{_TIMES}{value:,.{2 if value < 100 else 0}f}"  # noqa: PLR2004
+        return f"{_TIMES}{value:,.{2 if value < 100 else 0}f}"
     scaled = _display_scale(row, value)
     text = f"{abs(scaled):,.{_decimals(row)}f}"
     if not text.strip("0.,"):
@@ -113,15 +118,12 @@ def _display_scale(row: MetricRow, value: float) -> float:
 
 
 def _decimals(row: MetricRow) -> int:
-    """Choose enough decimals that a bound does not read as the margin, or as no difference, when it is not."""
+    """Choose enough decimals that a bound does not read as the margin, no difference or the other bound."""
     fewest = 0 if row.effect_kind == "ratio" else 1
     bounds = [_display_scale(row, bound) for bound in (row.ci_low, row.ci_high) if bound is not None]
     references = [0.0] + ([] if row.margin is None else [_display_scale(row, row.margin)])
+    pairs = [*product(bounds, references), *combinations(bounds, 2)]
     for decimals in range(fewest, _MOST_DECIMALS):
-        if not any(
-            round(bound, decimals) == round(reference, decimals) and not math.isclose(bound, reference)
-            for bound in bounds
-            for reference in references
-        ):
+        if all(round(a, decimals) != round(b, decimals) or math.isclose(a, b) for a, b in pairs):
             return decimals
     return _MOST_DECIMALS

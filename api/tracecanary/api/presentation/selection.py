@@ -85,9 +85,7 @@ def _chosen(rows: Sequence[MetricRow], metrics: Sequence[str] | None) -> list[Me
     if metrics is not None:
         return named
     regressed = (CellState.HARM, CellState.WORSE)
-    return named + [
-        row for row in telling if row.metric not in order and row.state in regressed and is_guardrail(row)
-    ]
+    return named + [row for row in telling if row.metric not in order and row.state in regressed and is_guardrail(row)]
 
 
 def labels_left_out(answer: Answer, shown: Sequence[CohortRows]) -> list[str]:

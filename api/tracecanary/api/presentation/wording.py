@@ -172,9 +172,7 @@ def cohort_verdict_word(verdict: Verdict) -> str:
 
 def cohorts_kept_on_base(answer: Answer) -> list[str]:
     """List the cohorts that should stay on the base."""
-    return answer.routing.base or [
-        cohort.cohort for cohort in answer.cohorts if cohort.verdict is Verdict.ROLL_BACK
-    ]
+    return answer.routing.base or [cohort.cohort for cohort in answer.cohorts if cohort.verdict is Verdict.ROLL_BACK]
 
 
 def verdict_clause(answer: Answer) -> str:
@@ -193,12 +191,17 @@ def verdict_clause(answer: Answer) -> str:
 def finding_text(row: MetricRow, *, confidence: float) -> str:
     """Write one measured effect as a clause with its interval."""
     interval = f"({percent_text(confidence)} interval {interval_text(row)})"
-    return f"{metric_phrase(row)} is {_change_text(row)} {interval}{_bearing_text(row)}"
+    return f"{change_text(row)} {interval}{_bearing_text(row)}"
+
+
+def change_text(row: MetricRow) -> str:
+    """Write one measured effect as a clause, without its interval."""
+    return f"{metric_phrase(row)} is {_change_text(row)}"
 
 
 def _change_text(row: MetricRow) -> str:
     effect, no_difference = row.effect or 0.0, no_difference_of(row)
-    if not size_text(row).rstrip(" %ps").strip("0."):
+    if not any(digit in size_text(row) for digit in "123456789"):
         return "practically unchanged"
     if is_written_as_factor(row):
         return f"{effect:,.2f} times the base's"

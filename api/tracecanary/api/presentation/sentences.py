@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tracecanary.analytics.answer import CellState, Verdict
 from tracecanary.api.presentation.wording import (
     CHECK_LABELS,
+    change_text,
     cohorts_kept_on_base,
     counted,
     finding_text,
@@ -39,7 +40,8 @@ def summary(answer: Answer) -> str:
     """
     empty = _empty_arms(answer)
     if empty:
-        return f"{verdict_clause(answer)}: {_empty_text(answer, empty)}. {_capitalised(_first_traces_clause(answer))}."
+        clauses = [_first_traces_clause(answer), *_warning_clauses(answer)]
+        return f"{verdict_clause(answer)}: {_empty_text(answer, empty)}. {_capitalised('; '.join(clauses))}."
     return f"{verdict_clause(answer)}: {_why(answer)}. {_capitalised(_what_else(answer))}."
 
 
@@ -92,6 +94,9 @@ def _why(answer: Answer) -> str:
         return f"{finding}, from too few traces to judge"
     if answer.overall.verdict is Verdict.HOLD and row.state in _SETTLED:
         return f"{finding}, but not everything is settled"
+    regression = _strongest([row for row in answer.overall.metrics if row.state in _REGRESSED and is_guardrail(row)])
+    if answer.overall.verdict in {Verdict.SHIP, Verdict.NARROW} and regression is not None and regression != row:
+        return f"{finding}, though {change_text(regression)}"
     return finding
 
 
@@ -146,11 +151,12 @@ def _what_else(answer: Answer) -> str:
         Verdict.HOLD: _hold_clauses,
         Verdict.ROLL_BACK: _roll_back_clauses,
     }[answer.overall.verdict](answer)
+    return "; ".join([*clauses, *_warning_clauses(answer)])
+
+
+def _warning_clauses(answer: Answer) -> list[str]:
     warnings = [CHECK_LABELS[name] for name, check in answer.checks if check.state == "warning"]
-    if warnings:
-        checks = "check" if len(warnings) == 1 else "checks"
-        clauses.append(f"mind the {checks} on {name_list(warnings)}")
-    return "; ".join(clauses)
+    return [f"mind the {'check' if len(warnings) == 1 else 'checks'} on {name_list(warnings)}"] if warnings else []
 
 
 def _ship_clauses(answer: Answer) -> list[str]:
@@ -207,19 +213,17 @@ def _only_cohort(answer: Answer) -> str:
 
 def _hold_clauses(answer: Answer) -> list[str]:
     blocking = [row for row in answer.overall.metrics if _blocks(row)]
-    missing = [row for row in blocking if row.base.value is None or row.candidate.value is None]
-    open_rows = [row for row in blocking if row not in missing]
-    clauses = []
-    if open_rows:
-        names = name_list([metric_phrase(row) for row in open_rows])
-        clauses.append(f"{names} {'is' if len(open_rows) == 1 else 'are'} not settled overall{_need(open_rows)}")
-    if missing:
-        names = name_list([metric_phrase(row) for row in missing])
-        clauses.append(f"{names} {'is' if len(missing) == 1 else 'are'} missing{_missing_where(missing)}")
+    harmful = _in_state(blocking, CellState.HARM)
+    measured = [row for row in blocking if row.base.value is not None and row.candidate.value is not None]
+    unsettled = [row for row in measured if row not in harmful]
+    clauses = [f"{_named(harmful)} beyond the margin overall"] if harmful else []
+    if unsettled:
+        clauses.append(f"{_named(unsettled)} not settled overall{_need(unsettled)}")
+    clauses += _missing_clauses([row for row in blocking if row not in measured])
     harmed = [cohort.cohort for cohort in answer.cohorts if any(_in_state(cohort.metrics, CellState.HARM))]
     if harmed:
         clauses.append(f"harm shows in {name_list(harmed)}")
-    if not open_rows:
+    if not unsettled:
         clauses += _unverified_clauses(answer)
     return clauses or [_first_reason(answer.overall.reasons)]
 
@@ -228,12 +232,17 @@ def _blocks(row: MetricRow) -> bool:
     return is_guardrail(row) and row.state not in _SETTLED and (has_value(row) or is_required(row))
 
 
-def _missing_where(rows: Sequence[MetricRow]) -> str:
-    if all(row.base.value is not None for row in rows):
-        return " for the candidate"
-    if all(row.candidate.value is not None for row in rows):
-        return " for the base"
-    return ""
+def _missing_clauses(rows: Sequence[MetricRow]) -> list[str]:
+    groups = (
+        (" for the candidate", [row for row in rows if row.base.value is not None]),
+        (" for the base", [row for row in rows if row.candidate.value is not None]),
+        (" in both arms", [row for row in rows if not has_value(row)]),
+    )
+    return [f"{_named(missing)} missing{where}" for where, missing in groups if missing]
+
+
+def _named(rows: Sequence[MetricRow]) -> str:
+    return f"{name_list([metric_phrase(row) for row in rows])} {_is(rows)}"
 
 
 def _first_reason(reasons: Sequence[str]) -> str:
@@ -245,16 +254,19 @@ def _unverified_clauses(answer: Answer) -> list[str]:
     if not names:
         return []
     rows = [row for cohort in answer.cohorts if cohort.cohort in names for row in cohort.metrics if _blocks(row)]
-    return [f"{name_list(names)} {'is' if len(names) == 1 else 'are'} not verified on {_own(names)} yet{_need(rows)}"]
+    own = "its own" if len(names) == 1 else "their own"
+    needed = _more_traces(rows)
+    need = f" (about {counted(needed, 'more trace')} in each arm)" if needed else ""
+    return [f"not verified on {own} yet: {name_list(names)}{need}"]
 
 
-def _own(names: Sequence[str]) -> str:
-    return "its own" if len(names) == 1 else "their own"
+def _is(things: Sequence[object]) -> str:
+    return "is" if len(things) == 1 else "are"
 
 
 def _need(rows: Iterable[MetricRow]) -> str:
     needed = _more_traces(rows)
-    return f", which needs about {counted(needed, 'more trace')} in each arm" if needed else ""
+    return f": that takes about {counted(needed, 'more trace')} in each arm" if needed else ""
 
 
 def _more_traces(rows: Iterable[MetricRow]) -> int:

@@ -1,0 +1,177 @@
+"""Answering a question: evidence from the store, judged cell by cell, with a verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tracecanary.analytics import assessment, verdict
+from tracecanary.analytics.answer import (
+    Answer,
+    ArmCounts,
+    CellState,
+    CohortAnswer,
+    Examples,
+    MetricRow,
+    Overall,
+    QuestionEcho,
+)
+from tracecanary.analytics.assessment import is_harm_confirmed, metric_row
+from tracecanary.analytics.checks import run_checks
+from tracecanary.analytics.evidence import Cell, Evidence, gather_evidence, merge_cells
+from tracecanary.analytics.metrics import METRICS, METRICS_BY_NAME, Metric
+from tracecanary.analytics.question import Question
+from tracecanary.analytics.store import Store
+from tracecanary.analytics.verdict import (
+    Decision,
+    JudgedCell,
+    decide_cohort,
+    decide_overall,
+    is_taking_part,
+    route_cohorts,
+    row_label,
+)
+
+# Any change of a method that changes answers gets a new number, and so a new spec_hash.
+_METHOD_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """An answer, and when the newest trace behind it started (None without traces)."""
+
+    answer: Answer
+    last_trace: datetime | None
+
+
+def compare(store: Store, question: Question) -> Comparison:
+    """Answer `question` from the lake as it is now.
+
+    Raises:
+        UnknownArmError: No stored trace has ever asked for the base or the candidate.
+        LakeError, StoreError: The lake can't be read.
+    """
+    with store.session() as session:
+        evidence = gather_evidence(session, question)
+    return Comparison(answer=answer_question(question, evidence), last_trace=evidence.last_trace)
+
+
+def answer_question(question: Question, evidence: Evidence) -> Answer:
+    """Judge every cell, decide, and put the answer together. Pure."""
+    metrics = _asked_metrics(question, evidence)
+    overall = merge_cells(evidence.cohorts)
+    rows_by_cell = [_rows(metrics, cell, question.confidence) for cell in evidence.cohorts]
+    # Every cohort's guardrail interval is one more chance to see harm where there is none.
+    looks = sum(row.ci_low is not None and is_taking_part(row) for rows in rows_by_cell for row in rows)
+    strict = 1 - (1 - question.confidence) / max(1, looks)
+    cohorts = [
+        _judged(cell, rows, overall.traces, strict) for cell, rows in zip(evidence.cohorts, rows_by_cell, strict=True)
+    ]
+    judged_overall = _judged(overall, _rows(metrics, overall, question.confidence), overall.traces, question.confidence)
+    unharmed = merge_cells(
+        cell for cell, judged in zip(evidence.cohorts, cohorts, strict=True) if not judged.confirmed_harms
+    )
+    judged_unharmed = _judged(
+        unharmed, _rows(metrics, unharmed, question.confidence), overall.traces, question.confidence
+    )
+    checks = run_checks(question, overall, evidence.cohorts)
+    decisions = [decide_cohort(judged) for judged in cohorts]
+    decision = decide_overall(judged_overall, judged_unharmed, cohorts, checks)
+    return Answer(
+        question=_echo(question),
+        overall=Overall(
+            verdict=decision.verdict,
+            reasons=decision.reasons,
+            traces=_traces(overall),
+            metrics=list(judged_overall.rows),
+        ),
+        cohorts=[
+            _cohort_answer(cell, judged, cohort_decision)
+            for cell, judged, cohort_decision in zip(evidence.cohorts, cohorts, decisions, strict=True)
+        ],
+        routing=route_cohorts([(judged.cohort or "", made) for judged, made in zip(cohorts, decisions, strict=True)]),
+        checks=checks,
+    )
+
+
+def _asked_metrics(question: Question, evidence: Evidence) -> list[tuple[Metric, str | None]]:
+    """Return each metric with its evaluator; a metric of evaluators once for each of them, or once without any."""
+    evaluators: Sequence[str | None] = [
+        name for name in evidence.evaluators if not question.evaluators or name in question.evaluators
+    ] or [None]
+    return [
+        (metric, evaluator)
+        for metric in METRICS
+        if not question.metrics or metric.name in question.metrics
+        for evaluator in (evaluators if metric.name == "eval_fail_rate" else [None])
+    ]
+
+
+def _rows(metrics: Sequence[tuple[Metric, str | None]], cell: Cell, confidence: float) -> list[MetricRow]:
+    return [metric_row(metric, evaluator, cell, confidence=confidence) for metric, evaluator in metrics]
+
+
+def _judged(cell: Cell, rows: Sequence[MetricRow], all_traces: int, strict: float) -> JudgedCell:
+    return JudgedCell(
+        cohort=cell.cohort,
+        weight=cell.traces / all_traces if all_traces else 0.0,
+        rows=rows,
+        confirmed_harms=frozenset(
+            row_label(row)
+            for row in rows
+            if row.state is CellState.HARM
+            and is_taking_part(row)
+            and is_harm_confirmed(METRICS_BY_NAME[row.metric], row.evaluator, cell, confidence=strict)
+        ),
+    )
+
+
+def _cohort_answer(cell: Cell, judged: JudgedCell, decision: Decision) -> CohortAnswer:
+    return CohortAnswer(
+        cohort=judged.cohort or "",
+        verdict=decision.verdict,
+        reasons=decision.reasons,
+        weight=judged.weight,
+        traces=_traces(cell),
+        metrics=list(judged.rows),
+        examples=Examples(base=list(cell.base.examples), candidate=list(cell.candidate.examples)),
+    )
+
+
+def _traces(cell: Cell) -> ArmCounts:
+    return ArmCounts(base=cell.base.side.traces, candidate=cell.candidate.side.traces)
+
+
+def _echo(question: Question) -> QuestionEcho:
+    selection = question.selection
+    return QuestionEcho.model_validate(
+        {
+            "base": question.base,
+            "candidate": question.candidate,
+            "arm_by": selection.arm_by,
+            "cohort_by": ",".join(selection.cohort_by),
+            "from": selection.from_time,
+            "to": selection.to_time,
+            "mode": "fixed",
+            "confidence": question.confidence,
+            "spec_hash": spec_hash(question),
+        }
+    )
+
+
+def spec_hash(question: Question) -> str:
+    """Name the settings that decide the answer: the same hash means the same rules. 16 hex digits."""
+    spec = {
+        "method": _METHOD_VERSION,
+        "arm_by": question.selection.arm_by,
+        "cohort_by": question.selection.cohort_by,
+        "confidence": question.confidence,
+        "metrics": [dataclasses.asdict(metric) for metric in METRICS],
+        "gates": [assessment.MIN_TRACES, assessment.MIN_EVENTS, assessment.MAX_COVERAGE_GAP],
+        "weights": [verdict.MAX_UNVERIFIED_WEIGHT, verdict.MAX_HARMED_WEIGHT],
+    }
+    return hashlib.blake2b(json.dumps(spec, sort_keys=True).encode(), digest_size=8).hexdigest()

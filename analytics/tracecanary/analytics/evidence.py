@@ -1,0 +1,200 @@
+"""What the lake knows about a question: sufficient statistics by cohort and arm, read from one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+
+import numpy as np
+
+from tracecanary.analytics.question import Question, time_of
+from tracecanary.analytics.statistics import Moments, Ordered, Rate
+from tracecanary.analytics.store import Row, Session
+from tracecanary.schema import UnknownArmError
+
+EXAMPLES_PER_ARM = 3
+# Arms named in an error, so that a person can correct a spelling.
+_ARMS_SHOWN = 50
+NO_VALUES = Moments(n=0, total=0.0, total_of_squares=0.0)
+
+# A metric and its evaluator; None for metrics that have none.
+MetricKey = tuple[str, str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmSide:
+    """Facts of one arm that may differ for reasons other than the model, and what is missing. Counts are traces."""
+
+    traces: int = 0
+    without_root: int = 0
+    with_dropped_attributes: int = 0
+    with_tokens: int = 0
+    with_cost: int = 0
+    evaluated: int = 0
+    contaminated: int = 0
+    conventions: frozenset[str] = frozenset()
+    step_sources: frozenset[str] = frozenset()
+    releases: frozenset[str] = frozenset()
+    prompts: frozenset[str] = frozenset()
+    routes: frozenset[str] = frozenset()
+
+    def __add__(self, other: ArmSide) -> ArmSide:
+        """Add counts and unite sets."""
+        merged = {}
+        for item in fields(self):
+            mine, theirs = getattr(self, item.name), getattr(other, item.name)
+            merged[item.name] = mine | theirs if isinstance(mine, frozenset) else mine + theirs
+        return ArmSide(**merged)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmEvidence:
+    """One arm in one cohort, or in several together."""
+
+    side: ArmSide = field(default_factory=ArmSide)
+    moments: Mapping[MetricKey, Moments] = field(default_factory=dict)
+    latencies_s: Ordered = field(default_factory=lambda: Ordered.of(()))
+    examples: tuple[str, ...] = ()
+
+    def values_of(self, key: MetricKey) -> Moments:
+        """Return count and sums of the metric's values; empty when there are none."""
+        return self.moments.get(key, NO_VALUES)
+
+    def rate_of(self, key: MetricKey) -> Rate:
+        """Return the hits of a metric whose values are 0 or 1."""
+        values = self.values_of(key)
+        return Rate(hits=round(values.total), n=values.n)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """Both arms in one cohort, or in several together (`cohort` None)."""
+
+    cohort: str | None
+    base: ArmEvidence
+    candidate: ArmEvidence
+
+    @property
+    def traces(self) -> int:
+        """Traces of both arms together."""
+        return self.base.side.traces + self.candidate.side.traces
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The cells of a question, one a cohort, sorted by name. `last_trace` is None without traces."""
+
+    cohorts: Sequence[Cell]
+    evaluators: tuple[str, ...]
+    last_trace: datetime | None
+
+
+def merge_cells(cells: Iterable[Cell]) -> Cell:
+    """Add up the evidence of several cohorts."""
+    merged = list(cells)
+    return Cell(
+        cohort=None,
+        base=_merge_arms([cell.base for cell in merged]),
+        candidate=_merge_arms([cell.candidate for cell in merged]),
+    )
+
+
+def _merge_arms(arms: Sequence[ArmEvidence]) -> ArmEvidence:
+    moments: dict[MetricKey, Moments] = {}
+    for arm in arms:
+        for key, values in arm.moments.items():
+            moments[key] = moments.get(key, NO_VALUES) + values
+    return ArmEvidence(
+        side=sum((arm.side for arm in arms), start=ArmSide()),
+        moments=moments,
+        latencies_s=Ordered.of(np.concatenate([np.empty(0), *(arm.latencies_s.values for arm in arms)])),
+    )
+
+
+def gather_evidence(session: Session, question: Question) -> Evidence:
+    """Read the evidence for `question`.
+
+    Raises:
+        UnknownArmError: No stored trace has ever asked for the base or the candidate.
+    """
+    _check_arms(session, question)
+    select_traces(session, question.selection.parameters())
+    arms = {"arms": list(question.selection.arms)}
+    rows = _RowsByArm()
+    rows.add("side", session.rows("question_sides_v1", arms))
+    rows.add("moments", session.rows("question_cells_v1"))
+    rows.add("latencies", session.rows("question_latencies_v1"))
+    rows.add("examples", session.rows("question_examples_v1", {"most": EXAMPLES_PER_ARM}))
+    last = max((row["last_start_unix_ns"] for row in rows.all("side")), default=None)
+    return Evidence(
+        cohorts=tuple(
+            Cell(
+                cohort=cohort,
+                base=rows.arm_evidence(cohort, question.base),
+                candidate=rows.arm_evidence(cohort, question.candidate),
+            )
+            for cohort in rows.cohorts()
+        ),
+        evaluators=tuple(sorted({row["evaluator"] for row in rows.all("moments")} - {None})),
+        last_trace=None if last is None else time_of(last),
+    )
+
+
+def select_traces(session: Session, parameters: Mapping[str, object]) -> None:
+    """Materialise the traces of a selection and their metric values in `session`."""
+    session.materialise("question_traces", "question_traces_v1", parameters)
+    session.materialise("question_metric_values", "question_metric_values_v1")
+
+
+def _check_arms(session: Session, question: Question) -> None:
+    """Look in the whole lake: an arm without traces in the window is a fresh one, not an unknown one."""
+    arm_by = question.selection.arm_by
+    seen = [str(row["arm_name"]) for row in session.rows("arms_v1", {"arm_by": arm_by})]
+    for parameter, arm in (("base", question.base), ("candidate", question.candidate)):
+        if arm not in seen:
+            raise UnknownArmError(parameter, arm, arm_by=arm_by, seen=seen[:_ARMS_SHOWN])
+
+
+class _RowsByArm:
+    """Rows of several queries, found by query, cohort and arm."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str, str], list[Row]] = {}
+
+    def add(self, query: str, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self._rows.setdefault((query, row["cohort_name"], row["arm_name"]), []).append(row)
+
+    def all(self, query: str) -> list[Row]:
+        return [row for key, rows in self._rows.items() if key[0] == query for row in rows]
+
+    def cohorts(self) -> list[str]:
+        return sorted({cohort for query, cohort, _ in self._rows if query == "side"})
+
+    def arm_evidence(self, cohort: str, arm: str) -> ArmEvidence:
+        def rows_of(query: str) -> list[Row]:
+            return self._rows.get((query, cohort, arm), [])
+
+        return ArmEvidence(
+            side=next((_arm_side(row) for row in rows_of("side")), ArmSide()),
+            moments={
+                (row["metric"], row["evaluator"]): Moments(
+                    n=row["n"], total=row["total"], total_of_squares=row["total_of_squares"]
+                )
+                for row in rows_of("moments")
+            },
+            latencies_s=Ordered.of(next((row["latencies_s"] for row in rows_of("latencies")), ())),
+            examples=tuple(row["trace_id"] for row in rows_of("examples")),
+        )
+
+
+def _arm_side(row: Row) -> ArmSide:
+    values: Row = {}
+    for item in fields(ArmSide):
+        value = row[item.name]
+        values[item.name] = frozenset(value or ()) if item.name in _SET_FIELDS else value
+    return ArmSide(**values)
+
+
+_SET_FIELDS = frozenset({"conventions", "step_sources", "releases", "prompts", "routes"})

@@ -1,0 +1,149 @@
+"""Lists beside the comparison: models, cohorts, metrics over time. Rows are flat, as a table or panel reads them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from tracecanary.analytics.evidence import select_traces
+from tracecanary.analytics.metrics import METRICS_BY_NAME
+from tracecanary.analytics.question import Selection, check_metrics, time_of
+from tracecanary.analytics.store import Store
+from tracecanary.schema import InvalidQuestionError
+
+_NS_PER_S = 1_000_000_000
+# More buckets than any screen has pixels are a mistake in the parameters.
+MAX_BUCKETS = 10_000
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class ModelRow(_Row):
+    """One canonical requested model. Tokens and cost are null where the source has none."""
+
+    model: str
+    traces: int
+    llm_calls: int
+    llm_errors: int
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    calls_with_tokens: int
+    retries: int | None
+    fallbacks_from: int | None
+    fallbacks_to: int | None
+    cost_usd: float | None
+    priced: bool
+    conventions: list[str]
+    first_seen: datetime
+    last_seen: datetime
+
+
+class CohortRow(_Row):
+    """One cohort and how many traces it has."""
+
+    cohort: str
+    traces: int
+    first_seen: datetime
+    last_seen: datetime
+
+
+class SeriesRow(_Row):
+    """A metric of one arm in one bucket of time; `cohort` is null for all cohorts together."""
+
+    time: datetime
+    arm: str
+    cohort: str | None
+    metric: str
+    value: float
+    n: int
+
+
+def list_models(store: Store) -> list[ModelRow]:
+    """List the models that were asked for, by name."""
+    with store.session() as session:
+        rows = session.rows("models_v1")
+    return [
+        ModelRow(
+            first_seen=time_of(row.pop("first_seen_unix_ns")),
+            last_seen=time_of(row.pop("last_seen_unix_ns")),
+            conventions=row.pop("conventions") or [],
+            **row,
+        )
+        for row in rows
+    ]
+
+
+def list_cohorts(store: Store, selection: Selection) -> list[CohortRow]:
+    """List the cohorts of the selected traces, by name."""
+    with store.session() as session:
+        session.materialise("question_traces", "question_traces_v1", selection.parameters())
+        rows = session.rows("cohorts_v1")
+    return [
+        CohortRow(
+            cohort=row["cohort_name"],
+            traces=row["traces"],
+            first_seen=time_of(row["first_seen_unix_ns"]),
+            last_seen=time_of(row["last_seen_unix_ns"]),
+        )
+        for row in rows
+    ]
+
+
+def metric_series(
+    store: Store,
+    selection: Selection,
+    *,
+    metric: str,
+    step_s: int,
+    evaluators: tuple[str, ...] = (),
+    is_by_cohort: bool = False,
+) -> list[SeriesRow]:
+    """Return a metric over time, ascending; a bucket without traces has no row.
+
+    Args:
+        store: Where the traces are.
+        selection: Which traces; every arm if it names none.
+        metric: Name in the catalogue.
+        step_s: Width of a bucket, s.
+        evaluators: Evaluators that count for `eval_fail_rate`; empty for all, then any failure fails the trace.
+        is_by_cohort: A row for each cohort instead of one for all together.
+
+    Raises:
+        InvalidQuestionError: The metric is unknown, or the step makes too many buckets.
+    """
+    check_metrics((metric,))
+    entry = METRICS_BY_NAME[metric]
+    if step_s < 1:
+        raise InvalidQuestionError("step", step_s, "Use at least one second, such as 15m, 1h or 1d.")
+    with store.session() as session:
+        select_traces(session, selection.parameters())
+        rows = session.rows(
+            "series_v1",
+            {
+                "value_of": entry.values_from or metric,
+                "quantile": entry.quantile,
+                "step_ns": step_s * _NS_PER_S,
+                "evaluators": list(evaluators),
+                "is_by_cohort": is_by_cohort,
+            },
+        )
+    buckets = {row["bucket_unix_ns"] for row in rows}
+    if len(buckets) > MAX_BUCKETS:
+        raise InvalidQuestionError("step", f"{step_s}s", f"It makes {len(buckets)} points; use a larger one.")
+    return [
+        SeriesRow(
+            time=time_of(row["bucket_unix_ns"]),
+            arm=row["arm_name"],
+            cohort=row["cohort_name"],
+            metric=metric,
+            value=row["value"],
+            n=row["n"],
+        )
+        for row in rows
+    ]

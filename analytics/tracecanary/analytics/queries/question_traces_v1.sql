@@ -1,0 +1,34 @@
+-- The traces a question is about, each with the names of its arm and cohort.
+-- grain: trace_id
+-- params: $arm_by VARCHAR; $arms, $cohort_by, $cohorts, $routes VARCHAR[] (an empty list of arms, cohorts or routes
+--         selects all); $from_ns, $to_ns BIGINT (from inclusive, to exclusive)
+-- reads: trace_facts
+SELECT named.*
+FROM (
+    SELECT
+        trace_facts.*,
+        CASE $arm_by
+            WHEN 'model' THEN trace_facts.model
+            WHEN 'variant' THEN trace_facts.variant
+            WHEN 'release' THEN trace_facts.release
+            WHEN 'prompt' THEN trace_facts.prompt
+        END AS arm_name,
+        array_to_string([
+            coalesce(CASE dimension
+                WHEN 'cohort' THEN trace_facts.cohort
+                WHEN 'route' THEN trace_facts.route
+                WHEN 'service' THEN trace_facts.service_name
+                WHEN 'environment' THEN trace_facts.environment
+                WHEN 'release' THEN trace_facts.release
+                WHEN 'prompt' THEN trace_facts.prompt
+            END, '(none)')
+            FOR dimension IN $cohort_by
+        ], ' / ') AS cohort_name
+    FROM trace_facts
+    WHERE trace_facts.start_unix_ns >= $from_ns AND trace_facts.start_unix_ns < $to_ns
+) AS named
+WHERE
+    named.arm_name IS NOT NULL
+    AND (len($arms) = 0 OR list_contains($arms, named.arm_name))
+    AND (len($cohorts) = 0 OR list_contains($cohorts, named.cohort_name))
+    AND (len($routes) = 0 OR list_contains($routes, named.route))

@@ -1,0 +1,120 @@
+"""What is asked: the arms, how they are told apart, and which traces count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+from tracecanary.analytics.metrics import METRICS_BY_NAME
+from tracecanary.schema import InvalidQuestionError
+
+ArmBy = Literal["model", "variant", "release", "prompt"]
+CohortDimension = Literal["cohort", "route", "service", "environment", "release", "prompt"]
+ARM_DIMENSIONS: tuple[str, ...] = get_args(ArmBy)
+COHORT_DIMENSIONS: tuple[str, ...] = get_args(CohortDimension)
+
+DEFAULT_CONFIDENCE = 0.95
+_FIRST_NS, _LAST_NS = 0, 2**63 - 1
+_NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which traces count, and how they are told apart. Times are UTC, `from_time` inclusive, `to_time` exclusive.
+
+    Raises:
+        InvalidQuestionError: A field has no valid value; names the public parameter and what it may be.
+    """
+
+    arms: tuple[str, ...] = ()
+    arm_by: str = "model"
+    cohort_by: tuple[str, ...] = ("cohort",)
+    cohorts: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    from_time: datetime | None = None
+    to_time: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no selection."""
+        if self.arm_by not in ARM_DIMENSIONS:
+            raise InvalidQuestionError("arm_by", self.arm_by, f"Use one of {', '.join(ARM_DIMENSIONS)}.")
+        if not self.cohort_by:
+            raise InvalidQuestionError("cohort_by", "", f"Use one or more of {', '.join(COHORT_DIMENSIONS)}.")
+        for dimension in self.cohort_by:
+            if dimension not in COHORT_DIMENSIONS:
+                raise InvalidQuestionError(
+                    "cohort_by", dimension, f"Use one or more of {', '.join(COHORT_DIMENSIONS)}, with commas."
+                )
+        if self.from_time is not None and self.to_time is not None and self.from_time >= self.to_time:
+            raise InvalidQuestionError(
+                "from", self.from_time.isoformat(), f"It must lie before 'to', which is {self.to_time.isoformat()}."
+            )
+
+    def parameters(self) -> Mapping[str, Any]:
+        """Return the parameters of `queries/question_traces_v1.sql`."""
+        return {
+            "arm_by": self.arm_by,
+            "arms": list(self.arms),
+            "cohort_by": list(self.cohort_by),
+            "cohorts": list(self.cohorts),
+            "routes": list(self.routes),
+            "from_ns": _FIRST_NS if self.from_time is None else _unix_ns(self.from_time),
+            "to_ns": _LAST_NS if self.to_time is None else _unix_ns(self.to_time),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A comparison of two arms. Empty `evaluators` or `metrics` mean all of them.
+
+    Raises:
+        InvalidQuestionError: A field has no valid value; names the public parameter and what it may be.
+    """
+
+    selection: Selection
+    evaluators: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    confidence: float = DEFAULT_CONFIDENCE
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no question."""
+        if self.base == self.candidate:
+            raise InvalidQuestionError("candidate", self.candidate, "It is the base too: name two different arms.")
+        check_metrics(self.metrics)
+        if not 0.5 <= self.confidence < 1:
+            raise InvalidQuestionError(
+                "confidence", self.confidence, "Use a fraction from 0.5 to below 1, such as 0.95."
+            )
+
+    @property
+    def base(self) -> str:
+        """Arm that is in use."""
+        return self.selection.arms[0]
+
+    @property
+    def candidate(self) -> str:
+        """Arm that might take its place."""
+        return self.selection.arms[1]
+
+
+def check_metrics(metrics: tuple[str, ...]) -> None:
+    """Refuse a metric that is not in the catalogue.
+
+    Raises:
+        InvalidQuestionError: Names the metric and the catalogue.
+    """
+    for metric in metrics:
+        if metric not in METRICS_BY_NAME:
+            raise InvalidQuestionError("metric", metric, f"Use one of {', '.join(METRICS_BY_NAME)}.")
+
+
+def time_of(unix_ns: int) -> datetime:
+    """Return ns since the epoch as a UTC time, to the microsecond."""
+    return datetime.fromtimestamp(unix_ns // _NS_PER_S, UTC).replace(microsecond=unix_ns % _NS_PER_S // 1000)
+
+
+def _unix_ns(time: datetime) -> int:
+    seconds = int(time.replace(microsecond=0).timestamp())
+    return seconds * _NS_PER_S + time.microsecond * 1000

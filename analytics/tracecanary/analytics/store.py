@@ -1,0 +1,166 @@
+"""The query engine over a lake: the only module that knows DuckDB.
+
+Theory of operation. A snapshot holds trace facts built from the segments that were there when it was made, in memory,
+and never changes. Asking for a snapshot makes a new one if segments were added since. Readers of an old snapshot keep
+it until they are done, so every answer comes from one consistent state.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tracecanary.schema import (
+    EVALUATION_COLUMNS,
+    SCHEMA_VERSION,
+    SPAN_COLUMNS,
+    Column,
+    LakeError,
+    LakeTable,
+    StoreError,
+    arrow_schema,
+    landing_segments,
+)
+
+_COLUMNS: Mapping[LakeTable, Sequence[Column]] = {
+    LakeTable.SPANS: SPAN_COLUMNS,
+    LakeTable.EVALUATIONS: EVALUATION_COLUMNS,
+}
+# Views and tables of a snapshot, in the order of their dependencies.
+_SNAPSHOT_VIEWS = ("spans", "evaluations")
+_SNAPSHOT_TABLES = ("trace_facts", "trace_evaluations", "trace_feedback")
+
+Row = dict[str, Any]
+
+
+class Session:
+    """Runs queries on one snapshot, with temporary tables of its own."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """Run the query file `query` and return its rows as dictionaries.
+
+        Raises:
+            StoreError: The engine failed, for instance on a damaged segment.
+        """
+        try:
+            result = self._connection.execute(_query_text(query), dict(parameters or {}))
+            names = [column[0] for column in result.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        except duckdb.Error as error:
+            raise _store_error(error) from error
+
+    def materialise(self, table: str, query: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Keep the result of the query file `query` as the temporary table `table` of this session."""
+        try:
+            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {_query_text(query)}", parameters or {})
+        except duckdb.Error as error:
+            raise _store_error(error) from error
+
+
+class Store:
+    """The numbers of one lake.
+
+    Args:
+        lake: Folder of the lake; one that does not exist yet has no rows.
+    """
+
+    def __init__(self, lake: Path) -> None:
+        self.lake = lake
+        # Guards the two fields below, and lets one thread at a time build a snapshot.
+        self._lock = threading.Lock()
+        self._segments: tuple[Path, ...] | None = None
+        self._snapshot: duckdb.DuckDBPyConnection | None = None
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Open a session on the lake as it is now.
+
+        Raises:
+            LakeError: The lake's folder can't be listed.
+            StoreError: A segment is damaged, or newer than this version reads.
+        """
+        connection = self._current_snapshot().cursor()
+        try:
+            yield Session(connection)
+        finally:
+            connection.close()
+
+    def _current_snapshot(self) -> duckdb.DuckDBPyConnection:
+        with self._lock:
+            try:
+                listed = {table: landing_segments(self.lake, table) for table in LakeTable}
+            except OSError as error:
+                raise LakeError(f"can't list the lake {self.lake}: {error}. Check the path and its rights.") from error
+            segments = tuple(path for paths in listed.values() for path in paths)
+            if self._snapshot is None or segments != self._segments:
+                self._snapshot = _build_snapshot(listed)
+                self._segments = segments
+            return self._snapshot
+
+
+def _build_snapshot(segments: Mapping[LakeTable, Sequence[Path]]) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    try:
+        for table, paths in segments.items():
+            _add_landing_view(connection, table, paths)
+        for view in _SNAPSHOT_VIEWS:
+            connection.execute(f"CREATE VIEW {view} AS {_query_text(f'{view}_v1')}")
+        for table_name in _SNAPSHOT_TABLES:
+            connection.execute(f"CREATE TABLE {table_name} AS {_query_text(f'{table_name}_v1')}")
+    except duckdb.Error as error:
+        connection.close()
+        raise _store_error(error) from error
+    return connection
+
+
+def _add_landing_view(connection: duckdb.DuckDBPyConnection, table: LakeTable, paths: Sequence[Path]) -> None:
+    """Make the view `landing_<table>`; a column that a segment lacks reads as null."""
+    for path in paths:
+        _check_segment(path)
+    empty = f"no_{table}"
+    connection.register(empty, arrow_schema(_COLUMNS[table]).empty_table())
+    rows = connection.table(empty)
+    if paths:
+        connection.read_parquet([str(path) for path in paths], union_by_name=True).create_view(f"stored_{table}")
+        connection.execute(f"CREATE VIEW landing_{table} AS FROM {empty} UNION ALL BY NAME FROM stored_{table}")
+    else:
+        rows.create_view(f"landing_{table}")
+
+
+@functools.lru_cache(maxsize=100_000)
+def _check_segment(path: Path) -> None:
+    """Refuse a segment that can't be read; segments never change, so each is looked at once."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StoreError(
+            f"the segment {path} is damaged: {error}. Move it out of the lake to go on without its rows."
+        ) from error
+    version = int(metadata.get(b"tracecanary.schema_version", b"0"))
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"the segment {path} has schema version {version}, but this tracecanary reads up to {SCHEMA_VERSION}. "
+            "Upgrade tracecanary where it reads the lake."
+        )
+
+
+@functools.cache
+def _query_text(query: str) -> str:
+    folder = importlib.resources.files("tracecanary.analytics") / "queries"
+    return (folder / f"{query}.sql").read_text(encoding="utf-8")
+
+
+def _store_error(error: duckdb.Error) -> StoreError:
+    return StoreError(f"the query engine failed: {error}")

@@ -1,0 +1,191 @@
+"""From judged cells to a verdict with its reasons. Pure.
+
+Rule: a cohort with confirmed harm in a guardrail stays on the base; a cohort ships when every guardrail is safe; all
+else holds. "Not significant" never ships. Overall, confirmed harm in a critical metric, or in cohorts with more than
+half of the traffic, rolls back; harm in fewer cohorts narrows; anything unsettled holds.
+Source: decision rule of the release-comparison method in docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tracecanary.analytics.answer import CellState, Checks, MetricRow, Routing, Verdict
+from tracecanary.analytics.metrics import METRICS_BY_NAME
+
+# Unsettled cohorts with this share of the traffic together do not block an overall ship; they are listed.
+MAX_UNVERIFIED_WEIGHT = 0.10
+MAX_HARMED_WEIGHT = 0.50
+# Reasons are for people: the first few say it, the rest is in the rows.
+_MOST_REASONS = 6
+
+_SETTLED_WELL = frozenset({CellState.SAFE, CellState.BETTER})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedCell:
+    """The rows of one cohort, or of all (`cohort` None).
+
+    `confirmed_harms` are labels of guardrail rows whose harm holds for the number of cells looked at; `weight` is the
+    share of traffic, 0..1.
+    """
+
+    cohort: str | None
+    weight: float
+    rows: Sequence[MetricRow]
+    confirmed_harms: frozenset[str]
+
+    @property
+    def blocking(self) -> list[MetricRow]:
+        """Guardrails that take part and are not settled well, harm first."""
+        rows = [row for row in self.rows if is_taking_part(row) and row.state not in _SETTLED_WELL]
+        return sorted(rows, key=lambda row: _URGENCY[row.state])
+
+
+_URGENCY = {
+    CellState.HARM: 0,
+    CellState.WORSE: 1,
+    CellState.UNSURE: 2,
+    CellState.NO_DATA: 3,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A verdict and why."""
+
+    verdict: Verdict
+    reasons: list[str]
+
+
+def is_taking_part(row: MetricRow) -> bool:
+    """Tell whether a row decides: a guardrail that is required, or that at least one arm records."""
+    metric = METRICS_BY_NAME[row.metric]
+    return metric.is_guardrail and (metric.is_required or row.base.n > 0 or row.candidate.n > 0)
+
+
+def row_label(row: MetricRow) -> str:
+    """Name a row: the metric, and its evaluator if it has one."""
+    return row.metric if row.evaluator is None else f"{row.metric} ({row.evaluator})"
+
+
+def decide_cohort(cell: JudgedCell) -> Decision:
+    """Decide for one cohort; `roll_back` means that it stays on the base."""
+    if cell.confirmed_harms:
+        return Decision(verdict=Verdict.ROLL_BACK, reasons=_reasons(cell, only=cell.confirmed_harms))
+    if cell.blocking:
+        return Decision(verdict=Verdict.HOLD, reasons=_reasons(cell))
+    return Decision(verdict=Verdict.SHIP, reasons=["every guardrail lies within its margin"])
+
+
+def decide_overall(
+    overall: JudgedCell, without_harmed: JudgedCell, cohorts: Sequence[JudgedCell], checks: Checks
+) -> Decision:
+    """Decide for the candidate as a whole.
+
+    Args:
+        overall: All cohorts together.
+        without_harmed: All cohorts but those with confirmed harm.
+        cohorts: Each cohort.
+        checks: What could explain a difference away.
+    """
+    critical = [row_label(row) for row in overall.rows if METRICS_BY_NAME[row.metric].is_critical]
+    critical_harms = overall.confirmed_harms.intersection(critical)
+    if critical_harms:
+        return Decision(verdict=Verdict.ROLL_BACK, reasons=_reasons(overall, only=critical_harms))
+    harmed = [cell for cell in cohorts if cell.confirmed_harms]
+    harm_reasons = [
+        reason for cell in harmed for reason in _reasons(cell, only=cell.confirmed_harms, names_cohort=True)
+    ]
+    if sum(cell.weight for cell in harmed) > MAX_HARMED_WEIGHT:
+        return Decision(verdict=Verdict.ROLL_BACK, reasons=_first(harm_reasons))
+    warnings = _blocking_warnings(checks)
+    if harmed:
+        if without_harmed.confirmed_harms:
+            reasons = harm_reasons + _reasons(without_harmed, only=without_harmed.confirmed_harms)
+            return Decision(verdict=Verdict.HOLD, reasons=_first(reasons))
+        return Decision(verdict=Verdict.NARROW, reasons=_first(harm_reasons + warnings))
+    if overall.blocking:
+        return Decision(verdict=Verdict.HOLD, reasons=_reasons(overall) + warnings)
+    unverified = [cell for cell in cohorts if cell.blocking]
+    names = ", ".join(cell.cohort or "" for cell in unverified)
+    if sum(cell.weight for cell in unverified) > MAX_UNVERIFIED_WEIGHT:
+        return Decision(verdict=Verdict.HOLD, reasons=[f"overall is safe, but these cohorts are unsettled: {names}"])
+    if warnings:
+        return Decision(verdict=Verdict.HOLD, reasons=warnings)
+    rest = [f"not verified, with little traffic: {names}"] if unverified else []
+    return Decision(verdict=Verdict.SHIP, reasons=["every guardrail lies within its margin", *rest])
+
+
+def route_cohorts(decisions: Sequence[tuple[str, Decision]]) -> Routing:
+    """Say which cohorts may move to the candidate now, should stay on the base, or are not verified."""
+
+    def cohorts_with(verdict: Verdict) -> list[str]:
+        return [cohort for cohort, decision in decisions if decision.verdict is verdict]
+
+    return Routing(
+        candidate=cohorts_with(Verdict.SHIP),
+        base=cohorts_with(Verdict.ROLL_BACK),
+        unverified=cohorts_with(Verdict.HOLD),
+    )
+
+
+def _blocking_warnings(checks: Checks) -> list[str]:
+    named = {
+        "mix_shift": checks.mix_shift,
+        "simpson": checks.simpson,
+        "contamination": checks.contamination,
+        "coverage": checks.coverage,
+        "confounders": checks.confounders,
+    }
+    return [f"{name}: {check.reason}" for name, check in named.items() if check.state == "warning"]
+
+
+def _reasons(cell: JudgedCell, *, only: frozenset[str] | None = None, names_cohort: bool = False) -> list[str]:
+    """Say what blocks `cell`; rows that lack data for one and the same reason are named together."""
+    lacking: dict[str, list[MetricRow]] = {}
+    reasons = []
+    for row in cell.blocking:
+        if only is not None and row_label(row) not in only:
+            continue
+        if row.state is CellState.NO_DATA:
+            lacking.setdefault(row.reason or "no data", []).append(row)
+        else:
+            reasons.append(_regression_reason(row))
+    reasons += [_lack_reason(reason, rows) for reason, rows in lacking.items()]
+    where = f"{cell.cohort}: " if names_cohort and cell.cohort is not None else ""
+    return _first([f"{where}{reason}" for reason in reasons])
+
+
+def _first(reasons: Sequence[str]) -> list[str]:
+    if len(reasons) <= _MOST_REASONS:
+        return list(reasons)
+    return [*reasons[:_MOST_REASONS], f"and {len(reasons) - _MOST_REASONS} more; see the metrics"]
+
+
+def _lack_reason(reason: str, rows: Sequence[MetricRow]) -> str:
+    return f"{', '.join(map(row_label, rows))}: {reason}{_need(rows)}"
+
+
+def _regression_reason(row: MetricRow) -> str:
+    what = {
+        CellState.HARM: "worse by more than the margin",
+        CellState.WORSE: "worse, perhaps within the margin",
+        CellState.UNSURE: "not settled",
+    }[row.state]
+    interval = f"{_amount(row, row.ci_low)} to {_amount(row, row.ci_high)}"
+    unit = "percentage points" if row.effect_kind == "difference" else "percent"
+    effect, margin = _amount(row, row.effect), _amount(row, row.margin)
+    return f"{row_label(row)} is {what}: {effect} ({interval}) {unit}, margin {margin}{_need([row])}"
+
+
+def _need(rows: Sequence[MetricRow]) -> str:
+    needed = max((row.more_traces or 0 for row in rows), default=0)
+    return f"; about {needed:,} more traces in each arm would settle it" if needed else ""
+
+
+def _amount(row: MetricRow, value: float | None) -> str:
+    if value is None:
+        return "unbounded"
+    return f"{100 * value:+.1f}" if row.effect_kind == "difference" else f"{100 * (value - 1):+.0f}"

@@ -1,0 +1,34 @@
+"""The HTTP service."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from tracecanary.analytics.store import Store
+from tracecanary.api.problems import add_problem_handlers
+from tracecanary.api.routes import comparison, evaluations, health, listings
+
+_DESCRIPTION = """Canary analysis for LLM model releases, from the OpenTelemetry traces you already have.
+
+Ask `GET /compare?base=...&candidate=...`; `GET /models` lists what was seen. Errors are RFC 9457 problem details.
+"""
+
+
+def create_app(lake: Path) -> FastAPI:
+    """Return the service over the lake in the folder `lake`."""
+    # FastAPI's own documentation page loads its scripts from outside; a closed cluster can't.
+    app = FastAPIOffline(
+        title="tracecanary",
+        version=importlib.metadata.version("tracecanary"),
+        description=_DESCRIPTION,
+        redoc_url=None,
+    )
+    app.state.store = Store(lake)
+    add_problem_handlers(app)
+    for module in (comparison, listings, evaluations, health):
+        app.include_router(module.router)
+    return app

@@ -1,0 +1,122 @@
+"""`tracecanary compare`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from tracecanary.analytics.answer import Answer, Verdict
+from tracecanary.analytics.comparison import compare
+from tracecanary.analytics.store import Store
+from tracecanary.api.parameters import CompareParameters
+from tracecanary.api.presentation import answer_markdown, answer_view
+from tracecanary.collector.config import LAKE_VARIABLE
+from tracecanary.schema import ConfigurationError, InvalidQuestionError, LakeError
+
+# A cold service may build its facts first.
+_TIMEOUT_S = 120.0
+
+
+class OutputFormat(StrEnum):
+    """How the answer is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+# With --exit-code; 1 and 2 are taken by errors.
+VERDICT_EXIT_CODES = {Verdict.SHIP: 0, Verdict.NARROW: 10, Verdict.HOLD: 20, Verdict.ROLL_BACK: 30}
+
+
+def compare_arms(
+    base: Annotated[str, typer.Option(help="model in use")],
+    candidate: Annotated[str, typer.Option(help="model that might take its place")],
+    lake: Annotated[Path | None, typer.Option(envvar=LAKE_VARIABLE, help="folder of the lake to read")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="running service to ask instead, such as http://localhost:8080")
+    ] = None,
+    output: Annotated[OutputFormat, typer.Option("--format", help="how to print the answer")] = OutputFormat.TABLE,
+    arm_by: Annotated[
+        str, typer.Option(help="what base and candidate name: model, variant, release, prompt")
+    ] = "model",
+    cohort_by: Annotated[
+        str, typer.Option(help="what makes a cohort: cohort, route, ...; several with commas")
+    ] = "cohort",
+    from_time: Annotated[str | None, typer.Option("--from", help="traces from then on: ISO-8601 or epoch ms")] = None,
+    to_time: Annotated[str | None, typer.Option("--to", help="traces before then: ISO-8601 or epoch ms")] = None,
+    cohort: Annotated[list[str] | None, typer.Option(help="only this cohort; repeatable")] = None,
+    evaluator: Annotated[list[str] | None, typer.Option(help="only this evaluator; repeatable")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="only this metric; repeatable")] = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="exit with 0 ship, 10 narrow, 20 hold, 30 roll back; for CI")
+    ] = False,
+) -> None:
+    """Compare a candidate with its base, from a lake folder or a running service."""
+    given = {
+        "base": base,
+        "candidate": candidate,
+        "arm_by": arm_by,
+        "cohort_by": cohort_by,
+        "from": from_time,
+        "to": to_time,
+        "cohort": cohort,
+        "evaluator": evaluator,
+        "metric": metric,
+    }
+    parameters = {name: value for name, value in given.items() if value}
+    answer = _ask_service(url, parameters) if url else _ask_lake(lake, parameters)
+    _print(answer, output)
+    if exit_code:
+        raise typer.Exit(VERDICT_EXIT_CODES[answer.overall.verdict])
+
+
+def _ask_lake(lake: Path | None, parameters: dict[str, Any]) -> Answer:
+    if lake is None:
+        raise ConfigurationError(["no lake to read. Pass --lake PATH, or --url of a running service"])
+    if not lake.is_dir():
+        raise LakeError(f"there is no lake at {lake}. Check --lake; tracecanary demo --lake PATH makes one to look at.")
+    try:
+        question = CompareParameters.model_validate(parameters).question()
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = str(first["msg"]).removeprefix("Value error, ")
+        raise InvalidQuestionError(".".join(map(str, first["loc"])), first["input"], f"{message}.") from error
+    return compare(Store(lake), question).answer
+
+
+def _ask_service(url: str, parameters: dict[str, Any]) -> Answer:
+    try:
+        response = httpx.get(f"{url.rstrip('/')}/compare", params=parameters, timeout=_TIMEOUT_S)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ConfigurationError(
+            [f"no answer from {url}: {error}. Check --url, or start it: tracecanary serve"]
+        ) from error
+    if not response.is_success:
+        raise ConfigurationError([f"{url} answered {response.status_code}: {_detail(response)}"])
+    try:
+        return Answer.model_validate_json(response.content)
+    except ValidationError as error:
+        raise ConfigurationError([f"{url} gave no answer this version reads; is it a tracecanary service?"]) from error
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return response.reason_phrase
+
+
+def _print(answer: Answer, output: OutputFormat) -> None:
+    if output is OutputFormat.JSON:
+        typer.echo(answer.model_dump_json(by_alias=True, indent=2))
+    elif output is OutputFormat.MARKDOWN:
+        typer.echo(answer_markdown(answer))
+    else:
+        Console().print(answer_view(answer))

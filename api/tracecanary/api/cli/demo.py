@@ -1,0 +1,119 @@
+"""`tracecanary demo`: the whole product on recorded runs, in one command."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlencode
+
+import httpx
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tracecanary.analytics.answer import Answer
+from tracecanary.api.demo import RecordedRun, load_runs, outcomes, replay_runs, replay_tracer_provider
+from tracecanary.api.presentation import answer_view
+from tracecanary.api.service import running_service
+from tracecanary.collector import CanarySpanProcessor
+from tracecanary.schema import StoreError
+
+BASE = "gpt-4.1"
+CANDIDATE = "ft:gpt-4.1-2025-04-14:sierra:tau2-full-sft:BzrYdMNm"
+_OUTCOMES_PER_REQUEST = 100
+_TIMEOUT_S = 60.0
+
+
+def demo(
+    lake: Annotated[Path | None, typer.Option(help="folder to keep the lake in; a temporary one by default")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="leave the service running afterwards, until Ctrl-C")] = False,
+) -> None:
+    """Compare gpt-4.1 with its fine-tune on 280 recorded runs of an agent.
+
+    Every run is replayed through the OpenTelemetry SDK and the span processor into a lake; its recorded outcome is
+    posted afterwards, as late evaluations are; then the service is asked. Nothing is simulated.
+    """
+    console = Console()
+    with _lake_folder(lake) as folder, running_service(folder) as url:
+        runs = load_runs()
+        with _progress(console) as progress:
+            _replay(runs, folder, progress)
+            _post_outcomes(runs, url, progress)
+        answer = _ask(url)
+        console.print(answer_view(answer))
+        _print_links(console, url, folder, is_kept=keep or lake is not None, is_running=keep)
+        if keep:
+            _wait_for_interrupt()
+
+
+@contextmanager
+def _lake_folder(lake: Path | None) -> Iterator[Path]:
+    if lake is not None:
+        yield lake.absolute()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="tracecanary-demo-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+    )
+
+
+def _replay(runs: list[RecordedRun], lake: Path, progress: Progress) -> None:
+    task = progress.add_task("replaying runs as traces", total=len(runs))
+    processor = CanarySpanProcessor(lake)
+    provider = replay_tracer_provider()
+    provider.add_span_processor(processor)
+    replay_runs(runs, tracer_provider=provider, on_run=lambda: progress.advance(task))
+    provider.shutdown()
+    if processor.dropped:
+        raise StoreError(f"the replay lost spans: {dict(processor.dropped)}. Check that {lake} is writable.")
+
+
+def _post_outcomes(runs: list[RecordedRun], url: str, progress: Progress) -> None:
+    evaluations = outcomes(runs)
+    task = progress.add_task("posting their outcomes, late", total=len(evaluations))
+    for first in range(0, len(evaluations), _OUTCOMES_PER_REQUEST):
+        batch = evaluations[first : first + _OUTCOMES_PER_REQUEST]
+        response = httpx.post(f"{url}/v1/evaluations", json={"evaluations": batch}, timeout=_TIMEOUT_S)
+        response.raise_for_status()
+        progress.advance(task, response.json()["accepted"])
+
+
+def _ask(url: str) -> Answer:
+    response = httpx.get(f"{url}/compare", params={"base": BASE, "candidate": CANDIDATE}, timeout=_TIMEOUT_S)
+    response.raise_for_status()
+    return Answer.model_validate_json(response.content)
+
+
+def _print_links(console: Console, url: str, lake: Path, *, is_kept: bool, is_running: bool) -> None:
+    query = urlencode({"base": BASE, "candidate": CANDIDATE})
+    lines = [
+        f"answer         {url}/compare?{query}",
+        f"report         {url}/report?{query}",
+        f"documentation  {url}/docs",
+    ]
+    if is_running:
+        lines.append("The service runs until Ctrl-C.")
+    else:
+        lines.append("The service stops now; make demo KEEP=1, or tracecanary demo --keep, leaves it running.")
+    if is_kept and not is_running:
+        lines.append(f"The lake stays at {lake}: tracecanary serve --lake {lake} serves it again.")
+    console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
+
+
+def _wait_for_interrupt() -> None:
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        return

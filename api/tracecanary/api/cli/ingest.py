@@ -1,0 +1,40 @@
+"""`tracecanary ingest`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from tracecanary.collector.config import LAKE_VARIABLE
+from tracecanary.collector.ingest import decode_otlp_file, store_spans
+from tracecanary.schema import MalformedInputError
+
+
+def ingest(
+    files: Annotated[
+        list[str], typer.Argument(help="OTLP trace files: protobuf, JSON or JSON lines, also gzip; - is stdin")
+    ],
+    lake: Annotated[Path, typer.Option(envvar=LAKE_VARIABLE, help="folder of the lake; made if absent")],
+) -> None:
+    """Read OTLP trace files into a lake.
+
+    Reading a file twice changes nothing: a span is one row, however often it arrives. A file that can't be read stops
+    the command; what the files before it held is stored.
+    """
+    spans = 0
+    console = Console(stderr=True)
+    for name in track(files, description="reading", console=console, disable=not console.is_terminal):
+        spans += store_spans(lake.absolute(), decode_otlp_file(_read(name)))
+    Console(soft_wrap=True).print(f"{spans:,} spans of {len(files)} files are in {lake}.")
+
+
+def _read(name: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise MalformedInputError(f"can't read {name!r}: {error.strerror}. Check the path and its rights.") from error

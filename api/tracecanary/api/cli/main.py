@@ -1,0 +1,41 @@
+"""`tracecanary`: the commands, and how their errors read."""
+
+from __future__ import annotations
+
+import logging
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from tracecanary.api.cli.compare import compare_arms
+from tracecanary.api.cli.demo import demo
+from tracecanary.api.cli.ingest import ingest
+from tracecanary.api.cli.serve import serve
+from tracecanary.schema import TraceCanaryError
+
+# As argparse, click and most tools: 1 for what went wrong, 2 for how it was called.
+EXIT_FAILED = 1
+
+app = typer.Typer(
+    name="tracecanary",
+    help="Canary analysis for LLM model releases, from the OpenTelemetry traces you already have.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.command()(demo)
+app.command()(serve)
+app.command(name="compare")(compare_arms)
+app.command()(ingest)
+
+
+def main() -> None:
+    """Run the command line; a foreseen error is one line on stderr, not a traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        app()
+    except TraceCanaryError as error:
+        Console(stderr=True, soft_wrap=True).print(Text.assemble(("error: ", "bold red"), str(error)))
+        raise SystemExit(EXIT_FAILED) from error

@@ -1,0 +1,110 @@
+"""Query parameters of the service: what they are called, what they accept, and the selections they make."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from tracecanary.analytics.question import ARM_DIMENSIONS, COHORT_DIMENSIONS, DEFAULT_CONFIDENCE, Question, Selection
+
+_DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)?")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_EPOCH_MS = re.compile(r"-?\d+")
+
+
+def parse_time(value: object) -> object:
+    """Read ISO-8601 (UTC unless it says otherwise) or ms since the epoch, as Grafana's ${__from} gives.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        if _EPOCH_MS.fullmatch(value):
+            return datetime.fromtimestamp(int(value) / 1000, UTC)
+        # An unescaped "+00:00" of a URL arrives as " 00:00".
+        time = datetime.fromisoformat(value.strip().replace(" 0", "+0") if "T" in value else value)
+    except (ValueError, OverflowError, OSError):
+        raise ValueError("use ISO-8601, such as 2026-11-01T12:00:00Z, or milliseconds since the epoch") from None
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def parse_step(value: object) -> object:
+    """Read a duration such as 90, 90s, 15m, 1h or 1d, in whole seconds.
+
+    Raises:
+        ValueError: It is none.
+    """
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or int(match[1]) < 1:
+        raise ValueError("use a duration of at least one second, such as 15m, 1h or 1d")
+    return int(match[1]) * _SECONDS[match[2] or "s"]
+
+
+Time = Annotated[datetime, BeforeValidator(parse_time)]
+Step = Annotated[int, BeforeValidator(parse_step)]
+
+
+class SelectionParameters(BaseModel):
+    """Parameters that choose traces; an unknown one is refused, since a misspelt filter would select everything."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    arm_by: str = Field(default="model", description=f"what tells the arms apart: {', '.join(ARM_DIMENSIONS)}")
+    cohort_by: str = Field(
+        default="cohort", description=f"what makes a cohort, one or more with commas: {', '.join(COHORT_DIMENSIONS)}"
+    )
+    from_time: Time | None = Field(
+        default=None, alias="from", description="traces that started then or later: ISO-8601 or epoch ms"
+    )
+    to_time: Time | None = Field(
+        default=None, alias="to", description="traces that started before: ISO-8601 or epoch ms"
+    )
+    cohort: list[str] = Field(default=[], description="only these cohorts")
+    route: list[str] = Field(default=[], description="only these routes")
+
+    def selection(self, *arms: str) -> Selection:
+        """Return the selection that the parameters make, of `arms` or of all."""
+        return Selection(
+            arms=arms,
+            arm_by=self.arm_by,
+            cohort_by=tuple(part.strip() for part in self.cohort_by.split(",") if part.strip()),
+            cohorts=tuple(self.cohort),
+            routes=tuple(self.route),
+            from_time=self.from_time,
+            to_time=self.to_time,
+        )
+
+
+class CompareParameters(SelectionParameters):
+    """Parameters of a comparison."""
+
+    base: str = Field(description="arm in use", examples=["gpt-4.1"])
+    candidate: str = Field(description="arm that might take its place")
+    evaluator: list[str] = Field(default=[], description="only these evaluators")
+    metric: list[str] = Field(default=[], description="only these metrics")
+    mode: Literal["fixed"] = Field(default="fixed", description="fixed: read once, at a planned number of traces")
+    confidence: float = Field(default=DEFAULT_CONFIDENCE, description="coverage of the intervals, 0.5 to below 1")
+
+    def question(self) -> Question:
+        """Return the question that the parameters ask."""
+        return Question(
+            selection=self.selection(self.base, self.candidate),
+            evaluators=tuple(self.evaluator),
+            metrics=tuple(self.metric),
+            confidence=self.confidence,
+        )
+
+
+class SeriesParameters(SelectionParameters):
+    """Parameters of a metric over time."""
+
+    metric: str = Field(description="name of the metric", examples=["eval_fail_rate"])
+    arm: list[str] = Field(default=[], description="only these arms; all by default")
+    evaluator: list[str] = Field(default=[], description="only these evaluators")
+    step: Step = Field(default=3600, description="width of a bucket, such as 15m, 1h or 1d", examples=["1h"])
+    by_cohort: bool = Field(default=False, description="a row for each cohort instead of one for all together")

@@ -1,0 +1,70 @@
+"""Running the HTTP service: in the foreground, or beside other work in the same process."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from tracecanary.api.app import create_app
+from tracecanary.schema import ConfigurationError
+
+_START_LIMIT_S = 30.0
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Bind a TCP socket; port 0 takes any free one.
+
+    Raises:
+        ConfigurationError: The address can't be used, with the reason.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise ConfigurationError(
+            [f"can't listen on {host}:{port}: {error}. Choose another --port, or 0 for any free one"]
+        ) from error
+    return listener
+
+
+def service_url(listener: socket.socket) -> str:
+    """Return the URL that the service of `listener` answers at."""
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}"
+
+
+def serve_forever(lake: Path, listener: socket.socket) -> None:
+    """Run the service until it is told to stop (SIGINT, SIGTERM)."""
+    _server(lake).run(sockets=[listener])
+
+
+@contextmanager
+def running_service(lake: Path) -> Iterator[str]:
+    """Run the service on a free loopback port in a thread; give its URL, and stop it at the end."""
+    listener = listening_socket("127.0.0.1", 0)
+    server = _server(lake)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="tracecanary-api", daemon=True)
+    thread.start()
+    waiting = threading.Event()
+    for _ in range(int(_START_LIMIT_S / 0.02)):
+        if server.started:
+            break
+        waiting.wait(0.02)
+    try:
+        yield service_url(listener)
+    finally:
+        server.should_exit = True
+        thread.join(_START_LIMIT_S)
+        listener.close()
+
+
+def _server(lake: Path) -> uvicorn.Server:
+    return uvicorn.Server(uvicorn.Config(create_app(lake), log_level="warning", access_log=False))
