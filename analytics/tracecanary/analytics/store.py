@@ -130,13 +130,13 @@ def _add_landing_view(connection: duckdb.DuckDBPyConnection, table: LakeTable, p
     for path in paths:
         _check_segment(path)
     empty = f"no_{table}"
-    connection.register(empty, arrow_schema(_COLUMNS[table]).empty_table())
-    rows = connection.table(empty)
+    # A table, not a registered Arrow object: that one would be unknown to the cursors of other threads.
+    connection.from_arrow(arrow_schema(_COLUMNS[table]).empty_table()).create(empty)
     if paths:
         connection.read_parquet([str(path) for path in paths], union_by_name=True).create_view(f"stored_{table}")
         connection.execute(f"CREATE VIEW landing_{table} AS FROM {empty} UNION ALL BY NAME FROM stored_{table}")
     else:
-        rows.create_view(f"landing_{table}")
+        connection.table(empty).create_view(f"landing_{table}")
 
 
 @functools.lru_cache(maxsize=100_000)
