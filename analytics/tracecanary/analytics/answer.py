@@ -73,7 +73,7 @@ class MetricRow(_Frozen):
 
 
 class Overall(_Frozen):
-    """The candidate as a whole."""
+    """The candidate as a whole. `traces` counts all; the metrics leave out cohorts that only one of the arms saw."""
 
     verdict: Verdict
     reasons: list[str]
@@ -89,7 +89,10 @@ class Examples(_Frozen):
 
 
 class CohortAnswer(_Frozen):
-    """The candidate in one cohort; `weight` is the cohort's share of the compared traces, 0..1."""
+    """The candidate in one cohort.
+
+    `weight` is the cohort's share of the compared traces, 0..1: 0 for a cohort that only one of the arms saw.
+    """
 
     cohort: str
     verdict: Verdict

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tracecanary.analytics.answer import ArmValue, CellState, MetricRow
@@ -24,6 +26,8 @@ MIN_TRACES = 100
 MIN_EVENTS = 10
 # A mean over 60 % of one arm's traces and all of the other's compares different traffic.
 MAX_COVERAGE_GAP = 0.05
+# An effect this many times nearer to the margin than no difference would take so many traces that a number misleads.
+_MAX_NEARNESS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,6 @@ def metric_row(metric: Metric, evaluator: str | None, cell: Cell, *, confidence:
     """Compare the arms of `cell` in one metric and say what the evidence allows."""
     measured = _measure(metric, evaluator, cell, confidence=confidence)
     state, reason = _judge(metric, measured, cell)
-    fewest = min(measured.base.n, measured.candidate.n)
     return MetricRow(
         metric=metric.name,
         evaluator=evaluator,
@@ -55,7 +58,7 @@ def metric_row(metric: Metric, evaluator: str | None, cell: Cell, *, confidence:
         margin=metric.margin,
         state=state,
         reason=reason,
-        more_traces=_more_traces(state, measured, fewest),
+        more_traces=_more_traces(metric, state, measured, cell),
     )
 
 
@@ -140,6 +143,8 @@ def _missing(metric: Metric, measured: Measured, cell: Cell) -> str | None:
     sides = (("base", measured.base, cell.base), ("candidate", measured.candidate, cell.candidate))
     if all(arm.side.traces > 0 and value.n == 0 for _, value, arm in sides):
         return f"neither arm has a {noun}: nothing recorded it"
+    if cell.traces == 0:
+        return "neither arm has any traces"
     for name, value, arm in sides:
         if arm.side.traces == 0:
             return f"the {name} has no traces"
@@ -165,11 +170,30 @@ def _unbounded(effect: Effect) -> str | None:
     return None
 
 
-def _more_traces(state: CellState, measured: Measured, fewest: int) -> int | None:
-    """Return further traces per arm; None when they can't be planned, as when the effect lies near the margin."""
+def _more_traces(metric: Metric, state: CellState, measured: Measured, cell: Cell) -> int | None:
+    """Return further traces per arm that would settle the row; None when more of them would not, or it is unknown."""
     if state in {CellState.SAFE, CellState.BETTER, CellState.HARM}:
         return 0
-    if measured.needed_traces is None or fewest == 0:
+    needed = measured.needed_traces
+    if needed is None or _missing(metric, measured, cell) is not None:
         return None
-    missing = max(measured.needed_traces, MIN_TRACES) - fewest
+    if state in {CellState.UNSURE, CellState.WORSE}:
+        nearness = _nearness(metric, measured.effect)
+        if nearness is None or nearness > _MAX_NEARNESS:
+            return None
+        needed = math.ceil(needed * nearness**2)
+    missing = max(needed, MIN_TRACES) - min(measured.base.n, measured.candidate.n)
     return missing if missing > 0 else None
+
+
+def _nearness(metric: Metric, effect: Effect) -> float | None:
+    """Return how many times nearer to the margin the effect lies than no difference does, at least 1.
+
+    The plan assumes no difference; traces grow with the square of this. None for an effect at the margin itself.
+    """
+    if effect.value is None:
+        return None
+    scale: Callable[[float], float] = float if metric.kind is MetricKind.RATE else math.log
+    margin = scale(metric.margin)
+    distance = abs(margin - scale(effect.value))
+    return max(1.0, (margin - scale(no_difference(metric))) / distance) if distance > 0 else None

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tracecanary.analytics import assessment, verdict
+from tracecanary.analytics import assessment, checks, verdict
 from tracecanary.analytics.answer import (
     Answer,
     ArmCounts,
@@ -21,8 +21,7 @@ from tracecanary.analytics.answer import (
     QuestionEcho,
 )
 from tracecanary.analytics.assessment import is_harm_confirmed, metric_row
-from tracecanary.analytics.checks import run_checks
-from tracecanary.analytics.evidence import Cell, Evidence, gather_evidence, merge_cells
+from tracecanary.analytics.evidence import Cell, Evidence, comparable_cells, gather_evidence, merge_cells
 from tracecanary.analytics.metrics import METRICS, METRICS_BY_NAME, Metric
 from tracecanary.analytics.question import Question
 from tracecanary.analytics.store import Store
@@ -62,46 +61,70 @@ def compare(store: Store, question: Question) -> Comparison:
 
 def answer_question(question: Question, evidence: Evidence) -> Answer:
     """Judge every cell, decide, and put the answer together. Pure."""
-    metrics = _asked_metrics(question, evidence)
-    overall = merge_cells(evidence.cohorts)
-    rows_by_cell = [_rows(metrics, cell, question.confidence) for cell in evidence.cohorts]
-    # Every cohort's guardrail interval is one more chance to see harm where there is none.
-    looks = sum(row.ci_low is not None and is_taking_part(row) for rows in rows_by_cell for row in rows)
-    strict = 1 - (1 - question.confidence) / max(1, looks)
-    cohorts = [
-        _judged(cell, rows, overall.traces, strict) for cell, rows in zip(evidence.cohorts, rows_by_cell, strict=True)
-    ]
-    judged_overall = _judged(overall, _rows(metrics, overall, question.confidence), overall.traces, question.confidence)
-    unharmed = merge_cells(
-        cell for cell, judged in zip(evidence.cohorts, cohorts, strict=True) if not judged.confirmed_harms
-    )
-    judged_unharmed = _judged(
-        unharmed, _rows(metrics, unharmed, question.confidence), overall.traces, question.confidence
-    )
-    checks = run_checks(question, overall, evidence.cohorts)
-    decisions = [decide_cohort(judged) for judged in cohorts]
-    decision = decide_overall(judged_overall, judged_unharmed, cohorts, checks)
+    judged = _judge_cells(question, evidence)
+    checked = checks.run_checks(question, judged.compared, evidence.cohorts)
+    decisions = [decide_cohort(cell) for cell in judged.cohorts]
+    decision = decide_overall(judged.overall, judged.without_harmed, judged.cohorts, checked)
     return Answer(
         question=_echo(question),
         overall=Overall(
             verdict=decision.verdict,
             reasons=decision.reasons,
-            traces=_traces(overall),
-            metrics=list(judged_overall.rows),
+            traces=_traces(merge_cells(evidence.cohorts)),
+            metrics=list(judged.overall.rows),
         ),
         cohorts=[
-            _cohort_answer(cell, judged, cohort_decision)
-            for cell, judged, cohort_decision in zip(evidence.cohorts, cohorts, decisions, strict=True)
+            _cohort_answer(cell, judged_cell, cohort_decision)
+            for cell, judged_cell, cohort_decision in zip(evidence.cohorts, judged.cohorts, decisions, strict=True)
         ],
-        routing=route_cohorts([(judged.cohort or "", made) for judged, made in zip(cohorts, decisions, strict=True)]),
-        checks=checks,
+        routing=route_cohorts(
+            [(cell.cohort or "", made) for cell, made in zip(judged.cohorts, decisions, strict=True)]
+        ),
+        checks=checked,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """Every cell of a question, judged. `compared` is the evidence behind `overall`."""
+
+    compared: Cell
+    overall: JudgedCell
+    without_harmed: JudgedCell
+    cohorts: Sequence[JudgedCell]
+
+
+def _judge_cells(question: Question, evidence: Evidence) -> _Judged:
+    metrics = _asked_metrics(question, evidence)
+    comparable = comparable_cells(evidence.cohorts)
+    compared = merge_cells(comparable)
+    names = {cell.cohort for cell in comparable}
+    rows_by_cell = [_rows(metrics, cell, question.confidence) for cell in evidence.cohorts]
+    # Every cohort's guardrail interval is one more chance to see harm where there is none.
+    looks = sum(row.ci_low is not None and is_taking_part(row) for rows in rows_by_cell for row in rows)
+    strict = 1 - (1 - question.confidence) / max(1, looks)
+    cohorts = [
+        # A cohort that one arm alone saw has no part in the compared traces.
+        _judged(cell, rows, _share(cell, compared) if cell.cohort in names else 0.0, strict)
+        for cell, rows in zip(evidence.cohorts, rows_by_cell, strict=True)
+    ]
+    harmed = {cell.cohort for cell in cohorts if cell.confirmed_harms}
+    unharmed = merge_cells(cell for cell in comparable if cell.cohort not in harmed)
+    overall, without_harmed = (
+        _judged(cell, _rows(metrics, cell, question.confidence), _share(cell, compared), question.confidence)
+        for cell in (compared, unharmed)
+    )
+    return _Judged(compared=compared, overall=overall, without_harmed=without_harmed, cohorts=cohorts)
+
+
+def _share(cell: Cell, compared: Cell) -> float:
+    return cell.traces / compared.traces if compared.traces else 0.0
 
 
 def _asked_metrics(question: Question, evidence: Evidence) -> list[tuple[Metric, str | None]]:
     """Return each metric with its evaluator; a metric of evaluators once for each of them, or once without any."""
     evaluators: Sequence[str | None] = [
-        name for name in evidence.evaluators if not question.evaluators or name in question.evaluators
+        name for name in evidence.evaluators if not question.evaluators or _is_asked(name, question.evaluators)
     ] or [None]
     return [
         (metric, evaluator)
@@ -111,14 +134,19 @@ def _asked_metrics(question: Question, evidence: Evidence) -> list[tuple[Metric,
     ]
 
 
+def _is_asked(evaluator: str, asked: Sequence[str]) -> bool:
+    """Tell whether `asked` names the evaluator; one seen in two versions is called name@version."""
+    return evaluator in asked or evaluator.rpartition("@")[0] in asked
+
+
 def _rows(metrics: Sequence[tuple[Metric, str | None]], cell: Cell, confidence: float) -> list[MetricRow]:
     return [metric_row(metric, evaluator, cell, confidence=confidence) for metric, evaluator in metrics]
 
 
-def _judged(cell: Cell, rows: Sequence[MetricRow], all_traces: int, strict: float) -> JudgedCell:
+def _judged(cell: Cell, rows: Sequence[MetricRow], weight: float, strict: float) -> JudgedCell:
     return JudgedCell(
         cohort=cell.cohort,
-        weight=cell.traces / all_traces if all_traces else 0.0,
+        weight=weight,
         rows=rows,
         confirmed_harms=frozenset(
             row_label(row)
@@ -172,6 +200,12 @@ def spec_hash(question: Question) -> str:
         "confidence": question.confidence,
         "metrics": [dataclasses.asdict(metric) for metric in METRICS],
         "gates": [assessment.MIN_TRACES, assessment.MIN_EVENTS, assessment.MAX_COVERAGE_GAP],
+        "checks": [
+            checks.MIX_P_VALUE,
+            checks.MAX_DROPPED_SHARE,
+            checks.MAX_CONTAMINATED_SHARE,
+            checks.MAX_FACTOR_SHIFT,
+        ],
         "weights": [verdict.MAX_UNVERIFIED_WEIGHT, verdict.MAX_HARMED_WEIGHT],
     }
     return hashlib.blake2b(json.dumps(spec, sort_keys=True).encode(), digest_size=8).hexdigest()

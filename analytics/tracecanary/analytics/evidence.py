@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +21,10 @@ EXAMPLES_PER_ARM = 3
 _ARMS_SHOWN = 50
 NO_VALUES = Moments(n=0, total=0.0, total_of_squares=0.0)
 
+# Traces by the value that they have of a factor, such as 40 with release 2.1.
+Tally = Mapping[str, int]
+# What may differ between the arms other than the model: the tallies of an arm's side.
+FACTORS = ("conventions", "step_sources", "releases", "prompts", "routes")
 # A metric and its evaluator; None for metrics that have none.
 MetricKey = tuple[str, str | None]
 
@@ -33,18 +40,18 @@ class ArmSide:
     with_cost: int = 0
     evaluated: int = 0
     contaminated: int = 0
-    conventions: frozenset[str] = frozenset()
-    step_sources: frozenset[str] = frozenset()
-    releases: frozenset[str] = frozenset()
-    prompts: frozenset[str] = frozenset()
-    routes: frozenset[str] = frozenset()
+    conventions: Tally = field(default_factory=dict)
+    step_sources: Tally = field(default_factory=dict)
+    releases: Tally = field(default_factory=dict)
+    prompts: Tally = field(default_factory=dict)
+    routes: Tally = field(default_factory=dict)
 
     def __add__(self, other: ArmSide) -> ArmSide:
-        """Add counts and unite sets."""
-        merged = {}
+        """Add counts, and tallies value by value."""
+        merged: dict[str, Any] = {}
         for item in fields(self):
             mine, theirs = getattr(self, item.name), getattr(other, item.name)
-            merged[item.name] = mine | theirs if isinstance(mine, frozenset) else mine + theirs
+            merged[item.name] = dict(Counter(mine) + Counter(theirs)) if isinstance(mine, Mapping) else mine + theirs
         return ArmSide(**merged)
 
 
@@ -80,6 +87,11 @@ class Cell:
         """Traces of both arms together."""
         return self.base.side.traces + self.candidate.side.traces
 
+    @property
+    def has_both_arms(self) -> bool:
+        """Whether there is anything to compare: traces in either arm."""
+        return self.base.side.traces > 0 and self.candidate.side.traces > 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
@@ -90,8 +102,16 @@ class Evidence:
     last_trace: datetime | None
 
 
+def comparable_cells(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells with traces in both arms; all of them if none has.
+
+    What one arm alone saw would enter that arm's overall value and not the other's.
+    """
+    return [cell for cell in cells if cell.has_both_arms] or list(cells)
+
+
 def merge_cells(cells: Iterable[Cell]) -> Cell:
-    """Add up the evidence of several cohorts."""
+    """Add up the evidence of several cohorts, to the same result in any order."""
     merged = list(cells)
     return Cell(
         cohort=None,
@@ -101,14 +121,20 @@ def merge_cells(cells: Iterable[Cell]) -> Cell:
 
 
 def _merge_arms(arms: Sequence[ArmEvidence]) -> ArmEvidence:
-    moments: dict[MetricKey, Moments] = {}
-    for arm in arms:
-        for key, values in arm.moments.items():
-            moments[key] = moments.get(key, NO_VALUES) + values
+    keys = {key for arm in arms for key in arm.moments}
     return ArmEvidence(
         side=sum((arm.side for arm in arms), start=ArmSide()),
-        moments=moments,
+        moments={key: _sum_of_moments([arm.values_of(key) for arm in arms]) for key in keys},
         latencies_s=Ordered.of(np.concatenate([np.empty(0), *(arm.latencies_s.values for arm in arms)])),
+    )
+
+
+def _sum_of_moments(parts: Sequence[Moments]) -> Moments:
+    # fsum rounds once, whatever the order: adding up pairs would let the order of cohorts decide a last digit.
+    return Moments(
+        n=sum(part.n for part in parts),
+        total=math.fsum(part.total for part in parts),
+        total_of_squares=math.fsum(part.total_of_squares for part in parts),
     )
 
 
@@ -123,6 +149,7 @@ def gather_evidence(session: Session, question: Question) -> Evidence:
     arms = {"arms": list(question.selection.arms)}
     rows = _RowsByArm()
     rows.add("side", session.rows("question_sides_v1", arms))
+    rows.add("confounders", session.rows("question_confounders_v1"))
     rows.add("moments", session.rows("question_cells_v1"))
     rows.add("latencies", session.rows("question_latencies_v1"))
     rows.add("examples", session.rows("question_examples_v1", {"most": EXAMPLES_PER_ARM}))
@@ -177,7 +204,7 @@ class _RowsByArm:
             return self._rows.get((query, cohort, arm), [])
 
         return ArmEvidence(
-            side=next((_arm_side(row) for row in rows_of("side")), ArmSide()),
+            side=next((_arm_side(row, rows_of("confounders")) for row in rows_of("side")), ArmSide()),
             moments={
                 (row["metric"], row["evaluator"]): Moments(
                     n=row["n"], total=row["total"], total_of_squares=row["total_of_squares"]
@@ -189,12 +216,9 @@ class _RowsByArm:
         )
 
 
-def _arm_side(row: Row) -> ArmSide:
-    values: Row = {}
-    for item in fields(ArmSide):
-        value = row[item.name]
-        values[item.name] = frozenset(value or ()) if item.name in _SET_FIELDS else value
-    return ArmSide(**values)
-
-
-_SET_FIELDS = frozenset({"conventions", "step_sources", "releases", "prompts", "routes"})
+def _arm_side(row: Row, tallied: Iterable[Row]) -> ArmSide:
+    tallies: dict[str, dict[str, int]] = {factor: {} for factor in FACTORS}
+    for tally in tallied:
+        tallies[tally["factor"]][tally["factor_value"]] = tally["traces"]
+    counts: Row = {item.name: row[item.name] for item in fields(ArmSide) if item.name not in FACTORS}
+    return ArmSide(**(counts | tallies))

@@ -80,6 +80,9 @@ class Question:
 
     def __post_init__(self) -> None:
         """Refuse what makes no question."""
+        for parameter, place in (("base", 0), ("candidate", 1)):
+            if len(self.selection.arms) <= place or not self.selection.arms[place]:
+                raise InvalidQuestionError(parameter, None, "Name the base and the candidate.")
         if self.base == self.candidate:
             raise InvalidQuestionError("candidate", self.candidate, "It is the base too: name two different arms.")
         check_metrics(self.metrics)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -133,7 +134,12 @@ def _add_landing_view(connection: duckdb.DuckDBPyConnection, table: LakeTable, p
     # A table, not a registered Arrow object: that one would be unknown to the cursors of other threads.
     connection.from_arrow(arrow_schema(_COLUMNS[table]).empty_table()).create(empty)
     if paths:
-        connection.read_parquet([str(path) for path in paths], union_by_name=True).create_view(f"stored_{table}")
+        stored = connection.read_parquet(
+            [_literal_pattern(path) for path in paths],
+            union_by_name=True,
+            hive_partitioning=False,  # a lake below a folder called env=prod gets no column env
+        )
+        stored.create_view(f"stored_{table}")
         connection.execute(f"CREATE VIEW landing_{table} AS FROM {empty} UNION ALL BY NAME FROM stored_{table}")
     else:
         connection.table(empty).create_view(f"landing_{table}")
@@ -148,12 +154,23 @@ def _check_segment(path: Path) -> None:
         raise StoreError(
             f"the segment {path} is damaged: {error}. Move it out of the lake to go on without its rows."
         ) from error
-    version = int(metadata.get(b"tracecanary.schema_version", b"0"))
+    stated = metadata.get(b"tracecanary.schema_version", b"0")
+    version = int(stated) if stated.isdigit() else None
+    if version is None:
+        raise StoreError(
+            f"the segment {path} states the schema version {stated!r}, which is no number. "
+            "Move it out of the lake to go on without its rows."
+        )
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"the segment {path} has schema version {version}, but this tracecanary reads up to {SCHEMA_VERSION}. "
             "Upgrade tracecanary where it reads the lake."
         )
+
+
+def _literal_pattern(path: Path) -> str:
+    """Return a pattern that matches `path` alone: the engine takes every path for a pattern."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
 
 
 @functools.cache
@@ -163,4 +180,6 @@ def _query_text(query: str) -> str:
 
 
 def _store_error(error: duckdb.Error) -> StoreError:
-    return StoreError(f"the query engine failed: {error}")
+    return StoreError(
+        f"the query engine failed: {error}. If it names a segment, move that out of the lake to go on without its rows."
+    )

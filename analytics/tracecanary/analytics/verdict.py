@@ -37,6 +37,16 @@ class JudgedCell:
     confirmed_harms: frozenset[str]
 
     @property
+    def is_measured(self) -> bool:
+        """Whether any guardrail takes part: a question for other metrics alone has none."""
+        return any(is_taking_part(row) for row in self.rows)
+
+    @property
+    def is_settled_well(self) -> bool:
+        """Whether guardrails were measured, and all lie within their margins."""
+        return self.is_measured and not self.blocking
+
+    @property
     def blocking(self) -> list[MetricRow]:
         """Guardrails that take part and are not settled well, harm first."""
         rows = [row for row in self.rows if is_taking_part(row) and row.state not in _SETTLED_WELL]
@@ -74,7 +84,7 @@ def decide_cohort(cell: JudgedCell) -> Decision:
     """Decide for one cohort; `roll_back` means that it stays on the base."""
     if cell.confirmed_harms:
         return Decision(verdict=Verdict.ROLL_BACK, reasons=_reasons(cell, only=cell.confirmed_harms))
-    if cell.blocking:
+    if not cell.is_settled_well:
         return Decision(verdict=Verdict.HOLD, reasons=_reasons(cell))
     return Decision(verdict=Verdict.SHIP, reasons=["every guardrail lies within its margin"])
 
@@ -106,12 +116,13 @@ def decide_overall(
             reasons = harm_reasons + _reasons(without_harmed, only=without_harmed.confirmed_harms)
             return Decision(verdict=Verdict.HOLD, reasons=_first(reasons))
         return Decision(verdict=Verdict.NARROW, reasons=_first(harm_reasons + warnings))
-    if overall.blocking:
+    if not overall.is_settled_well:
         return Decision(verdict=Verdict.HOLD, reasons=_reasons(overall) + warnings)
-    unverified = [cell for cell in cohorts if cell.blocking]
-    names = ", ".join(cell.cohort or "" for cell in unverified)
+    unverified = [cell for cell in cohorts if not cell.is_settled_well]
+    names = _names(unverified)
     if sum(cell.weight for cell in unverified) > MAX_UNVERIFIED_WEIGHT:
-        return Decision(verdict=Verdict.HOLD, reasons=[f"overall is safe, but these cohorts are unsettled: {names}"])
+        unsettled = f"overall is safe, but these cohorts are unsettled: {names}"
+        return Decision(verdict=Verdict.HOLD, reasons=[unsettled, *warnings])
     if warnings:
         return Decision(verdict=Verdict.HOLD, reasons=warnings)
     rest = [f"not verified, with little traffic: {names}"] if unverified else []
@@ -144,6 +155,8 @@ def _blocking_warnings(checks: Checks) -> list[str]:
 
 def _reasons(cell: JudgedCell, *, only: frozenset[str] | None = None, names_cohort: bool = False) -> list[str]:
     """Say what blocks `cell`; rows that lack data for one and the same reason are named together."""
+    if not cell.is_measured:
+        return ["no guardrail was measured: the metrics asked for decide nothing"]
     lacking: dict[str, list[MetricRow]] = {}
     reasons = []
     for row in cell.blocking:
@@ -152,7 +165,7 @@ def _reasons(cell: JudgedCell, *, only: frozenset[str] | None = None, names_coho
         if row.state is CellState.NO_DATA:
             lacking.setdefault(row.reason or "no data", []).append(row)
         else:
-            reasons.append(_regression_reason(row))
+            reasons.append(_regression_reason(row, is_confirmed=row_label(row) in cell.confirmed_harms))
     reasons += [_lack_reason(reason, rows) for reason, rows in lacking.items()]
     where = f"{cell.cohort}: " if names_cohort and cell.cohort is not None else ""
     return _first([f"{where}{reason}" for reason in reasons])
@@ -164,13 +177,19 @@ def _first(reasons: Sequence[str]) -> list[str]:
     return [*reasons[:_MOST_REASONS], f"and {len(reasons) - _MOST_REASONS} more; see the metrics"]
 
 
+def _names(cells: Sequence[JudgedCell]) -> str:
+    named = ", ".join(cell.cohort or "" for cell in cells[:_MOST_REASONS])
+    return named if len(cells) <= _MOST_REASONS else f"{named} and {len(cells) - _MOST_REASONS} more"
+
+
 def _lack_reason(reason: str, rows: Sequence[MetricRow]) -> str:
     return f"{', '.join(map(row_label, rows))}: {reason}{_need(rows)}"
 
 
-def _regression_reason(row: MetricRow) -> str:
+def _regression_reason(row: MetricRow, *, is_confirmed: bool) -> str:
     what = {
-        CellState.HARM: "worse by more than the margin",
+        CellState.HARM: "worse by more than the margin"
+        + ("" if is_confirmed else ", though one of many cells is by chance"),
         CellState.WORSE: "worse, perhaps within the margin",
         CellState.UNSURE: "not settled",
     }[row.state]

@@ -45,6 +45,17 @@ def parse_step(value: object) -> object:
     return int(match[1]) * _SECONDS[match[2] or "s"]
 
 
+def check_mode(value: object) -> object:
+    """Refuse a mode that this version can't answer in.
+
+    Raises:
+        ValueError: It is not fixed.
+    """
+    if value != "fixed":
+        raise ValueError("use fixed: this version's intervals hold for one look at a planned number of traces")
+    return value
+
+
 Time = Annotated[datetime, BeforeValidator(parse_time)]
 Step = Annotated[int, BeforeValidator(parse_step)]
 
@@ -87,7 +98,9 @@ class CompareParameters(SelectionParameters):
     candidate: str = Field(description="arm that might take its place")
     evaluator: list[str] = Field(default=[], description="only these evaluators")
     metric: list[str] = Field(default=[], description="only these metrics")
-    mode: Literal["fixed"] = Field(default="fixed", description="fixed: read once, at a planned number of traces")
+    mode: Annotated[Literal["fixed"], BeforeValidator(check_mode)] = Field(
+        default="fixed", description="fixed: read once, at a planned number of traces"
+    )
     confidence: float = Field(default=DEFAULT_CONFIDENCE, description="coverage of the intervals, 0.5 to below 1")
 
     def question(self) -> Question:

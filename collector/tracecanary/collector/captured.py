@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+_TRACE_ID_LIMIT = 2**128
+_SPAN_ID_LIMIT = 2**64
+_TIME_LIMIT_NS = 2**63  # the year 2262
+
 
 class CapturedSpan(NamedTuple):
     """Values copied from an SDK span or decoded from OTLP.
@@ -29,3 +33,13 @@ class CapturedSpan(NamedTuple):
     is_sampled: bool
     trace_state: str
     dropped_attributes: int
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the span has ids (an id of zero is none, by the OpenTelemetry specification) and storable times."""
+        return (
+            0 < self.trace_id < _TRACE_ID_LIMIT
+            and 0 < self.span_id < _SPAN_ID_LIMIT
+            and 0 <= self.start_ns < _TIME_LIMIT_NS
+            and 0 <= self.end_ns < _TIME_LIMIT_NS
+        )

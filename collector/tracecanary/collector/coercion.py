@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from tracecanary.schema import SPAN_COLUMNS, ColumnType
 
 _MAX_INT64 = 2**63 - 1
 _NANO = 1_000_000_000
+_INTEGER = re.compile(r"\s*[+-]?[0-9]{1,19}\s*")
 # Longer strings in the remaining attributes are more likely content than facts.
 MAX_TEXT_LENGTH = 512
 _FINISH_REASONS: Mapping[str, str] = {"tool_call": "tool_calls", "tool_use": "tool_calls", "end_turn": "stop"}
@@ -23,23 +25,35 @@ _FINISH_REASONS: Mapping[str, str] = {"tool_call": "tool_calls", "tool_use": "to
 def to_text(value: object) -> str | None:
     """Return `value` as text: a scalar as it is, a list or mapping as JSON; None when empty."""
     if isinstance(value, str):
-        return value or None
+        return storable_text(value) or None
     if value is None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value)
     if isinstance(value, bytes):
         return value.hex()
-    return json.dumps(value, default=str)
+    try:
+        return str(value) if isinstance(value, int | float) else json.dumps(value, default=_unknown_to_text)
+    except (ValueError, TypeError, RecursionError):  # an integer of 4,300 digits, a key that is a tuple, a deep nesting
+        return None
+
+
+def storable_text(text: str) -> str:
+    r"""Return `text` with lone surrogates, which no UTF-8 can hold, written as `\udc80`."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _unknown_to_text(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def to_int(value: object) -> int | None:
     """Return `value` as a 64-bit integer, also from text such as "12" or 12.0; None when it is none."""
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, bool):
         return None
-    number = to_float(value) if not isinstance(value, int) else value
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        value = int(value)  # a float would round what lies beyond 2**53
+    number = value if isinstance(value, int) else to_float(value)
     if number is None or number != int(number) or abs(number) > _MAX_INT64:
         return None
     return int(number)
@@ -60,7 +74,11 @@ def to_bool(value: object) -> bool | None:
     """Return `value` as a boolean, also from "true", "1", "false" and "0"; None when it is none."""
     if isinstance(value, bool):
         return value
-    text = str(value).strip().lower()
+    if isinstance(value, int | float):
+        return bool(value) if value in (0, 1) else None
+    if not isinstance(value, str):
+        return None
+    text = value.strip().lower()
     if text in {"true", "1", "yes"}:
         return True
     if text in {"false", "0", "no"}:
@@ -96,7 +114,7 @@ def to_hash(value: object) -> str | None:
     text = to_text(value)
     if text is None:
         return None
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def to_finish_reason(value: object) -> str | None:
@@ -107,15 +125,16 @@ def to_finish_reason(value: object) -> str | None:
         return None
     reasons = []
     for item in value:
-        text = str(item).removeprefix("FinishReason.").lower().replace("-", "_")
-        reasons.append(_FINISH_REASONS.get(text, text))
+        if isinstance(item, str) and item:
+            text = storable_text(item).removeprefix("FinishReason.").lower().replace("-", "_")
+            reasons.append(_FINISH_REASONS.get(text, text))
     return ",".join(dict.fromkeys(reasons)) or None
 
 
 def _json_list(text: str) -> list[object]:
     try:
         parsed = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return [text]
     return parsed if isinstance(parsed, list) else [text]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,16 +31,22 @@ class CaptureSettings:
     def __post_init__(self) -> None:
         """Refuse settings that can't work, naming all of them."""
         problems = [
-            f"{name} is {value!r}, but must be greater than 0"
+            f"{name} is {value!r}, but must be a whole number greater than 0"
             for name, value in (
-                ("flush_interval_s", self.flush_interval_s),
                 ("max_pending_spans", self.max_pending_spans),
                 ("max_segment_spans", self.max_segment_spans),
             )
-            if value <= 0
+            if not _is_number(value) or value != int(value) or value <= 0
         ]
+        # A longer wait than TIMEOUT_MAX, 292 years, is an error of the threading module.
+        if not _is_number(self.flush_interval_s) or not 0 < self.flush_interval_s <= threading.TIMEOUT_MAX:
+            problems.insert(0, f"flush_interval_s is {self.flush_interval_s!r}, but must be greater than 0, and finite")
         if problems:
             raise ConfigurationError(problems)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def lake_folder(lake: str | os.PathLike[str] | None) -> Path:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import logging
+import zlib
 from pathlib import Path
 
 from tracecanary.collector.captured import CapturedSpan
@@ -12,6 +15,7 @@ from tracecanary.collector.otlp import spans_from_json, spans_from_protobuf
 from tracecanary.collector.segments import write_segment
 from tracecanary.schema import SPAN_COLUMNS, LakeTable, MalformedInputError
 
+_logger = logging.getLogger(__name__)
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -24,12 +28,23 @@ def decode_otlp_file(body: bytes) -> list[CapturedSpan]:
     if body.startswith(_GZIP_MAGIC):
         try:
             body = gzip.decompress(body)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise MalformedInputError(f"the gzip stream is damaged: {error}") from error
     if not body.strip():
         raise MalformedInputError("the file is empty")
     if not body.lstrip().startswith(b"{"):
         return spans_from_protobuf(body)
+    try:
+        return _spans_from_json_lines(body)
+    except MalformedInputError:
+        # A protobuf request starts with a line feed, the tag of its first field, and "{" is also the length 123.
+        if body.startswith(b"\n"):
+            with contextlib.suppress(MalformedInputError):
+                return spans_from_protobuf(body)
+        raise
+
+
+def _spans_from_json_lines(body: bytes) -> list[CapturedSpan]:
     lines = [line for line in body.splitlines() if line.strip()]
     if len(lines) > 1 and all(line.lstrip().startswith(b"{") and line.rstrip().endswith(b"}") for line in lines):
         return [span for line in lines for span in spans_from_json(line)]
@@ -39,10 +54,15 @@ def decode_otlp_file(body: bytes) -> list[CapturedSpan]:
 def store_spans(lake: Path, spans: list[CapturedSpan]) -> int:
     """Add `spans` to the lake and return their number; a span that is stored already stays one row to readers.
 
+    A span without valid ids or times can't be part of any trace: it is left out, with a warning.
+
     Raises:
         LakeError: The lake can't be written.
     """
-    for first in range(0, len(spans), DEFAULT_MAX_SEGMENT_SPANS):
-        rows = [span_row(span) for span in spans[first : first + DEFAULT_MAX_SEGMENT_SPANS]]
+    valid = [span for span in spans if span.is_valid]
+    if len(valid) < len(spans):
+        _logger.warning("%d spans without a valid trace id, span id or time were left out", len(spans) - len(valid))
+    for first in range(0, len(valid), DEFAULT_MAX_SEGMENT_SPANS):
+        rows = [span_row(span) for span in valid[first : first + DEFAULT_MAX_SEGMENT_SPANS]]
         write_segment(lake, LakeTable.SPANS, SPAN_COLUMNS, rows)
-    return len(spans)
+    return len(valid)

@@ -8,7 +8,7 @@ from typing import Any
 
 from tracecanary.collector import attributes as names
 from tracecanary.collector.captured import CapturedSpan
-from tracecanary.collector.coercion import COLUMN_COERCION, MAX_TEXT_LENGTH, to_text
+from tracecanary.collector.coercion import COLUMN_COERCION, MAX_TEXT_LENGTH, storable_text, to_int, to_text
 from tracecanary.collector.conventions import (
     CONTEXT_COLUMNS,
     CONVENTIONS,
@@ -34,7 +34,8 @@ def span_row(span: CapturedSpan) -> SpanRow:
     convention = find_convention(span.attributes)
     if convention is not None:
         values["convention"] = convention.name
-        values["kind"] = convention.kinds.get(str(span.attributes.get(convention.kind_from)), "other")
+        kind = span.attributes.get(convention.kind_from)
+        values["kind"] = convention.kinds.get(kind, "other") if isinstance(kind, str) else "other"
         _read(convention.columns, span.attributes, values, consumed)
     _read(CONTEXT_COLUMNS, span.attributes, values, consumed)
     _read(RESOURCE_COLUMNS, span.resource, values, set())
@@ -68,18 +69,18 @@ def _fixed_values(span: CapturedSpan) -> dict[str, Any]:
         "trace_id": f"{span.trace_id:032x}",
         "span_id": f"{span.span_id:016x}",
         "parent_span_id": f"{span.parent_span_id:016x}" if span.parent_span_id else None,
-        "name": span.name,
+        "name": to_text(span.name),
         "otel_kind": _named(_OTEL_KINDS, span.kind),
         "start_unix_ns": span.start_ns,
         # A clock that was set back must not give a negative latency.
         "duration_ns": max(0, span.end_ns - span.start_ns),
         "status": _named(_STATUSES, span.status_code),
-        "scope_name": span.scope_name or None,
-        "scope_version": span.scope_version or None,
+        "scope_name": to_text(span.scope_name),
+        "scope_version": to_text(span.scope_version),
         "kind": "other",
         "is_sampled": span.is_sampled,
         "sampling_probability": sampling_probability(span.trace_state) if span.trace_state else None,
-        "dropped_attributes": span.dropped_attributes,
+        "dropped_attributes": to_int(span.dropped_attributes),
     }
 
 
@@ -119,5 +120,5 @@ def _remaining_attributes(attributes: Mapping[str, Any], consumed: set[str]) -> 
             continue
         text = to_text(value)
         if text is not None and len(text) <= MAX_TEXT_LENGTH:
-            remaining.append((name, text))
+            remaining.append((storable_text(name), text))
     return remaining

@@ -1,20 +1,21 @@
 """The span processor: an application's finished spans, straight into the lake.
 
 Theory of operation. `on_end` runs on the application's thread: it copies values into a bounded queue and returns. One
-daemon thread drains the queue every `flush_interval_s`, or earlier when a segment's worth of spans waits, applies the
-conventions and writes one Parquet segment. What can't be written stays queued and is tried again; what doesn't fit is
-dropped, newest first, and counted. Nothing here raises into the application.
+daemon thread drains the queue every `flush_interval_s`, or earlier when a segment's worth of spans waits or the queue
+is half full, applies the conventions and writes one Parquet segment. What can't be written stays queued and is tried
+again; what doesn't fit is dropped, newest first, and counted. Nothing here raises into the application. A forked child
+starts with an empty queue and a thread of its own; its parent's spans are its parent's to write.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
-import time
 import weakref
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from opentelemetry import baggage
 from opentelemetry.context import Context
@@ -30,13 +31,19 @@ from tracecanary.collector.config import (
     lake_folder,
 )
 from tracecanary.collector.context import is_valid_baggage_value
-from tracecanary.collector.normalise import span_row
+from tracecanary.collector.normalise import SpanRow, span_row
 from tracecanary.collector.sdk_spans import captured_span
-from tracecanary.collector.segments import write_segment
-from tracecanary.schema import SPAN_COLUMNS, LakeError, LakeTable
+from tracecanary.collector.segments import UNSTORABLE_ERRORS, storable_rows, write_segment
+from tracecanary.schema import SPAN_COLUMNS, LakeTable
 
 _logger = logging.getLogger(__name__)
-_SHUTDOWN_LIMIT_S = 30.0
+_DEFAULT_TIMEOUT_MILLIS = 30_000
+
+# Every processor of this process: at-fork hooks can't be taken back, so there is one for all of them.
+_processors: weakref.WeakSet[CanarySpanProcessor] = weakref.WeakSet()
+# Held while a writer imports Arrow, and across a fork: a child that is forked in the middle of an import inherits the
+# import's lock without the thread that would release it, and could never import Arrow itself.
+_importing = threading.RLock()
 
 
 class CanarySpanProcessor(SpanProcessor):
@@ -56,8 +63,8 @@ class CanarySpanProcessor(SpanProcessor):
     """
 
     _pending: deque[CapturedSpan]
+    _wake: threading.Event
     _worker: threading.Thread
-    _is_shut_down: bool
 
     def __init__(
         self,
@@ -73,16 +80,17 @@ class CanarySpanProcessor(SpanProcessor):
             max_pending_spans=max_pending_spans,
             max_segment_spans=max_segment_spans,
         )
-        self._dropped: Counter[str] = Counter()
+        # The writer starts before the queue is full, so that a burst finds room while it works.
+        self._wake_at = min(max_segment_spans, max(1, max_pending_spans // 2))
+        self._is_shut_down = False
         self._start_worker()
-        # A forked child inherits neither thread nor usable locks, and its parent's spans are not its own.
-        reset = weakref.WeakMethod(self._start_worker)
-        os.register_at_fork(after_in_child=lambda: (method := reset()) and method())
+        _processors.add(self)
 
     @property
     def dropped(self) -> Mapping[str, int]:
         """Spans lost so far, by reason: `queue_full`, `already_shutdown`, `malformed`, `not_written`, `internal`."""
-        return dict(self._dropped)
+        with self._drop_lock:
+            return dict(self._dropped)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Copy cohort, variant and pair id from the baggage onto the span."""
@@ -91,106 +99,187 @@ class CanarySpanProcessor(SpanProcessor):
                 value = baggage.get_baggage(name, parent_context)
                 if is_valid_baggage_value(value):
                     span.set_attribute(name, str(value))
-        except Exception:  # noqa: BLE001  an exception here would reach the application
-            self._dropped["internal"] += 1
+        except Exception:
+            _logger.debug("the baggage could not be copied onto a span", exc_info=True)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Queue the values of a finished span. Never blocks, never raises."""
+        """Queue the values of a finished span. Never waits for the writer, never raises."""
         try:
             if self._is_shut_down:
-                self._dropped["already_shutdown"] += 1
+                self._drop("already_shutdown")
                 return
             # Unlocked: deque.append is atomic, and the limit may be passed by one span a thread at most.
-            if len(self._pending) >= self._settings.max_pending_spans:
-                self._dropped["queue_full"] += 1
+            waiting = len(self._pending)
+            if waiting >= self._settings.max_pending_spans:
+                self._drop("queue_full")
                 return
             self._pending.append(captured_span(span))
-            if len(self._pending) >= self._settings.max_segment_spans:
+            # While the lake can't be written, only time starts the next try: the queue stays full.
+            if waiting >= self._wake_at - 1 and self._is_lake_writable and not self._wake.is_set():
                 self._wake.set()
+            if self._is_closed:  # shut down since the first line, perhaps after the last look into the queue
+                self._drop_pending("already_shutdown")
         except Exception:  # noqa: BLE001  an exception here would reach the application
-            self._dropped["internal"] += 1
+            self._drop("internal")
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Write what is queued; return whether all of it is in the lake within `timeout_millis`."""
+    def force_flush(self, timeout_millis: int = _DEFAULT_TIMEOUT_MILLIS) -> bool:
+        """Write what is queued; return whether that was done within `timeout_millis`.
+
+        Spans that can't be stored at all are counted in `dropped` and don't make it fail.
+        """
+        timeout_s = _seconds(timeout_millis)
         if self._is_shut_down:
-            return not self._pending
-        deadline = time.monotonic() + timeout_millis / 1000
+            self._worker.join(timeout_s)
+            return not self._worker.is_alive() and self._is_lake_writable
         with self._flushed:
             wanted = self._flushes_started + 1
             self._wake.set()
             finished = self._flushed.wait_for(
-                lambda: self._flushes_done >= wanted, timeout=max(0.0, deadline - time.monotonic())
+                lambda: self._flushes_done >= wanted or self._has_stopped, timeout=timeout_s
             )
-        return finished and self._last_flush_succeeded
+            return finished and self._last_flush_succeeded
 
-    def shutdown(self) -> None:
-        """Write what is queued and stop, within 30 s. What can't be written is counted as `not_written`."""
+    def shutdown(self, timeout_millis: int = _DEFAULT_TIMEOUT_MILLIS) -> None:
+        """Write what is queued and stop, within `timeout_millis`. What can't be written is counted as `not_written`."""
         if self._is_shut_down:
             return
         self._is_shut_down = True
         self._wake.set()
-        self._worker.join(_SHUTDOWN_LIMIT_S)
-        if self._pending:
-            self._dropped["not_written"] += len(self._pending)
-            _logger.error("%d spans could not be written to %s", len(self._pending), self._settings.lake)
+        self._worker.join(_seconds(timeout_millis))
+        self._is_closed = True
+        in_hand = len(self._in_hand)  # not empty only while the worker is still writing
+        if in_hand:
+            self._drop("not_written", in_hand)
+        not_written = in_hand + self._drop_pending("not_written")
+        if not_written:
+            _logger.error("%d spans could not be written to %s", not_written, self._settings.lake)
 
     def _start_worker(self) -> None:
         self._pending = deque()
+        self._in_hand: Sequence[CapturedSpan] = ()  # what the worker has taken; only the worker sets it
+        self._is_lake_writable = True  # whether the last write worked; only the worker sets it
+        self._is_closed = self._is_shut_down
         self._wake = threading.Event()
-        self._is_shut_down = False
-        # Guards the three fields below; notified after every flush.
+        # Guards `_dropped`, since `+=` is not atomic; taken only when a span is lost. Reentrant: a span may end in a
+        # finaliser, which runs in the middle of anything.
+        self._drop_lock = threading.RLock()
+        self._dropped: Counter[str] = Counter()
+        # Guards the four fields below; notified after every flush.
         self._flushed = threading.Condition()
         self._flushes_started = 0
         self._flushes_done = 0
         self._last_flush_succeeded = True
+        self._has_stopped = False
         self._worker = threading.Thread(target=self._run, name="tracecanary-writer", daemon=True)
-        self._worker.start()
+        if not self._is_shut_down:  # a child of a process that had shut down has nothing to write either
+            self._worker.start()
 
     def _run(self) -> None:
-        while True:
+        is_last = False
+        while not is_last:
             self._wake.wait(self._settings.flush_interval_s)
             self._wake.clear()
             is_last = self._is_shut_down
             with self._flushed:
                 self._flushes_started += 1
                 number = self._flushes_started
+            has_failed_before = not self._is_lake_writable
             succeeded = self._flush()
+            if succeeded and has_failed_before:
+                _logger.info("writing to %s works again", self._settings.lake)
             with self._flushed:
-                if succeeded != self._last_flush_succeeded and succeeded:
-                    _logger.info("writing to %s works again", self._settings.lake)
-                self._flushes_done, self._last_flush_succeeded = number, succeeded
+                self._flushes_done, self._last_flush_succeeded, self._has_stopped = number, succeeded, is_last
                 self._flushed.notify_all()
-            if is_last:
-                return
 
     def _flush(self) -> bool:
         waiting = len(self._pending)
         while waiting > 0:
-            spans = [self._pending.popleft() for _ in range(min(waiting, self._settings.max_segment_spans))]
-            waiting -= len(spans)
-            if not self._write(spans):
+            # After a failure one span tries the lake first: to convert all of them for every try in vain would cost
+            # the application more than capturing them did.
+            size = min(waiting, self._settings.max_segment_spans if self._is_lake_writable else 1)
+            self._in_hand = spans = self._take(size)
+            self._is_lake_writable = self._write(spans)
+            if not self._is_lake_writable:
                 self._pending.extendleft(reversed(spans))  # nothing accepted is lost: the next flush tries again
+            self._in_hand = ()
+            if not self._is_lake_writable:
                 return False
+            waiting -= size
         return True
+
+    def _take(self, size: int) -> list[CapturedSpan]:
+        taken: list[CapturedSpan] = []
+        with contextlib.suppress(IndexError):  # emptied by a shutdown whose time was up, which has counted the rest
+            while len(taken) < size:
+                taken.append(self._pending.popleft())
+        return taken
 
     def _write(self, spans: list[CapturedSpan]) -> bool:
+        """Store `spans`, except those that can't be stored, which are counted; return False to have all tried again."""
         try:
-            rows = [span_row(span) for span in spans]
-            write_segment(self._settings.lake, LakeTable.SPANS, SPAN_COLUMNS, rows)
-        except LakeError as error:
-            if self._last_flush_succeeded:
+            rows = _valid_rows(spans)
+            _import_arrow()
+            try:
+                self._write_rows(rows)
+            except UNSTORABLE_ERRORS:  # a hostile value takes no other span with it
+                rows = storable_rows(SPAN_COLUMNS, rows)
+                self._write_rows(rows)
+        except Exception as error:  # noqa: BLE001  disk full, memory full, Arrow missing: not the spans' fault
+            if self._is_lake_writable:
                 _logger.error("%s Spans are kept in memory and tried again.", error)  # noqa: TRY400  the cause is in it
             return False
-        except Exception:  # noqa: BLE001  whatever a hostile value broke, the other spans of the batch are stored
-            return self._write_without_malformed(spans)
+        if len(rows) < len(spans):
+            self._drop("malformed", len(spans) - len(rows))
+            _logger.warning("%d spans hold values that can't be stored", len(spans) - len(rows))
         return True
 
-    def _write_without_malformed(self, spans: list[CapturedSpan]) -> bool:
-        """Halve the batch until the span that can't be stored stands alone, so that it takes no other with it."""
-        if len(spans) == 1:
-            self._dropped["malformed"] += 1
-            _logger.warning("a span named %r could not be stored", spans[0].name)
-            return True
-        middle = len(spans) // 2
-        # Both halves are tried: rows that were written twice by a later retry are one row to every reader.
-        return all([self._write(spans[:middle]), self._write(spans[middle:])])
+    def _write_rows(self, rows: list[SpanRow]) -> None:
+        if rows:
+            write_segment(self._settings.lake, LakeTable.SPANS, SPAN_COLUMNS, rows)
+
+    def _drop(self, reason: str, spans: int = 1) -> None:
+        with self._drop_lock:
+            self._dropped[reason] += spans
+
+    def _drop_pending(self, reason: str) -> int:
+        """Empty the queue, counting each span once however many threads do this at a time."""
+        dropped = 0
+        try:
+            while True:
+                self._pending.popleft()
+                dropped += 1
+        except IndexError:
+            if dropped:
+                self._drop(reason, dropped)
+        return dropped
+
+
+def _valid_rows(spans: Sequence[CapturedSpan]) -> list[SpanRow]:
+    rows = []
+    for span in spans:
+        try:
+            if span.is_valid:
+                rows.append(span_row(span))
+        except Exception:
+            _logger.debug("a span could not be read", exc_info=True)
+    return rows
+
+
+def _import_arrow() -> None:
+    with _importing:
+        import pyarrow.parquet  # noqa: F401
+
+
+def _seconds(timeout_millis: int) -> float:
+    return min(max(0.0, timeout_millis / 1000), threading.TIMEOUT_MAX)
+
+
+def _restart_in_child() -> None:
+    _importing.release()
+    for processor in list(_processors):
+        # A child inherits neither the thread nor usable locks.
+        processor._start_worker()  # noqa: SLF001
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(before=_importing.acquire, after_in_parent=_importing.release, after_in_child=_restart_in_child)

@@ -24,11 +24,11 @@ def captured_span(span: ReadableSpan) -> CapturedSpan:
         parent_span_id=span.parent.span_id if span.parent is not None else None,
         name=span.name,
         kind=span.kind.value + _OTLP_KIND_OFFSET,
-        start_ns=span.start_time or 0,
-        end_ns=span.end_time or 0,
+        start_ns=int(span.start_time or 0),  # applications that pass their own time pass floats, too
+        end_ns=int(span.end_time or 0),
         status_code=span.status.status_code.value,
-        attributes=_attributes(span),
-        events=tuple((event.name, dict(event.attributes or {})) for event in events) if events else (),
+        attributes=_values(span._attributes),  # noqa: SLF001  `attributes` hides it behind a slow read-only view
+        events=tuple((event.name, _values(event.attributes)) for event in events) if events else (),
         resource=span.resource.attributes,
         scope_name=scope.name if scope is not None else None,
         scope_version=scope.version if scope is not None else None,
@@ -38,9 +38,8 @@ def captured_span(span: ReadableSpan) -> CapturedSpan:
     )
 
 
-def _attributes(span: ReadableSpan) -> Mapping[str, Any]:
-    # The public mapping costs 10 µs for 40 attributes, the dict inside it 0.4 µs. Private, hence the way back; a test
+def _values(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    # Reading the mapping costs 10 µs for 40 attributes, the dict inside it 0.4 µs. Private, hence the way back; a test
     # notices when the SDK changes it.
-    bounded = span._attributes  # noqa: SLF001
-    inner = getattr(bounded, "_dict", None)
-    return dict(inner) if isinstance(inner, dict) else dict(span.attributes or {})
+    inner = getattr(attributes, "_dict", None)
+    return dict(inner) if isinstance(inner, dict) else dict(attributes or {})

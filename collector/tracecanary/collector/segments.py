@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracecanary.schema import Column, LakeError, LakeTable, arrow_schema, landing_folder, segment_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What Arrow raises for a value that its column can't hold.
+UNSTORABLE_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError)
 
 
 def write_segment(lake: Path, table: LakeTable, columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]) -> Path:
@@ -17,29 +24,51 @@ def write_segment(lake: Path, table: LakeTable, columns: Sequence[Column], rows:
     The segment is on disk, under its final name, when this returns: a crash leaves all of it or none.
 
     Raises:
-        LakeError: The folder can't be written; nothing was added.
+        LakeError: The folder can't be written. Trying again is safe: a row that is stored twice is one row to readers.
+        UNSTORABLE_ERRORS: A value does not fit its column; nothing was added. `storable_rows` leaves such rows out.
     """
-    # Imported here, on the writer's thread: it costs the host application 90 ms and 50 MB.
-    import pyarrow as pa
+    # Imported late, as Arrow is below.
     import pyarrow.parquet as pq
 
-    schema = arrow_schema(columns)
-    arrays = [pa.array(values, type=field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
+    contents = _arrow_table(columns, rows)
     folder = landing_folder(lake, table)
     path = folder / segment_name(unix_ms=time.time_ns() // 1_000_000)
     unfinished = path.with_suffix(".tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), unfinished, compression="zstd", compression_level=1)
+        pq.write_table(contents, unfinished, compression="zstd", compression_level=1)
         _sync(unfinished)
         unfinished.rename(path)
         _sync(folder)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a file may stand where the folder should be
+            unfinished.unlink(missing_ok=True)
         raise LakeError(
             f"can't write {len(rows)} rows to {folder}: {error}. Check that the folder is writable and has free space."
         ) from error
     return path
+
+
+def storable_rows(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return `rows` without those that hold a value which does not fit its column."""
+    try:
+        _arrow_table(columns, rows)
+    except UNSTORABLE_ERRORS:
+        if len(rows) == 1:
+            return []
+        # Halving finds one bad row among n with 2 log2(n) tries.
+        middle = len(rows) // 2
+        return storable_rows(columns, rows[:middle]) + storable_rows(columns, rows[middle:])
+    return list(rows)
+
+
+def _arrow_table(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+    # Imported here, on the writer's thread: it costs the host application 90 ms and 50 MB.
+    import pyarrow as pa
+
+    schema = arrow_schema(columns)
+    arrays = [pa.array(values, type=field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _sync(path: Path) -> None:

@@ -33,7 +33,7 @@ def test_headline_then_summary_then_table(narrow_answer: Answer) -> None:
 def test_reasons_checks_and_routing_follow(hold_answer: Answer) -> None:
     text = answer_markdown(hold_answer)
 
-    assert "- **Warning, evaluation coverage**: only 71 % of the candidate's traces were judged" in text
+    assert "- **Warning, coverage**: only 71 % of the candidate's traces were judged" in text
     assert "- unknown: lost traces" in text
     assert "- Not verified yet: airline, retail, telecom" in text
     assert "- **airline**: a guardrail is not settled" in text

@@ -32,7 +32,7 @@ def test_hold_says_what_is_open_what_is_missing_and_how_many_traces_it_takes(hol
         "(95 % interval −15.0 … +6.0 pp), which could still be chance. "
         "The fail rate of task_reward, the error rate and 2 more are not settled overall: that takes about 1,240 more "
         "traces in each arm; the cost per trace is missing for the candidate; the tool error rate is missing in both "
-        "arms; mind the check on evaluation coverage."
+        "arms; mind the check on coverage."
     )
 
 

@@ -90,7 +90,7 @@ def test_view_lists_reasons_and_only_the_checks_that_warn(hold_answer: Answer) -
     printed = _printed(answer_view(hold_answer))
 
     assert "- too few traces" in printed
-    assert "- evaluation coverage: only 71 % of the candidate's traces were judged" in printed
+    assert "- coverage: only 71 % of the candidate's traces were judged" in printed
     assert "lost traces" not in printed
 
 

@@ -1,10 +1,16 @@
--- One row per canonical model that was asked for. Tokens are null where the source has none; calls_with_tokens tells
+-- One row per canonical model that was asked for, by model calls or, in traces without any, by the agent span (the
+-- same rule as trace_facts); llm_calls counts model calls only. Tokens are null where the source has none; calls_with_tokens tells
 -- how many model calls they come from. traces counts every trace that asked for the model, first or later.
 -- grain: model   params: none   reads: spans
 WITH calls AS (
     SELECT *
-    FROM spans
-    WHERE kind = 'llm' AND model IS NOT NULL
+    FROM (
+        SELECT
+            spans.*,
+            bool_or(kind = 'llm' AND model IS NOT NULL) OVER (PARTITION BY trace_id) AS has_llm_span
+        FROM spans
+    ) AS marked
+    WHERE marked.model IS NOT NULL AND (marked.kind = 'llm' OR (marked.kind = 'agent' AND NOT marked.has_llm_span))
 ),
 fallbacks AS (
     SELECT fallback_from AS model, count(*) AS fallbacks_from
@@ -15,8 +21,8 @@ fallbacks AS (
 SELECT
     calls.model,
     count(DISTINCT calls.trace_id) AS traces,
-    count(*) AS llm_calls,
-    count(*) FILTER (WHERE calls.status = 'error') AS llm_errors,
+    count(*) FILTER (WHERE calls.kind = 'llm') AS llm_calls,
+    count(*) FILTER (WHERE calls.kind = 'llm' AND calls.status = 'error') AS llm_errors,
     sum(calls.input_tokens) AS input_tokens,
     sum(calls.output_tokens) AS output_tokens,
     sum(calls.cache_read_tokens) AS cache_read_tokens,

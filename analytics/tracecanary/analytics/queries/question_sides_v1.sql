@@ -1,4 +1,4 @@
--- What may differ between the arms other than the model, and what is missing; by cohort and arm.
+-- What is missing in the arms, and which traces touched both; by cohort and arm.
 -- contaminated: the other arm's model was called too; the trace counts for the arm asked first.
 -- grain: cohort_name, arm_name   params: $arms VARCHAR[]   reads: question_traces, trace_evaluations
 SELECT
@@ -11,12 +11,7 @@ SELECT
     count(question_traces.input_tokens) AS with_tokens,
     count(question_traces.cost_nano_usd) AS with_cost,
     count(judged.trace_id) AS evaluated,
-    count(*) FILTER (WHERE len(list_intersect(question_traces.models, $arms)) > 1) AS contaminated,
-    list_sort(list(DISTINCT array_to_string(question_traces.conventions, '+'))) AS conventions,
-    list_sort(list(DISTINCT question_traces.step_source)) AS step_sources,
-    list_sort(list(DISTINCT question_traces.release) FILTER (WHERE question_traces.release IS NOT NULL)) AS releases,
-    list_sort(list(DISTINCT question_traces.prompt) FILTER (WHERE question_traces.prompt IS NOT NULL)) AS prompts,
-    list_sort(list(DISTINCT question_traces.route) FILTER (WHERE question_traces.route IS NOT NULL)) AS routes
+    count(*) FILTER (WHERE len(list_intersect(question_traces.models, $arms)) > 1) AS contaminated
 FROM question_traces
 LEFT JOIN (SELECT DISTINCT trace_id FROM trace_evaluations) AS judged ON question_traces.trace_id = judged.trace_id
 GROUP BY question_traces.cohort_name, question_traces.arm_name

@@ -1,7 +1,7 @@
 -- The traces a question is about, each with the names of its arm and cohort.
 -- grain: trace_id
 -- params: $arm_by VARCHAR; $arms, $cohort_by, $cohorts, $routes VARCHAR[] (an empty list of arms, cohorts or routes
---         selects all); $from_ns, $to_ns BIGINT (from inclusive, to exclusive)
+--         selects all; '(none)' is the name of what has no cohort or route); $from_ns, $to_ns BIGINT (from inclusive, to exclusive)
 -- reads: trace_facts
 SELECT named.*
 FROM (
@@ -31,4 +31,4 @@ WHERE
     named.arm_name IS NOT NULL
     AND (len($arms) = 0 OR list_contains($arms, named.arm_name))
     AND (len($cohorts) = 0 OR list_contains($cohorts, named.cohort_name))
-    AND (len($routes) = 0 OR list_contains($routes, named.route))
+    AND (len($routes) = 0 OR list_contains($routes, coalesce(named.route, '(none)')))

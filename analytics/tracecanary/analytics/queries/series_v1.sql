@@ -3,7 +3,8 @@
 -- a trace has failed when any evaluator failed it.
 -- grain: bucket_unix_ns, arm_name, cohort_name
 -- params: $value_of VARCHAR (metric of question_metric_values), $quantile DOUBLE (null for a mean), $step_ns BIGINT,
---         $evaluators VARCHAR[] (empty: all), $is_by_cohort BOOLEAN
+--         $evaluators VARCHAR[] (empty: all; a name without '@' stands for all its versions; no matter for metrics
+--         that no evaluator gives), $is_by_cohort BOOLEAN
 -- reads: question_metric_values
 WITH trace_values AS (
     SELECT
@@ -13,7 +14,14 @@ WITH trace_values AS (
         start_unix_ns - start_unix_ns % $step_ns AS bucket_unix_ns,
         max(value) AS value
     FROM question_metric_values
-    WHERE metric = $value_of AND (len($evaluators) = 0 OR list_contains($evaluators, evaluator))
+    WHERE
+        metric = $value_of
+        AND (
+            len($evaluators) = 0
+            OR evaluator IS NULL
+            OR list_contains($evaluators, evaluator)
+            OR list_contains($evaluators, regexp_replace(evaluator, '@[^@]*$', ''))
+        )
     GROUP BY trace_id, arm_name, cohort_name, start_unix_ns
 )
 SELECT

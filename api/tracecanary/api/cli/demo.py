@@ -26,6 +26,8 @@ from tracecanary.schema import StoreError
 BASE = "gpt-4.1"
 CANDIDATE = "ft:gpt-4.1-2025-04-14:sierra:tau2-full-sft:BzrYdMNm"
 _OUTCOMES_PER_REQUEST = 100
+# Shorter than an application's, so that the lake fills while the bar moves.
+_FLUSH_INTERVAL_S = 0.25
 _TIMEOUT_S = 60.0
 
 
@@ -46,7 +48,7 @@ def demo(
             _post_outcomes(runs, url, progress)
         answer = _ask(url)
         console.print(answer_view(answer))
-        _print_links(console, url, folder, is_kept=keep or lake is not None, is_running=keep)
+        _print_links(console, url, folder, is_kept=lake is not None, is_running=keep)
         if keep:
             _wait_for_interrupt()
 
@@ -71,7 +73,7 @@ def _progress(console: Console) -> Progress:
 
 def _replay(runs: list[RecordedRun], lake: Path, progress: Progress) -> None:
     task = progress.add_task("replaying runs as traces", total=len(runs))
-    processor = CanarySpanProcessor(lake)
+    processor = CanarySpanProcessor(lake, flush_interval_s=_FLUSH_INTERVAL_S)
     provider = replay_tracer_provider()
     provider.add_span_processor(processor)
     replay_runs(runs, tracer_provider=provider, on_run=lambda: progress.advance(task))
@@ -98,15 +100,16 @@ def _ask(url: str) -> Answer:
 
 def _print_links(console: Console, url: str, lake: Path, *, is_kept: bool, is_running: bool) -> None:
     query = urlencode({"base": BASE, "candidate": CANDIDATE})
-    lines = [
-        f"answer         {url}/compare?{query}",
-        f"report         {url}/report?{query}",
-        f"documentation  {url}/docs",
-    ]
     if is_running:
-        lines.append("The service runs until Ctrl-C.")
+        heading = "The service runs until Ctrl-C:"
     else:
-        lines.append("The service stops now; make demo KEEP=1, or tracecanary demo --keep, leaves it running.")
+        heading = "The service has stopped; with make demo KEEP=1, or tracecanary demo --keep, it stays and answers at:"
+    lines = [
+        heading,
+        f"  answer         {url}/compare?{query}",
+        f"  report         {url}/report?{query}",
+        f"  documentation  {url}/docs",
+    ]
     if is_kept and not is_running:
         lines.append(f"The lake stays at {lake}: tracecanary serve --lake {lake} serves it again.")
     console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _SETTLED = (CellState.SAFE, CellState.BETTER)
 _REGRESSED = (CellState.HARM, CellState.WORSE)
+_EARLY_SIGNS_NAMED = 2
 _TELLING_FIRST = (CellState.HARM, CellState.WORSE, CellState.BETTER, CellState.SAFE, CellState.UNSURE)
 
 
@@ -225,7 +226,21 @@ def _hold_clauses(answer: Answer) -> list[str]:
         clauses.append(f"harm shows in {name_list(harmed)}")
     if not unsettled:
         clauses += _unverified_clauses(answer)
+    clauses += _early_sign_clauses(answer)
     return clauses or [_first_reason(answer.overall.reasons)]
+
+
+def _early_sign_clauses(answer: Answer) -> list[str]:
+    """Name what already looks worse in a cohort, though on too few traces to decide."""
+    signs = [
+        (cohort, row)
+        for cohort in answer.cohorts
+        for row in cohort.metrics
+        if row.state is CellState.NO_DATA and is_guardrail(row) and (_margins(row, row.ci_low) or 0) > 0
+    ]
+    strongest = sorted(signs, key=lambda sign: -_strength(sign[1]))[:_EARLY_SIGNS_NAMED]
+    named = [f"in {plain(cohort.cohort)} {change_text(row)}" for cohort, row in strongest]
+    return [f"early signs, on too few traces to decide: {name_list(named)}"] if named else []
 
 
 def _blocks(row: MetricRow) -> bool:

@@ -73,7 +73,7 @@ CHECK_LABELS = {
     "mix_shift": "cohort mix",
     "simpson": "Simpson's paradox",
     "contamination": "contamination",
-    "coverage": "evaluation coverage",
+    "coverage": "coverage",
     "losses": "lost traces",
     "confounders": "other changes",
 }

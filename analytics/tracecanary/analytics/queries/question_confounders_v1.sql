@@ -1,0 +1,22 @@
+-- What may differ between the arms other than the model: how many traces have which value of each factor.
+-- grain: cohort_name, arm_name, factor, factor_value   params: none   reads: question_traces
+WITH factors AS (
+    SELECT cohort_name, arm_name, 'conventions' AS factor, array_to_string(conventions, '+') AS factor_value
+    FROM question_traces
+    UNION ALL
+    SELECT cohort_name, arm_name, 'step_sources', step_source
+    FROM question_traces
+    UNION ALL
+    SELECT cohort_name, arm_name, 'releases', release
+    FROM question_traces
+    UNION ALL
+    SELECT cohort_name, arm_name, 'prompts', prompt
+    FROM question_traces
+    UNION ALL
+    SELECT cohort_name, arm_name, 'routes', route
+    FROM question_traces
+)
+SELECT cohort_name, arm_name, factor, coalesce(factor_value, '(none)') AS factor_value, count(*) AS traces
+FROM factors
+GROUP BY cohort_name, arm_name, factor, coalesce(factor_value, '(none)')
+ORDER BY cohort_name, arm_name, factor, coalesce(factor_value, '(none)')

@@ -1,0 +1,43 @@
+"""Small lakes for tests: real segments, with the columns that a test does not name left null."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tracecanary.collector.segments import write_segment
+from tracecanary.schema import EVALUATION_COLUMNS, SPAN_COLUMNS, Column, LakeTable
+
+_SPAN_DEFAULTS: Mapping[str, Any] = {"start_unix_ns": 0, "duration_ns": 0, "status": "unset", "attributes": {}}
+_EVALUATION_DEFAULTS: Mapping[str, Any] = {
+    "version": "1",
+    "source": "code",
+    "time_unix_ns": 0,
+    "received_unix_ns": 0,
+}
+
+
+def write_spans(lake: Path, spans: Sequence[Mapping[str, Any]]) -> Path:
+    """Write one segment of spans; each needs a trace_id and a span_id."""
+    return write_segment(lake, LakeTable.SPANS, SPAN_COLUMNS, _rows(SPAN_COLUMNS, _SPAN_DEFAULTS, spans))
+
+
+def write_evaluations(lake: Path, evaluations: Sequence[Mapping[str, Any]]) -> Path:
+    """Write one segment of evaluations; each needs a trace_id and a name."""
+    rows = _rows(EVALUATION_COLUMNS, _EVALUATION_DEFAULTS, evaluations)
+    return write_segment(lake, LakeTable.EVALUATIONS, EVALUATION_COLUMNS, rows)
+
+
+def _rows(
+    columns: Sequence[Column], defaults: Mapping[str, Any], partial: Sequence[Mapping[str, Any]]
+) -> list[tuple[Any, ...]]:
+    names = [column.name for column in columns]
+    misspelt = {name for row in partial for name in row} - set(names)
+    if misspelt:
+        raise ValueError(f"no such columns: {sorted(misspelt)}")
+    rows = []
+    for row in partial:
+        values = {**defaults, **row}
+        if isinstance(values.get("attributes"), Mapping):
+            values["attributes"] = list(values["attributes"].items())
+        rows.append(tuple(values.get(name) for name in names))
+    return rows

@@ -1,0 +1,61 @@
+"""Each folder below `testdata/<query>/` is one case: rows in, rows out, small enough to check by hand.
+
+`spans*.yaml` and `evaluations*.yaml` are one segment each, with columns that are not named left null. `params.yaml`
+has the `selection` of traces and the query's own `parameters`. `expected.yaml` has the expected `rows`, in any order,
+with the columns that the case is about; `only` leaves other rows out, by column.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.analytics.lake import write_evaluations, write_spans
+from tracecanary.analytics.evidence import select_traces
+from tracecanary.analytics.question import Selection
+from tracecanary.analytics.store import Row, Session, Store
+
+TESTDATA = Path(__file__).parent / "testdata"
+CASES = sorted(path.parent for path in TESTDATA.glob("*/*/expected.yaml"))
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=f"{case.parent.name}-{case.name}") for case in CASES])
+def test_query_returns_the_expected_rows(case: Path, tmp_path: Path) -> None:
+    for spans in sorted(case.glob("spans*.yaml")):
+        write_spans(tmp_path, _load(spans))
+    for evaluations in sorted(case.glob("evaluations*.yaml")):
+        write_evaluations(tmp_path, _load(evaluations))
+    params = _load(case / "params.yaml") if (case / "params.yaml").exists() else {}
+    expected = _load(case / "expected.yaml")
+
+    with Store(tmp_path).session() as session:
+        rows = _run(session, case.parent.name, params)
+
+    only = expected.get("only", {})
+    kept = [row for row in rows if all(row[column] in values for column, values in only.items())]
+    columns = list(dict.fromkeys(column for row in expected["rows"] for column in row))
+    assert _sorted([{column: row[column] for column in columns} for row in kept]) == _sorted(expected["rows"])
+
+
+def test_every_query_has_a_case() -> None:
+    queries = Path(__file__).parents[3] / "analytics" / "tracecanary" / "analytics" / "queries"
+
+    assert {case.parent.name for case in CASES} == {path.stem for path in queries.glob("*.sql")}
+
+
+def _run(session: Session, query: str, params: dict[str, Any]) -> list[Row]:
+    selected = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in params.get("selection", {}).items()
+    }
+    selection = Selection(**selected).parameters()
+    select_traces(session, selection)
+    return session.rows(query, selection if query == "question_traces_v1" else params.get("parameters"))
+
+
+def _load(path: Path) -> Any:  # outside data: what YAML holds
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _sorted(rows: list[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: [str(value) for _, value in sorted(row.items())])
