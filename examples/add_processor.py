@@ -14,17 +14,20 @@ from tracecanary.collector import CanarySpanProcessor, canary_context
 
 def answer(tracer: trace.Tracer, *, model: str, plan: str) -> None:
     """Answer one request; an instrumentation library sets the attributes of the call to the model for you."""
-    with tracer.start_as_current_span("POST /chat"), canary_context(cohort=plan):
-        with tracer.start_as_current_span(f"chat {model}") as span:
-            span.set_attributes(
-                {
-                    "gen_ai.operation.name": "chat",
-                    "gen_ai.provider.name": "openai",
-                    "gen_ai.request.model": model,
-                    "gen_ai.usage.input_tokens": 120,
-                    "gen_ai.usage.output_tokens": 38,
-                }
-            )
+    with (
+        tracer.start_as_current_span("POST /chat"),
+        canary_context(cohort=plan),
+        tracer.start_as_current_span(f"chat {model}") as span,
+    ):
+        span.set_attributes(
+            {
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": "openai",
+                "gen_ai.request.model": model,
+                "gen_ai.usage.input_tokens": 120,
+                "gen_ai.usage.output_tokens": 38,
+            }
+        )
 
 
 def main() -> None:

@@ -60,12 +60,13 @@ def _unknown_arm(error: UnknownArmError) -> JSONResponse:
 
 
 def _invalid_question(error: InvalidQuestionError) -> JSONResponse:
+    given = error.value if isinstance(error.value, str | None) else repr(error.value)  # a NaN is no JSON
     return problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         kind="invalid-parameter",
         title="A parameter has no valid value",
         detail=str(error),
-        extra={"errors": [{"parameter": error.parameter, "value": error.value, "remedy": error.remedy}]},
+        extra={"errors": [{"parameter": error.parameter, "value": given, "remedy": error.remedy}]},
     )
 
 

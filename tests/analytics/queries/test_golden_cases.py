@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-
 from tests.analytics.lake import write_evaluations, write_spans
+
 from tracecanary.analytics.evidence import select_traces
 from tracecanary.analytics.question import Selection
 from tracecanary.analytics.store import Row, Session, Store
@@ -45,7 +45,7 @@ def test_every_query_has_a_case() -> None:
 
 
 def _run(session: Session, query: str, params: dict[str, Any]) -> list[Row]:
-    selected = {
+    selected: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in params.get("selection", {}).items()
     }
     selection = Selection(**selected).parameters()

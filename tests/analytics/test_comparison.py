@@ -1,0 +1,130 @@
+import json
+import math
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.analytics.evidence_cases import evidence, question
+
+from tracecanary.analytics.answer import Answer, answer_rows
+from tracecanary.analytics.comparison import answer_question, spec_hash
+from tracecanary.analytics.evidence import ArmEvidence, ArmSide, Cell, Evidence, MetricKey, Tally, merge_cells
+from tracecanary.analytics.metrics import METRICS, MetricKind
+from tracecanary.analytics.question import time_of
+from tracecanary.analytics.statistics import Moments, Ordered
+
+KEYS: list[tuple[MetricKey, MetricKind]] = [
+    ((metric.name, evaluator), metric.kind)
+    for metric in METRICS
+    if metric.kind is not MetricKind.QUANTILE
+    for evaluator in (("reward", "tone@2") if metric.name == "eval_fail_rate" else (None,))
+]
+TALLIES: st.SearchStrategy[Tally] = st.dictionaries(st.sampled_from("xyz"), st.integers(1, 500), max_size=3)
+AMOUNTS = st.one_of(st.just(0.0), st.floats(1e-9, 1e6))
+
+
+@st.composite
+def moments(draw: st.DrawFn, kind: MetricKind, traces: int) -> Moments:
+    n = draw(st.integers(0, traces))
+    if kind is MetricKind.RATE:
+        hits = draw(st.integers(0, n))
+        return Moments(n=n, total=float(hits), total_of_squares=float(hits))
+    values = [draw(AMOUNTS) for _ in range(min(n, 3))]
+    return Moments(n=len(values), total=math.fsum(values), total_of_squares=math.fsum(value**2 for value in values))
+
+
+@st.composite
+def arms(draw: st.DrawFn) -> ArmEvidence:
+    traces = draw(st.one_of(st.integers(0, 3), st.integers(0, 5000)))
+    if traces == 0:
+        return ArmEvidence()
+    counted = st.integers(0, traces)
+    return ArmEvidence(
+        side=ArmSide(
+            traces=traces,
+            without_root=draw(counted),
+            with_tokens=draw(counted),
+            evaluated=draw(counted),
+            contaminated=draw(counted),
+            releases=draw(TALLIES),
+            routes=draw(TALLIES),
+        ),
+        moments={key: draw(moments(kind, traces)) for key, kind in KEYS if draw(st.booleans())},
+        latencies_s=Ordered.of(draw(AMOUNTS) * np.linspace(draw(st.sampled_from([0.0, 0.5, 1.0])), 1.0, traces)),
+    )
+
+
+@st.composite
+def any_evidence(draw: st.DrawFn) -> Evidence:
+    names = draw(st.lists(st.sampled_from(["", "(none)", "bank", "shop", "ü / x"]), unique=True, max_size=4))
+    return evidence([Cell(cohort=name, base=draw(arms()), candidate=draw(arms())) for name in names])
+
+
+def refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+@given(any_evidence())
+def test_answer_is_json_without_nan_or_infinity(found: Evidence) -> None:
+    answer = answer_question(question(), found)
+
+    parsed = json.loads(answer.model_dump_json(by_alias=True), parse_constant=refuse)
+
+    assert Answer.model_validate(parsed) == answer
+    assert len(answer_rows(answer, time=time_of(0))) == sum(
+        len(rows) for rows in (answer.overall.metrics, *(cohort.metrics for cohort in answer.cohorts))
+    )
+
+
+@given(any_evidence())
+def test_every_cohort_is_routed_once(found: Evidence) -> None:
+    answer = answer_question(question(), found)
+
+    routed = [*answer.routing.base, *answer.routing.candidate, *answer.routing.unverified]
+    assert sorted(routed) == sorted(cohort.cohort for cohort in answer.cohorts)
+    assert len(routed) == len(found.cohorts)
+
+
+@given(any_evidence())
+def test_weights_are_shares_and_reasons_are_given(found: Evidence) -> None:
+    answer = answer_question(question(), found)
+
+    total = math.fsum(cohort.weight for cohort in answer.cohorts)
+    assert math.isclose(total, 1.0) or total == 0.0
+    assert all(made.reasons and all(made.reasons) for made in (answer.overall, *answer.cohorts))
+
+
+@given(any_evidence())
+def test_a_cohort_that_one_arm_alone_saw_never_moves(found: Evidence) -> None:
+    answer = answer_question(question(), found)
+
+    alone = {cell.cohort for cell in found.cohorts if not cell.has_both_arms}
+    assert alone <= set(answer.routing.unverified)
+
+
+@given(
+    st.lists(st.tuples(arms(), arms()), max_size=4).flatmap(
+        lambda pairs: st.tuples(st.just(pairs), st.permutations(pairs))
+    )
+)
+def test_merging_cells_does_not_depend_on_their_order(
+    orders: tuple[list[tuple[ArmEvidence, ArmEvidence]], list[tuple[ArmEvidence, ArmEvidence]]],
+) -> None:
+    first, second = (
+        merge_cells(
+            Cell(cohort=str(number), base=base, candidate=candidate) for number, (base, candidate) in enumerate(order)
+        )
+        for order in orders
+    )
+
+    assert first == second
+
+
+def test_spec_hash_names_the_rules() -> None:
+    plain = spec_hash(question())
+
+    assert plain == spec_hash(question())
+    assert len(plain) == 16
+    assert int(plain, 16) >= 0
+    assert plain != spec_hash(question(confidence=0.9))
+    assert plain != spec_hash(question(arm_by="release"))

@@ -1,0 +1,179 @@
+"""What only shows in a process of its own: imports, forks, the interpreter's exit."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Stored = Callable[[], list[dict[str, Any]]]
+EXAMPLE = Path(__file__).parents[2] / "examples" / "add_processor.py"
+
+SETUP = """
+import os, sys
+from opentelemetry.sdk.trace import TracerProvider
+from tracecanary.collector import CanarySpanProcessor
+processor = CanarySpanProcessor(sys.argv[1], flush_interval_s=3600)
+provider = TracerProvider()
+provider.add_span_processor(processor)
+tracer = provider.get_tracer("tests")
+"""
+IN_CHILD = """
+pid = os.fork()
+if not pid:
+    {child}
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+print(pid)
+"""
+
+
+def run(code: str, *arguments: object) -> str:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
+
+
+def segment_pids(lake: Path) -> list[str]:
+    return [path.name.split("-")[1] for path in (lake / "landing" / "spans").iterdir()]
+
+
+def test_import_loads_nothing_heavy() -> None:
+    loaded = run(
+        "import sys, tracecanary.collector\n"
+        "print([name for name in ('pyarrow', 'numpy', 'duckdb', 'fastapi', 'google.protobuf') if name in sys.modules])"
+    )
+
+    assert ast.literal_eval(loaded) == []
+
+
+def test_capturing_itself_loads_nothing_heavy(lake: Path) -> None:
+    loaded = run(SETUP + "tracer.start_span('chat').end()\nprint('pyarrow' in sys.modules)", lake)
+
+    assert loaded == "False"
+
+
+def test_pending_spans_are_written_at_exit_without_a_shutdown_call(lake: Path, stored: Stored) -> None:
+    run(SETUP + "for number in range(100): tracer.start_span('chat').end()", lake)
+
+    assert len(stored()) == 100
+
+
+def test_pending_spans_are_written_when_the_application_ends_with_an_exception(lake: Path, stored: Stored) -> None:
+    code = SETUP + "tracer.start_span('chat').end()\nraise SystemExit(3)"
+
+    done = subprocess.run([sys.executable, "-c", code, lake], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stderr) == (3, "")
+    assert len(stored()) == 1
+
+
+def test_forked_child_writes_its_own_spans_under_its_own_pid_and_the_parents_once(lake: Path, stored: Stored) -> None:
+    child = "tracer.start_span('child').end(); assert processor.force_flush()"
+    code = SETUP + "tracer.start_span('parent').end()" + IN_CHILD.format(child=child) + "provider.shutdown()"
+
+    child_pid = run(code, lake)
+
+    assert sorted(row["name"] for row in stored()) == ["child", "parent"]
+    pids = segment_pids(lake)
+    assert (len(pids), pids.count(child_pid)) == (2, 1)
+
+
+def test_fork_after_the_parent_has_written_works_too(lake: Path, stored: Stored) -> None:
+    child = "tracer.start_span('child').end(); assert processor.force_flush()"
+    first = "tracer.start_span('parent').end()\nassert processor.force_flush()"
+
+    run(SETUP + first + IN_CHILD.format(child=child), lake)
+
+    assert sorted(row["name"] for row in stored()) == ["child", "parent"]
+
+
+def test_fork_while_the_writer_imports_arrow_leaves_the_child_able_to_write(lake: Path, stored: Stored) -> None:
+    # Without the lock around the import, the child waits for ever for the thread that was importing in its parent.
+    child = "tracer.start_span('child').end(); assert processor.force_flush(10_000)"
+    start_import = "tracer.start_span('parent').end()\nprocessor._wake.set()\nwhile 'pyarrow' not in sys.modules: pass"
+
+    run(SETUP + start_import + IN_CHILD.format(child=child), lake)
+
+    assert sorted(row["name"] for row in stored()) == ["child", "parent"]
+
+
+def test_forked_child_counts_its_own_losses_only(lake: Path) -> None:
+    code = SETUP + "processor.on_end(None)\nprovider.shutdown()\ntracer.start_span('late').end()"
+    child = "assert processor.dropped == {}; tracer.start_span('late').end(); " + (
+        "assert processor.dropped == {'already_shutdown': 1}; assert processor.force_flush()"
+    )
+
+    run(code + IN_CHILD.format(child=child), lake)
+
+    assert not lake.exists()
+
+
+def test_processors_that_were_shut_down_are_freed(lake: Path) -> None:
+    count = run(
+        SETUP + "import gc, weakref\n"
+        "made = []\n"
+        "for _ in range(20):\n"
+        "    one = CanarySpanProcessor(sys.argv[1])\n"
+        "    one.shutdown()\n"
+        "    made.append(weakref.ref(one))\n"
+        "del one\n"
+        "gc.collect()\n"
+        "print(sum(1 for one in made if one() is not None))",
+        lake,
+    )
+
+    assert count == "0"
+
+
+def test_file_that_cannot_grow_keeps_the_spans_until_there_is_room(lake: Path, stored: Stored) -> None:
+    run(
+        SETUP + "import logging, resource\n"
+        "logging.disable()\n"
+        "tracer.start_span('chat').end()\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (512, resource.RLIM_INFINITY))\n"
+        "assert not processor.force_flush()\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
+        "assert processor.force_flush()\n",
+        lake,
+    )
+
+    assert len(stored()) == 1
+    assert [path.suffix for path in (lake / "landing" / "spans").iterdir()] == [".parquet"]
+
+
+@pytest.mark.parametrize("missing", ["pyarrow", "pyarrow.parquet"])
+def test_missing_arrow_loses_no_span_uncounted(lake: Path, missing: str) -> None:
+    run(
+        SETUP + "import logging\n"
+        "logging.disable()\n"
+        f"sys.modules[{missing!r}] = None\n"
+        "tracer.start_span('chat').end()\n"
+        "assert not processor.force_flush()\n"
+        "provider.shutdown()\n"
+        "assert processor.dropped == {'not_written': 1}",
+        lake,
+    )
+
+
+def test_example_writes_its_spans_and_says_where(tmp_path: Path, stored: Stored, lake: Path) -> None:
+    command = [sys.executable, EXAMPLE]
+
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=True, env={"TMPDIR": str(tmp_path)}
+    )
+
+    printed = Path(done.stdout.strip().removeprefix("the lake is at "))
+    printed.rename(lake)
+    assert sorted((row["name"], row["cohort"], row["model"]) for row in stored()) == [
+        ("POST /chat", "free", None),
+        ("POST /chat", "pro", None),
+        ("chat gpt-4.1", "free", "gpt-4.1"),
+        ("chat gpt-4.1-mini", "pro", "gpt-4.1-mini"),
+    ]
