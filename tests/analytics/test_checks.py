@@ -1,8 +1,10 @@
+import dataclasses
+
 import pytest
 from tests.analytics.evidence_cases import EVALUATOR, answer, arm, cell, question, rate
 
 from tracecanary.analytics.answer import Checks
-from tracecanary.analytics.evidence import Cell, Tally
+from tracecanary.analytics.evidence import ArmEvidence, Cell, Tally
 
 FAIL_RATE = ("eval_fail_rate", EVALUATOR)
 
@@ -11,8 +13,13 @@ def checks_of(*cells: Cell, arm_by: str = "model") -> Checks:
     return answer(*cells, asked=question(arm_by=arm_by)).checks
 
 
+def with_factor(name: str, tally: Tally) -> ArmEvidence:
+    one = arm(sum(tally.values()))
+    return dataclasses.replace(one, side=dataclasses.replace(one.side, **{name: tally}))  # type: ignore[arg-type]  # by name
+
+
 def factor_check(base: Tally, candidate: Tally, *, name: str = "releases", arm_by: str = "model") -> str | None:
-    sides = [arm(sum(tally.values()), **{name: tally}) for tally in (base, candidate)]
+    sides = [with_factor(name, tally) for tally in (base, candidate)]
     return checks_of(cell(*sides), arm_by=arm_by).confounders.reason
 
 

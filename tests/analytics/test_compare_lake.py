@@ -104,3 +104,24 @@ def test_question_without_two_arms_is_refused(arms: tuple[str, ...], parameter: 
         asked(*arms)
 
     assert caught.value.parameter == parameter
+
+
+def test_order_of_rows_in_the_lake_changes_no_digit(tmp_path: Path) -> None:
+    # 0.1 + 0.2 + 0.3 is 0.6000000000000001, and 0.3 + 0.2 + 0.1 is 0.6.
+    calls = [
+        {
+            "trace_id": f"{model}{tenths}",
+            **CALL,
+            "model": model,
+            "input_tokens": 1,
+            "reported_cost_nano_usd": tenths * S // 10,
+        }
+        for model in ("base", "candidate")
+        for tenths in (1, 2, 3)
+    ]
+    write_spans(tmp_path / "one", calls)
+    write_spans(tmp_path / "other", calls[::-1])
+
+    one, other = (compare(Store(tmp_path / name), asked("base", "candidate")).answer for name in ("one", "other"))
+
+    assert one == other

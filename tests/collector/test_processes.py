@@ -94,10 +94,12 @@ def test_fork_after_the_parent_has_written_works_too(lake: Path, stored: Stored)
     assert sorted(row["name"] for row in stored()) == ["child", "parent"]
 
 
-def test_fork_while_the_writer_imports_arrow_leaves_the_child_able_to_write(lake: Path, stored: Stored) -> None:
-    # Without the lock around the import, the child waits for ever for the thread that was importing in its parent.
+def test_fork_while_the_writer_first_uses_arrow_leaves_the_child_able_to_write(lake: Path, stored: Stored) -> None:
+    # Without the lock, the child waits for ever for a lock whose thread was left behind in its parent.
     child = "tracer.start_span('child').end(); assert processor.force_flush(10_000)"
-    start_import = "tracer.start_span('parent').end()\nprocessor._wake.set()\nwhile 'pyarrow' not in sys.modules: pass"
+    start_import = (
+        "tracer.start_span('parent').end()\nprocessor.force_flush(0)\nwhile 'pyarrow' not in sys.modules: pass"
+    )
 
     run(SETUP + start_import + IN_CHILD.format(child=child), lake)
 
@@ -105,8 +107,13 @@ def test_fork_while_the_writer_imports_arrow_leaves_the_child_able_to_write(lake
 
 
 def test_forked_child_counts_its_own_losses_only(lake: Path) -> None:
-    code = SETUP + "processor.on_end(None)\nprovider.shutdown()\ntracer.start_span('late').end()"
-    child = "assert processor.dropped == {}; tracer.start_span('late').end(); " + (
+    code = (
+        SETUP
+        + "processor.on_end(None)\nassert processor.dropped == {'internal': 1}\n"
+        + "provider.shutdown()\ntracer.start_span('late').end()"
+    )
+    child = (
+        "assert processor.dropped == {}; tracer.start_span('late').end(); "
         "assert processor.dropped == {'already_shutdown': 1}; assert processor.force_flush()"
     )
 
@@ -163,7 +170,7 @@ def test_missing_arrow_loses_no_span_uncounted(lake: Path, missing: str) -> None
 
 
 def test_example_writes_its_spans_and_says_where(tmp_path: Path, stored: Stored, lake: Path) -> None:
-    command = [sys.executable, EXAMPLE]
+    command = [sys.executable, str(EXAMPLE)]
 
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=60, check=True, env={"TMPDIR": str(tmp_path)}

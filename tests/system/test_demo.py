@@ -139,7 +139,8 @@ def test_a_killed_demo_leaves_a_lake_that_reads_and_that_the_next_demo_completes
     segments = lake / "landing" / "spans"
     deadline = time.monotonic() + 60
     while not list(segments.glob("*.parquet")):
-        assert time.monotonic() < deadline and process.poll() is None, "the demo never wrote a segment"
+        assert process.poll() is None, "the demo ended first"
+        assert time.monotonic() < deadline, "the demo never wrote a segment"
         time.sleep(0.002)
 
     process.kill()
@@ -158,15 +159,24 @@ def test_a_killed_demo_leaves_a_lake_that_reads_and_that_the_next_demo_completes
 def test_the_readme_shows_what_the_demo_prints(demo_lake: Path) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     shown = [line for line in readme.splitlines() if line.startswith(("| **", "|  |"))]
-    command = [TRACECANARY, "compare", "--base", BASE, "--candidate", CANDIDATE, "--lake", demo_lake]
 
-    printed = subprocess.run([*command, "--format", "markdown"], capture_output=True, text=True, check=True).stdout
+    printed = _compared(demo_lake, "markdown").splitlines()
 
     assert len(shown) == 7
-    assert [line for line in shown if line not in printed.splitlines()] == []
+    assert [line for line in shown if line not in printed] == []
 
 
 def _answer_after_demo(lake: Path) -> str:
     subprocess.run([TRACECANARY, "demo", "--lake", lake], check=True, capture_output=True, timeout=120)
-    command = [TRACECANARY, "compare", "--base", BASE, "--candidate", CANDIDATE, "--lake", lake, "--format", "json"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return _compared(lake, "json")
+
+
+def _compared(lake: Path, output: str) -> str:
+    arms = ["--base", BASE, "--candidate", CANDIDATE]
+    done = subprocess.run(
+        [TRACECANARY, "compare", *arms, "--lake", str(lake), "--format", output],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout

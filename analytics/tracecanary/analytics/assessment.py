@@ -141,13 +141,14 @@ def _missing(metric: Metric, measured: Measured, cell: Cell) -> str | None:
     """Say which arm has no value, or has it for a different share of its traces."""
     noun = "price" if metric.name == "cost_per_trace" else "value"
     sides = (("base", measured.base, cell.base), ("candidate", measured.candidate, cell.candidate))
-    if all(arm.side.traces > 0 and value.n == 0 for _, value, arm in sides):
-        return f"neither arm has a {noun}: nothing recorded it"
     if cell.traces == 0:
         return "neither arm has any traces"
-    for name, value, arm in sides:
+    for name, _, arm in sides:
         if arm.side.traces == 0:
             return f"the {name} has no traces"
+    if all(value.n == 0 for _, value, _ in sides):
+        return f"neither arm has a {noun}: nothing recorded it"
+    for name, value, arm in sides:
         if value.n == 0:
             return f"the {name} has no {noun} in any of its {arm.side.traces} traces"
     if metric.kind is MetricKind.MEAN:

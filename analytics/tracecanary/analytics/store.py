@@ -122,6 +122,7 @@ def _build_snapshot(segments: Mapping[LakeTable, Sequence[Path]]) -> duckdb.Duck
             connection.execute(f"CREATE TABLE {table_name} AS {_query_text(f'{table_name}_v1')}")
     except duckdb.Error as error:
         connection.close()
+        _refuse_damaged_content([path for paths in segments.values() for path in paths])
         raise _store_error(error) from error
     return connection
 
@@ -145,15 +146,26 @@ def _add_landing_view(connection: duckdb.DuckDBPyConnection, table: LakeTable, p
         connection.table(empty).create_view(f"landing_{table}")
 
 
+def _refuse_damaged_content(paths: Sequence[Path]) -> None:
+    """Read every segment and refuse one that can't be: the engine doesn't name it. Costly, so only after it failed."""
+    for path in paths:
+        try:
+            pq.read_table(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _damaged_error(path, error) from error
+
+
+def _damaged_error(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"the segment {path} is damaged: {error}. Move it out of the lake to go on without its rows.")
+
+
 @functools.lru_cache(maxsize=100_000)
 def _check_segment(path: Path) -> None:
     """Refuse a segment that can't be read; segments never change, so each is looked at once."""
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (pa.ArrowInvalid, OSError) as error:
-        raise StoreError(
-            f"the segment {path} is damaged: {error}. Move it out of the lake to go on without its rows."
-        ) from error
+        raise _damaged_error(path, error) from error
     stated = metadata.get(b"tracecanary.schema_version", b"0")
     version = int(stated) if stated.isdigit() else None
     if version is None:

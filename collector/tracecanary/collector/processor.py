@@ -15,7 +15,7 @@ import os
 import threading
 import weakref
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from opentelemetry import baggage
 from opentelemetry.context import Context
@@ -41,9 +41,8 @@ _DEFAULT_TIMEOUT_MILLIS = 30_000
 
 # Every processor of this process: at-fork hooks can't be taken back, so there is one for all of them.
 _processors: weakref.WeakSet[CanarySpanProcessor] = weakref.WeakSet()
-# Held while a writer imports Arrow, and across a fork: a child that is forked in the middle of an import inherits the
-# import's lock without the thread that would release it, and could never import Arrow itself.
-_importing = threading.RLock()
+# A fork waits at most this long for a writer to be done with Arrow.
+_FORK_PATIENCE_S = 1.0
 
 
 class CanarySpanProcessor(SpanProcessor):
@@ -129,7 +128,10 @@ class CanarySpanProcessor(SpanProcessor):
         """
         timeout_s = _seconds(timeout_millis)
         if self._is_shut_down:
-            self._worker.join(timeout_s)
+            if (
+                self._worker.ident is not None
+            ):  # else it was never started, in the child of a process that had shut down
+                self._worker.join(timeout_s)
             return not self._worker.is_alive() and self._is_lake_writable
         with self._flushed:
             wanted = self._flushes_started + 1
@@ -171,6 +173,9 @@ class CanarySpanProcessor(SpanProcessor):
         self._last_flush_succeeded = True
         self._has_stopped = False
         self._worker = threading.Thread(target=self._run, name="tracecanary-writer", daemon=True)
+        # Held while Arrow is imported and used, and across a fork: a child that is forked meanwhile inherits Arrow's
+        # and the import's own locks without the thread that would release them, and could never write.
+        self._writing = threading.RLock()
         if not self._is_shut_down:  # a child of a process that had shut down has nothing to write either
             self._worker.start()
 
@@ -218,12 +223,8 @@ class CanarySpanProcessor(SpanProcessor):
         """Store `spans`, except those that can't be stored, which are counted; return False to have all tried again."""
         try:
             rows = _valid_rows(spans)
-            _import_arrow()
-            try:
-                self._write_rows(rows)
-            except UNSTORABLE_ERRORS:  # a hostile value takes no other span with it
-                rows = storable_rows(SPAN_COLUMNS, rows)
-                self._write_rows(rows)
+            with self._writing:
+                rows = self._write_rows(rows)
         except Exception as error:  # noqa: BLE001  disk full, memory full, Arrow missing: not the spans' fault
             if self._is_lake_writable:
                 _logger.error("%s Spans are kept in memory and tried again.", error)  # noqa: TRY400  the cause is in it
@@ -233,9 +234,23 @@ class CanarySpanProcessor(SpanProcessor):
             _logger.warning("%d spans hold values that can't be stored", len(spans) - len(rows))
         return True
 
-    def _write_rows(self, rows: list[SpanRow]) -> None:
-        if rows:
-            write_segment(self._settings.lake, LakeTable.SPANS, SPAN_COLUMNS, rows)
+    def _write_rows(self, rows: list[SpanRow]) -> list[SpanRow]:
+        """Write one segment and return the rows in it: a hostile value takes no other span with it."""
+        try:
+            if rows:
+                write_segment(self._settings.lake, LakeTable.SPANS, SPAN_COLUMNS, rows)
+        except UNSTORABLE_ERRORS:
+            rows = storable_rows(SPAN_COLUMNS, rows)
+            if rows:
+                write_segment(self._settings.lake, LakeTable.SPANS, SPAN_COLUMNS, rows)
+        return rows
+
+    def _before_fork(self) -> None:
+        self._writing.acquire(timeout=_FORK_PATIENCE_S)
+
+    def _after_fork_in_parent(self) -> None:
+        with contextlib.suppress(RuntimeError):  # not acquired in time, or made since
+            self._writing.release()
 
     def _drop(self, reason: str, spans: int = 1) -> None:
         with self._drop_lock:
@@ -265,21 +280,22 @@ def _valid_rows(spans: Sequence[CapturedSpan]) -> list[SpanRow]:
     return rows
 
 
-def _import_arrow() -> None:
-    with _importing:
-        import pyarrow.parquet  # noqa: F401
-
-
 def _seconds(timeout_millis: int) -> float:
     return min(max(0.0, timeout_millis / 1000), threading.TIMEOUT_MAX)
 
 
-def _restart_in_child() -> None:
-    _importing.release()
-    for processor in list(_processors):
-        # A child inherits neither the thread nor usable locks.
-        processor._start_worker()  # noqa: SLF001
+def _on_all(method: Callable[[CanarySpanProcessor], None]) -> Callable[[], None]:
+    def call() -> None:
+        for processor in list(_processors):
+            method(processor)
+
+    return call
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(before=_importing.acquire, after_in_parent=_importing.release, after_in_child=_restart_in_child)
+    os.register_at_fork(
+        before=_on_all(CanarySpanProcessor._before_fork),  # noqa: SLF001
+        after_in_parent=_on_all(CanarySpanProcessor._after_fork_in_parent),  # noqa: SLF001
+        # A child inherits neither the thread nor usable locks.
+        after_in_child=_on_all(CanarySpanProcessor._start_worker),  # noqa: SLF001
+    )

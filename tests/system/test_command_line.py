@@ -1,0 +1,121 @@
+"""The command line, called as a person calls it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.system.conftest import TRACECANARY, DemoService
+
+ARMS = ("--base", "gpt-4.1", "--candidate", "ft:gpt-4.1-2025-04-14:sierra:tau2-full-sft:BzrYdMNm")
+
+OTLP_REQUEST = {
+    "resourceSpans": [
+        {
+            "scopeSpans": [
+                {
+                    "spans": [
+                        {
+                            "traceId": "4bf92f3577b34da6a3ce929d0e0e4736",
+                            "spanId": "00f067aa0ba902b7",
+                            "name": "chat",
+                            "startTimeUnixNano": "1760000000000000000",
+                            "endTimeUnixNano": "1760000001000000000",
+                            "attributes": [
+                                {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},
+                                {"key": "gen_ai.request.model", "value": {"stringValue": "from-a-file"}},
+                            ],
+                        }
+                    ]
+                }
+            ]
+        }
+    ]
+}
+
+
+def _run(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([TRACECANARY, *arguments], input=stdin, capture_output=True, check=False, timeout=120)
+
+
+@pytest.mark.parametrize("command", ["", "demo", "serve", "compare", "ingest"])
+def test_every_command_explains_itself(command: str) -> None:
+    done = _run(*command.split(), "--help")
+
+    assert done.returncode == 0
+    assert b"Usage: tracecanary" in done.stdout
+
+
+def test_a_service_and_its_lake_give_one_answer(demo_service: DemoService) -> None:
+    over_http = _run("compare", *ARMS, "--url", demo_service.url, "--format", "json")
+    from_lake = _run("compare", *ARMS, "--lake", str(demo_service.lake), "--format", "json")
+
+    assert json.loads(over_http.stdout) == json.loads(from_lake.stdout)
+    assert json.loads(over_http.stdout)["overall"]["verdict"] == "hold"
+
+
+def test_an_exit_code_tells_the_verdict_only_when_asked(demo_service: DemoService) -> None:
+    plain = _run("compare", *ARMS, "--url", demo_service.url)
+    asked = _run("compare", *ARMS, "--url", demo_service.url, "--exit-code")
+
+    assert (plain.returncode, asked.returncode) == (0, 20)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(("compare", *ARMS), "no lake to read. Pass --lake PATH, or --url", id="no-lake"),
+        pytest.param(("compare", *ARMS, "--lake", "/absent/lake"), "there is no lake at /absent/lake", id="absent"),
+        pytest.param(("compare", *ARMS, "--url", "http://127.0.0.1:9"), "start it: tracecanary serve", id="no-service"),
+        pytest.param(("compare", *ARMS, "--url", "nonsense"), "Check --url", id="no-url"),
+        pytest.param(("serve", "--lake", "/tmp", "--host", "256.0.0.1"), "can't listen on 256.0.0.1", id="address"),
+        pytest.param(("ingest", "/absent.json", "--lake", "/tmp/none"), "can't read '/absent.json'", id="no-file"),
+    ],
+)
+def test_what_can_not_be_done_is_one_line_with_the_remedy(arguments: tuple[str, ...], message: str) -> None:
+    done = _run(*arguments)
+
+    assert done.returncode == 1
+    assert message in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_wrong_parameter_reads_alike_from_lake_and_service(demo_service: DemoService) -> None:
+    for where in (("--lake", str(demo_service.lake)), ("--url", demo_service.url)):
+        done = _run("compare", *ARMS, *where, "--from", "yesterday")
+
+        assert done.returncode == 1
+        assert b"use ISO-8601" in done.stderr
+
+
+def test_files_and_stdin_are_ingested_once_however_often(tmp_path: Path) -> None:
+    body = json.dumps(OTLP_REQUEST).encode()
+    (tmp_path / "traces.json").write_bytes(body)
+    lake = tmp_path / "lake"
+
+    first = _run("ingest", str(tmp_path / "traces.json"), "--lake", str(lake))
+    second = _run("ingest", "-", "--lake", str(lake), stdin=body)
+
+    assert first.stdout.decode().startswith("1 spans of 1 files")
+    assert second.returncode == 0
+    asked = _run("compare", "--base", "from-a-file", "--candidate", "other", "--lake", str(lake))
+    assert "seen: from-a-file" in asked.stderr.decode()
+
+
+def test_serve_prints_the_port_it_took_and_stops_on_sigterm(tmp_path: Path) -> None:
+    command = [TRACECANARY, "serve", "--lake", tmp_path / "lake", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split(" at ")[1].split(" ")[0]
+        try:
+            transport = httpx.HTTPTransport(retries=10)
+            with httpx.Client(transport=transport, timeout=30) as client:
+                assert client.get(f"{url}/healthz").json() == {"status": "ok"}
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+        assert process.wait(timeout=30) in {0, -signal.SIGTERM}
