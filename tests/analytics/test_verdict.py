@@ -130,16 +130,18 @@ def test_warning_lowers_ship_to_hold() -> None:
 
     assert answer.overall.verdict is Verdict.HOLD
     assert answer.overall.reasons == ["confounders: the arms also differ in releases"]
-    assert answer.routing.candidate == ["shop"]
+    assert answer.routing.unverified == ["shop"]
 
 
-def test_question_without_any_guardrail_never_ships() -> None:
-    for metrics in (["output_tokens"], ["retry_rate"]):
-        answer = answered(plain("shop"), asked=question(metrics=metrics))
+def test_metrics_chosen_to_be_shown_do_not_change_the_verdict() -> None:
+    cells = (plain("shop"), cell(arm(), arm(0), cohort="bank"))
 
-        assert answer.overall.verdict is Verdict.HOLD
-        assert answer.cohorts[0].verdict is Verdict.HOLD
-        assert answer.overall.reasons == ["no guardrail was measured: the metrics asked for decide nothing"]
+    shown = answered(*cells, asked=question(metrics=["output_tokens"]))
+
+    assert [row.metric for row in shown.overall.metrics] == ["output_tokens"]
+    everything = answered(*cells)
+    assert (shown.overall.verdict, shown.overall.reasons) == (everything.overall.verdict, everything.overall.reasons)
+    assert shown.routing == everything.routing
 
 
 def test_one_arm_without_traces_holds_with_the_reason() -> None:

@@ -72,8 +72,8 @@ def test_an_exit_code_tells_the_verdict_only_when_asked(demo_service: DemoServic
         pytest.param(("compare", *ARMS, "--lake", "/absent/lake"), "there is no lake at /absent/lake", id="absent"),
         pytest.param(("compare", *ARMS, "--url", "http://127.0.0.1:9"), "start it: tracecanary serve", id="no-service"),
         pytest.param(("compare", *ARMS, "--url", "nonsense"), "Check --url", id="no-url"),
-        pytest.param(("serve", "--lake", "/tmp", "--host", "256.0.0.1"), "can't listen on 256.0.0.1", id="address"),
-        pytest.param(("ingest", "/absent.json", "--lake", "/tmp/none"), "can't read '/absent.json'", id="no-file"),
+        pytest.param(("serve", "--lake", "lake", "--host", "256.0.0.1"), "can't listen on 256.0.0.1", id="address"),
+        pytest.param(("ingest", "/absent.json", "--lake", "lake"), "can't read '/absent.json'", id="no-file"),
     ],
 )
 def test_what_can_not_be_done_is_one_line_with_the_remedy(arguments: tuple[str, ...], message: str) -> None:

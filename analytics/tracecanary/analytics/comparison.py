@@ -63,7 +63,7 @@ def answer_question(question: Question, evidence: Evidence) -> Answer:
     """Judge every cell, decide, and put the answer together. Pure."""
     judged = _judge_cells(question, evidence)
     checked = checks.run_checks(question, judged.compared, evidence.cohorts)
-    decisions = [decide_cohort(cell) for cell in judged.cohorts]
+    decisions = [decide_cohort(cell, checked) for cell in judged.cohorts]
     decision = decide_overall(judged.overall, judged.without_harmed, judged.cohorts, checked)
     return Answer(
         question=_echo(question),
@@ -71,10 +71,10 @@ def answer_question(question: Question, evidence: Evidence) -> Answer:
             verdict=decision.verdict,
             reasons=decision.reasons,
             traces=_traces(merge_cells(evidence.cohorts)),
-            metrics=list(judged.overall.rows),
+            metrics=_shown(judged.overall.rows, question),
         ),
         cohorts=[
-            _cohort_answer(cell, judged_cell, cohort_decision)
+            _cohort_answer(question, cell, judged_cell, cohort_decision)
             for cell, judged_cell, cohort_decision in zip(evidence.cohorts, judged.cohorts, decisions, strict=True)
         ],
         routing=route_cohorts(
@@ -95,7 +95,7 @@ class _Judged:
 
 
 def _judge_cells(question: Question, evidence: Evidence) -> _Judged:
-    metrics = _asked_metrics(question, evidence)
+    metrics = _judged_metrics(question, evidence)
     comparable = comparable_cells(evidence.cohorts)
     compared = merge_cells(comparable)
     names = {cell.cohort for cell in comparable}
@@ -121,17 +121,22 @@ def _share(cell: Cell, compared: Cell) -> float:
     return cell.traces / compared.traces if compared.traces else 0.0
 
 
-def _asked_metrics(question: Question, evidence: Evidence) -> list[tuple[Metric, str | None]]:
+def _judged_metrics(question: Question, evidence: Evidence) -> list[tuple[Metric, str | None]]:
     """Return each metric with its evaluator; a metric of evaluators once for each of them, or once without any."""
-    evaluators: Sequence[str | None] = [
-        name for name in evidence.evaluators if not question.evaluators or _is_asked(name, question.evaluators)
-    ] or [None]
+    seen = [name for name in evidence.evaluators if not question.evaluators or _is_asked(name, question.evaluators)]
+    # An evaluator that was asked for and judged nothing is a gap to show, not one to pass over.
+    silent = [name for name in question.evaluators if not any(_is_asked(other, (name,)) for other in seen)]
+    evaluators: Sequence[str | None] = [*seen, *silent] or [None]
     return [
         (metric, evaluator)
         for metric in METRICS
-        if not question.metrics or metric.name in question.metrics
         for evaluator in (evaluators if metric.name == "eval_fail_rate" else [None])
     ]
+
+
+def _shown(rows: Sequence[MetricRow], question: Question) -> list[MetricRow]:
+    """Leave out the metrics that were not asked for; the verdict has looked at all of them."""
+    return [row for row in rows if not question.metrics or row.metric in question.metrics]
 
 
 def _is_asked(evaluator: str, asked: Sequence[str]) -> bool:
@@ -158,14 +163,14 @@ def _judged(cell: Cell, rows: Sequence[MetricRow], weight: float, strict: float)
     )
 
 
-def _cohort_answer(cell: Cell, judged: JudgedCell, decision: Decision) -> CohortAnswer:
+def _cohort_answer(question: Question, cell: Cell, judged: JudgedCell, decision: Decision) -> CohortAnswer:
     return CohortAnswer(
         cohort=judged.cohort or "",
         verdict=decision.verdict,
         reasons=decision.reasons,
         weight=judged.weight,
         traces=_traces(cell),
-        metrics=list(judged.rows),
+        metrics=_shown(judged.rows, question),
         examples=Examples(base=list(cell.base.examples), candidate=list(cell.candidate.examples)),
     )
 

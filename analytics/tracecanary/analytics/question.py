@@ -67,7 +67,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A comparison of two arms. Empty `evaluators` or `metrics` mean all of them.
+    """A comparison of two arms. Empty `evaluators` or `metrics` mean all of them; `metrics` only chooses what is shown.
 
     Raises:
         InvalidQuestionError: A field has no valid value; names the public parameter and what it may be.

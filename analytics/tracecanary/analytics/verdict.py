@@ -37,16 +37,6 @@ class JudgedCell:
     confirmed_harms: frozenset[str]
 
     @property
-    def is_measured(self) -> bool:
-        """Whether any guardrail takes part: a question for other metrics alone has none."""
-        return any(is_taking_part(row) for row in self.rows)
-
-    @property
-    def is_settled_well(self) -> bool:
-        """Whether guardrails were measured, and all lie within their margins."""
-        return self.is_measured and not self.blocking
-
-    @property
     def blocking(self) -> list[MetricRow]:
         """Guardrails that take part and are not settled well, harm first."""
         rows = [row for row in self.rows if is_taking_part(row) and row.state not in _SETTLED_WELL]
@@ -80,12 +70,15 @@ def row_label(row: MetricRow) -> str:
     return row.metric if row.evaluator is None else f"{row.metric} ({row.evaluator})"
 
 
-def decide_cohort(cell: JudgedCell) -> Decision:
+def decide_cohort(cell: JudgedCell, checks: Checks) -> Decision:
     """Decide for one cohort; `roll_back` means that it stays on the base."""
     if cell.confirmed_harms:
         return Decision(verdict=Verdict.ROLL_BACK, reasons=_reasons(cell, only=cell.confirmed_harms))
-    if not cell.is_settled_well:
+    if cell.blocking:
         return Decision(verdict=Verdict.HOLD, reasons=_reasons(cell))
+    warnings = _blocking_warnings(checks)
+    if warnings:  # it looks safe, but what looks so might not be the model
+        return Decision(verdict=Verdict.HOLD, reasons=warnings)
     return Decision(verdict=Verdict.SHIP, reasons=["every guardrail lies within its margin"])
 
 
@@ -116,9 +109,9 @@ def decide_overall(
             reasons = harm_reasons + _reasons(without_harmed, only=without_harmed.confirmed_harms)
             return Decision(verdict=Verdict.HOLD, reasons=_first(reasons))
         return Decision(verdict=Verdict.NARROW, reasons=_first(harm_reasons + warnings))
-    if not overall.is_settled_well:
+    if overall.blocking:
         return Decision(verdict=Verdict.HOLD, reasons=_reasons(overall) + warnings)
-    unverified = [cell for cell in cohorts if not cell.is_settled_well]
+    unverified = [cell for cell in cohorts if cell.blocking]
     names = _names(unverified)
     if sum(cell.weight for cell in unverified) > MAX_UNVERIFIED_WEIGHT:
         unsettled = f"overall is safe, but these cohorts are unsettled: {names}"
@@ -155,8 +148,6 @@ def _blocking_warnings(checks: Checks) -> list[str]:
 
 def _reasons(cell: JudgedCell, *, only: frozenset[str] | None = None, names_cohort: bool = False) -> list[str]:
     """Say what blocks `cell`; rows that lack data for one and the same reason are named together."""
-    if not cell.is_measured:
-        return ["no guardrail was measured: the metrics asked for decide nothing"]
     lacking: dict[str, list[MetricRow]] = {}
     reasons = []
     for row in cell.blocking:

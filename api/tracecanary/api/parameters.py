@@ -97,7 +97,7 @@ class CompareParameters(SelectionParameters):
     base: str = Field(description="arm in use", examples=["gpt-4.1"])
     candidate: str = Field(description="arm that might take its place")
     evaluator: list[str] = Field(default=[], description="only these evaluators")
-    metric: list[str] = Field(default=[], description="only these metrics")
+    metric: list[str] = Field(default=[], description="show only these metrics; the verdict looks at all")
     mode: Annotated[Literal["fixed"], BeforeValidator(check_mode)] = Field(
         default="fixed", description="fixed: read once, at a planned number of traces"
     )
