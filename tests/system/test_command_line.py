@@ -107,7 +107,7 @@ def test_files_and_stdin_are_ingested_once_however_often(tmp_path: Path) -> None
 
 
 def test_serve_prints_the_port_it_took_and_stops_on_sigterm(tmp_path: Path) -> None:
-    command = [TRACECANARY, "serve", "--lake", tmp_path / "lake", "--port", "0"]
+    command = [str(TRACECANARY), "serve", "--lake", str(tmp_path / "lake"), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().split(" at ")[1].split(" ")[0]
