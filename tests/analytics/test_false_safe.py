@@ -1,6 +1,6 @@
 """Simulation, seeded: how often one look calls a rate safe whose true difference is the margin itself.
 
-One-sided 2.5 % is the promise of a 95 % interval (STATISTICS 2.2 and 4.6). Few events are no excuse: the gate of ten
+One-sided 2.5 % is the promise of a 95 % interval. Few events are no excuse: the gate of ten
 events only keeps a regression from being called, so a rare rate must keep the promise too.
 """
 

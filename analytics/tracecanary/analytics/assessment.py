@@ -20,7 +20,7 @@ from tracecanary.analytics.statistics import (
     traces_for_rate_margin,
 )
 
-# Below this, intervals of rates and means are not trusted with a decision (STATISTICS: decision rule, gates).
+# Below this, intervals of rates and means are not trusted with a decision.
 MIN_TRACES = 100
 # Fewer failures in both arms together are too few to call a regression; a tight interval may still be safe.
 MIN_EVENTS = 10
