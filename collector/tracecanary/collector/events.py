@@ -1,0 +1,67 @@
+"""What the events of a span say: exceptions, feature flags, retries, fallbacks, the first token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tracecanary.collector import attributes as names
+from tracecanary.collector.captured import CapturedSpan
+from tracecanary.collector.coercion import COLUMN_COERCION, to_name
+from tracecanary.collector.conventions.context import (
+    EVENT_COLUMNS,
+    FALLBACK_EVENTS,
+    FIRST_TOKEN_EVENTS,
+    RETRY_EVENTS,
+)
+from tracecanary.collector.plans import COLUMN_INDEX
+
+_RETRY_COUNT = COLUMN_INDEX["retry_count"]
+_RETRY_SOURCE = COLUMN_INDEX["retry_source"]
+_FALLBACK_USED = COLUMN_INDEX["fallback_used"]
+_TIME_TO_FIRST_TOKEN = COLUMN_INDEX["time_to_first_token_ns"]
+# The SDK keeps 128; what comes from elsewhere must not cost more.
+_MAX_EVENTS = 1_024
+_FLAG_KEY = "feature_flag.key"
+
+
+def read_events(row: list[Any], span: CapturedSpan, feature_flags: frozenset[str]) -> Mapping[str, Any] | None:
+    """Fill the columns of `row` that events tell and attributes did not; return the last exception's attributes."""
+    exception = None
+    retries = 0
+    for event in span.events[:_MAX_EVENTS]:
+        name, attributes = event[0], event[1]
+        if name == names.EXCEPTION_EVENT:
+            exception = attributes
+        elif name in EVENT_COLUMNS:
+            if not is_wanted_flag(attributes, feature_flags):
+                continue
+            _read_columns(row, EVENT_COLUMNS[name], attributes)
+            if name in FALLBACK_EVENTS and row[_FALLBACK_USED] is None:
+                row[_FALLBACK_USED] = True
+        elif name in RETRY_EVENTS:
+            retries += 1
+        elif name in FIRST_TOKEN_EVENTS and row[_TIME_TO_FIRST_TOKEN] is None:
+            row[_TIME_TO_FIRST_TOKEN] = _time_since_start(span, event)
+    if retries and row[_RETRY_COUNT] is None:
+        row[_RETRY_COUNT] = retries
+        row[_RETRY_SOURCE] = "event"
+    return exception
+
+
+def is_wanted_flag(attributes: Mapping[str, Any], feature_flags: frozenset[str]) -> bool:
+    """Tell whether the flag that `attributes` name, if any, is one of `feature_flags`; all are when it is empty."""
+    return not feature_flags or _FLAG_KEY not in attributes or to_name(attributes[_FLAG_KEY]) in feature_flags
+
+
+def _read_columns(row: list[Any], columns: Mapping[str, tuple[str, ...]], attributes: Mapping[str, Any]) -> None:
+    for column, candidates in columns.items():
+        index = COLUMN_INDEX[column]
+        for name in candidates:
+            if row[index] is None and name in attributes:
+                row[index] = COLUMN_COERCION[column](attributes[name])
+
+
+def _time_since_start(span: CapturedSpan, event: tuple[Any, ...]) -> int | None:
+    time_ns = event[2] if len(event) > 2 else 0
+    return time_ns - span.start_ns if span.start_ns <= time_ns <= span.end_ns else None
