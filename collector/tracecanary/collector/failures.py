@@ -30,10 +30,12 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
         re.compile(r"badrequest|authentication|permissiondenied|notfound|unprocessable|invalidrequest|unauthorized"),
     ),
 )
+_TOLD_BY_MESSAGE = 3
 _SERVER_MESSAGE = re.compile(r"the server had an error|internal server error", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[^a-z0-9]")
 _STATUS_CLASSES: Mapping[int, str] = {408: "timeout", 504: "timeout", 429: "rate_limit"}
 _SERVER_STATUS = 500
+_STATUS_END = 600
 
 
 def failure_type(attributes: Mapping[str, Any], exception: Mapping[str, Any] | None) -> str | None:
@@ -68,19 +70,20 @@ def error_class(error_type: str | None, attributes: Mapping[str, Any], exception
 
 
 def _class_by_status(status: int | None) -> str | None:
-    if status is None or not _FIRST_ERROR_STATUS <= status < _SERVER_STATUS + 100:
+    if status is None or not _FIRST_ERROR_STATUS <= status < _STATUS_END:
         return None
     return _STATUS_CLASSES.get(status) or ("server" if status >= _SERVER_STATUS else "client")
 
 
 def _class_by_words(error_type: str, message: str) -> str | None:
-    joined = _SEPARATORS.sub("", error_type.rsplit(".", 1)[-1].lower())
-    for name, pattern in _PATTERNS:
-        if pattern.search(joined):
-            return name
+    kind = _SEPARATORS.sub("", error_type.rsplit(".", 1)[-1].lower())
     said = _SEPARATORS.sub("", message.lower())
-    for name, pattern in _PATTERNS[:3]:
-        if pattern.search(said):
+    # What the context or a filter did is told by the message of a plain bad request, quotas often, too.
+    for name, pattern in _PATTERNS[:_TOLD_BY_MESSAGE]:
+        if pattern.search(kind) or pattern.search(said):
+            return name
+    for name, pattern in _PATTERNS[_TOLD_BY_MESSAGE:]:
+        if pattern.search(kind):
             return name
     return "server" if _SERVER_MESSAGE.search(message) else None
 
