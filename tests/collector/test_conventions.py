@@ -11,6 +11,7 @@ from tests.collector.test_normalise import row_of
 from tracecanary.collector.captured import CapturedEvent
 from tracecanary.collector.conventions import CONVENTIONS, find_convention
 from tracecanary.collector.normalise import Normaliser, Rules
+from tracecanary.collector.plans import LEADING_COLUMNS
 from tracecanary.schema import SPAN_COLUMNS
 
 KINDS = {"llm", "embedding", "agent", "chain", "tool", "retriever", "evaluator", "guardrail", "attempt", "other"}
@@ -366,6 +367,10 @@ def test_tables_name_known_columns_and_kinds() -> None:
         assert set(convention.columns) <= columns
         assert {*convention.kinds.values(), *convention.kinds_by_name.values()} <= KINDS
         assert all(value == value.lower() for value in convention.kinds)
+
+
+def test_rows_start_with_the_leading_columns() -> None:
+    assert tuple(column.name for column in SPAN_COLUMNS[: len(LEADING_COLUMNS)]) == LEADING_COLUMNS
 
 
 def test_mark_needs_its_scope_and_its_attributes() -> None:

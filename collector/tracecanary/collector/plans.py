@@ -26,6 +26,17 @@ from tracecanary.collector.documents import PathStep
 from tracecanary.schema import SPAN_COLUMNS
 
 COLUMN_INDEX: Mapping[str, int] = {column.name: index for index, column in enumerate(SPAN_COLUMNS)}
+# The fields of every span, in the order in which a row starts.
+LEADING_COLUMNS = (
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "name",
+    "otel_kind",
+    "start_unix_ns",
+    "duration_ns",
+    "status",
+)
 _MAX_NAME_LENGTH = 256
 
 
@@ -33,7 +44,7 @@ _MAX_NAME_LENGTH = 256
 class Plan:
     """How to read a span: where each value comes from, in order of precedence."""
 
-    # A row with what all spans of the shape have in common.
+    # What all spans of the shape have in common: a row without its leading columns.
     template: list[Any]
     kind_from: tuple[str, ...]
     kinds: Mapping[str, str]
@@ -124,4 +135,4 @@ def _template(scope_name: str, convention: Convention | None) -> list[Any]:
     template[COLUMN_INDEX["scope_name"]] = to_name(scope_name)
     template[COLUMN_INDEX["convention"]] = None if convention is None else convention.name
     template[COLUMN_INDEX["kind"]] = "other"
-    return template
+    return template[len(LEADING_COLUMNS) :]
