@@ -14,12 +14,21 @@ from tracecanary.collector.conventions.context import (
     FIRST_TOKEN_EVENTS,
     RETRY_EVENTS,
 )
+from tracecanary.collector.conventions.table import Reader
 from tracecanary.collector.plans import COLUMN_INDEX
 
 _RETRY_COUNT = COLUMN_INDEX["retry_count"]
 _RETRY_SOURCE = COLUMN_INDEX["retry_source"]
 _FALLBACK_USED = COLUMN_INDEX["fallback_used"]
 _TIME_TO_FIRST_TOKEN = COLUMN_INDEX["time_to_first_token_ns"]
+_READS: Mapping[str, tuple[tuple[int, str, Reader], ...]] = {
+    event: tuple(
+        (COLUMN_INDEX[column], attribute, COLUMN_COERCION[column])
+        for column, attributes in columns.items()
+        for attribute in attributes
+    )
+    for event, columns in EVENT_COLUMNS.items()
+}
 # The SDK keeps 128; what comes from elsewhere must not cost more.
 _MAX_EVENTS = 1_024
 _FLAG_KEY = "feature_flag.key"
@@ -33,12 +42,10 @@ def read_events(row: list[Any], span: CapturedSpan, feature_flags: frozenset[str
         name, attributes = event[0], event[1]
         if name == names.EXCEPTION_EVENT:
             exception = attributes
-        elif name in EVENT_COLUMNS:
-            if not is_wanted_flag(attributes, feature_flags):
+        elif name in _READS:
+            if feature_flags and not is_wanted_flag(attributes, feature_flags):
                 continue
-            _read_columns(row, EVENT_COLUMNS[name], attributes)
-            if name in FALLBACK_EVENTS and row[_FALLBACK_USED] is None:
-                row[_FALLBACK_USED] = True
+            _read_event(row, name, attributes)
         elif name in RETRY_EVENTS:
             retries += 1
         elif name in FIRST_TOKEN_EVENTS and row[_TIME_TO_FIRST_TOKEN] is None:
@@ -54,12 +61,12 @@ def is_wanted_flag(attributes: Mapping[str, Any], feature_flags: frozenset[str])
     return not feature_flags or _FLAG_KEY not in attributes or to_name(attributes[_FLAG_KEY]) in feature_flags
 
 
-def _read_columns(row: list[Any], columns: Mapping[str, tuple[str, ...]], attributes: Mapping[str, Any]) -> None:
-    for column, candidates in columns.items():
-        index = COLUMN_INDEX[column]
-        for name in candidates:
-            if row[index] is None and name in attributes:
-                row[index] = COLUMN_COERCION[column](attributes[name])
+def _read_event(row: list[Any], name: str, attributes: Mapping[str, Any]) -> None:
+    for index, attribute, read in _READS[name]:
+        if row[index] is None and attribute in attributes:
+            row[index] = read(attributes[attribute])
+    if name in FALLBACK_EVENTS and row[_FALLBACK_USED] is None:
+        row[_FALLBACK_USED] = True
 
 
 def _time_since_start(span: CapturedSpan, event: tuple[Any, ...]) -> int | None:

@@ -37,7 +37,6 @@ _MAX_PLANS = 2_048
 _MAX_RESOURCES = 256
 _MAX_MODELS = 4_096
 
-_SCOPE_VERSION = COLUMN_INDEX["scope_version"]
 _KIND = COLUMN_INDEX["kind"]
 _REQUEST_MODEL = COLUMN_INDEX["request_model"]
 _RESPONSE_MODEL = COLUMN_INDEX["response_model"]
@@ -76,7 +75,7 @@ class Normaliser:
 
     def __init__(self, rules: Rules | None = None) -> None:
         self._rules = rules or Rules()
-        self._plans: dict[tuple[str | None, bool, tuple[str, ...]], Plan] = {}
+        self._plans: dict[tuple[str | None, str | None, bool, tuple[str, ...]], Plan] = {}
         # By identity, with the resource beside its values: while it is held, no other one gets its id.
         self._resources: dict[int, tuple[Mapping[str, Any], tuple[tuple[int, Any], ...]]] = {}
         self._models: dict[tuple[str | None, str | None], str | None] = {}
@@ -91,14 +90,7 @@ class Normaliser:
         kind = _kind_of(plan, span)
         if kind is not None:
             row[_KIND] = kind
-        for index, name in plan.texts:
-            if row[index] is None:
-                value = attributes[name]
-                is_plain = type(value) is str and value.isascii() and len(value) <= MAX_TEXT_LENGTH and value[:1] != "["
-                row[index] = (value or None) if is_plain else to_name(value)
-        for index, name, read in plan.reads:
-            if row[index] is None:
-                row[index] = read(attributes[name])
+        _read_attributes(row, plan, attributes)
         if plan.documents:
             _read_documents(row, plan, attributes)
         if self._rules.feature_flags or self._rules.cohort_tags:
@@ -110,10 +102,13 @@ class Normaliser:
         return tuple(row)
 
     def _plan(self, span: CapturedSpan) -> Plan:
-        key = (span.scope_name, span.kind == _SERVER, tuple(span.attributes))
+        is_server = span.kind == _SERVER
+        key = (span.scope_name, span.scope_version, is_server, tuple(span.attributes))
         plan = self._plans.get(key)
         if plan is None:
-            plan = compile_plan(span.scope_name or "", span.attributes, is_server=span.kind == _SERVER)
+            plan = compile_plan(
+                span.scope_name or "", span.scope_version or "", span.attributes, is_server=span.kind == _SERVER
+            )
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
             self._plans[key] = plan
@@ -184,8 +179,6 @@ def _new_row(plan: Plan, span: CapturedSpan) -> list[Any]:
         _STATUSES[status if 0 <= status < len(_STATUSES) else 0],
         *plan.template,
     ]
-    if span.scope_version:
-        row[_SCOPE_VERSION] = to_name(span.scope_version)
     row[_IS_SAMPLED] = span.is_sampled
     if span.trace_state:
         row[_SAMPLING_PROBABILITY] = sampling_probability(span.trace_state)
@@ -206,17 +199,36 @@ def _kind_of(plan: Plan, span: CapturedSpan) -> str | None:
     return None
 
 
+def _read_attributes(row: list[Any], plan: Plan, attributes: Mapping[str, Any]) -> None:
+    # The plainest values are read here: calling their readers would cost as much again.
+    for index, name in plan.texts:
+        if row[index] is None:
+            value = attributes[name]
+            is_plain = type(value) is str and value.isascii() and len(value) <= MAX_TEXT_LENGTH and value[:1] != "["
+            row[index] = (value or None) if is_plain else to_name(value)
+    for index, name, read in plan.counts:
+        if row[index] is None:
+            value = attributes[name]
+            row[index] = value if type(value) is int and 0 <= value <= _MAX_INT64 else read(value)
+    for index, name, read in plan.reads:
+        if row[index] is None:
+            row[index] = read(attributes[name])
+
+
 def _read_documents(row: list[Any], plan: Plan, attributes: Mapping[str, Any]) -> None:
     for name, targets in plan.documents:
         wanted = [target for target in targets if row[target[0]] is None]
         if not wanted:
             continue
-        document = parse_document(attributes[name])
+        document: Any = parse_document(attributes[name])
+        if document is None:
+            document = attributes[name]  # not everything that should be in quotes is
+        is_object = isinstance(document, dict)
         for index, path, read in wanted:
-            # Not everything that should be quoted is.
-            value = read_path(document, path) if path or document is not None else attributes[name]
-            if value is not None and row[index] is None:
-                row[index] = read(value)
+            if row[index] is None:
+                value = document.get(path[0]) if is_object and len(path) == 1 else read_path(document, path)
+                if value is not None:
+                    row[index] = read(value)
 
 
 def _tagged_cohort(attributes: Mapping[str, Any], cohort_tags: frozenset[str]) -> str | None:

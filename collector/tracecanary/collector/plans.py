@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tracecanary.collector.coercion import COLUMN_COERCION, storable_text, to_name
+from tracecanary.collector.coercion import COLUMN_COERCION, storable_text, to_int, to_name, to_token_count
 from tracecanary.collector.conventions import (
     CONTEXT_COLUMNS,
     CONVENTIONS,
@@ -37,6 +37,7 @@ LEADING_COLUMNS = (
     "duration_ns",
     "status",
 )
+_COUNT_READERS: frozenset[Reader] = frozenset({to_int, to_token_count})
 _MAX_NAME_LENGTH = 256
 
 
@@ -51,6 +52,8 @@ class Plan:
     kinds_by_name: tuple[tuple[str, str], ...]
     # Index of the column, attribute: columns of text, read in one place since they are many.
     texts: tuple[tuple[int, str], ...]
+    # Index of the column, attribute, reader: columns of integers, likewise.
+    counts: tuple[tuple[int, str, Reader], ...]
     # Index of the column, attribute, reader.
     reads: tuple[tuple[int, str, Reader], ...]
     # Attribute, then index of the column, path and reader of each value in its document.
@@ -88,7 +91,7 @@ _PLAIN = _lookup(CONTEXT_COLUMNS)
 _SERVER = _lookup(SERVER_COLUMNS)
 
 
-def compile_plan(scope_name: str, attributes: Collection[str], *, is_server: bool) -> Plan:
+def compile_plan(scope_name: str, scope_version: str, attributes: Collection[str], *, is_server: bool) -> Plan:
     """Return the plan of spans of this scope with these attributes."""
     convention = find_convention(scope_name, attributes)
     lookups = [_PLAIN if convention is None else _LOOKUPS[id(convention)], *([_SERVER] if is_server else [])]
@@ -103,13 +106,15 @@ def compile_plan(scope_name: str, attributes: Collection[str], *, is_server: boo
     consumed = {attribute for _, attribute, _ in reads}
     # A column that also has another reader keeps its order of sources.
     not_text = {index for index, _, read in reads if read is not to_name}
+    not_count = {index for index, _, read in reads if read not in _COUNT_READERS}
     return Plan(
-        template=_template(scope_name, convention),
+        template=_template(scope_name, scope_version, convention),
         kind_from=tuple(name for name in convention.kind_from if name in attributes) if convention else (),
         kinds=convention.kinds if convention else {},
         kinds_by_name=tuple(convention.kinds_by_name.items()) if convention else (),
         texts=tuple((index, attribute) for index, attribute, _ in reads if index not in not_text),
-        reads=tuple(entry for entry in reads if entry[0] in not_text),
+        counts=tuple(entry for entry in reads if entry[0] not in not_count),
+        reads=tuple(entry for entry in reads if entry[0] in not_text and entry[0] in not_count),
         documents=tuple((attribute, tuple(targets)) for attribute, targets in documents.items()),
         remaining=tuple(
             (storable_text(name[:_MAX_NAME_LENGTH]), name)
@@ -130,9 +135,10 @@ def _present(lookup: _Lookup, attributes: Collection[str]) -> Iterator[tuple[int
                 yield index, name, source, read
 
 
-def _template(scope_name: str, convention: Convention | None) -> list[Any]:
+def _template(scope_name: str, scope_version: str, convention: Convention | None) -> list[Any]:
     template: list[Any] = [None] * len(SPAN_COLUMNS)
     template[COLUMN_INDEX["scope_name"]] = to_name(scope_name)
+    template[COLUMN_INDEX["scope_version"]] = to_name(scope_version)
     template[COLUMN_INDEX["convention"]] = None if convention is None else convention.name
     template[COLUMN_INDEX["kind"]] = "other"
     return template[len(LEADING_COLUMNS) :]
