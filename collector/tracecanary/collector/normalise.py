@@ -243,7 +243,7 @@ def _tagged_cohort(attributes: Mapping[str, Any], cohort_tags: frozenset[str]) -
     return None
 
 
-def _remaining_attributes(plan: Plan, attributes: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _remaining_attributes(plan: Plan, attributes: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     remaining = []
     for stored_name, name in plan.remaining:
         value = attributes[name]
@@ -258,7 +258,8 @@ def _remaining_attributes(plan: Plan, attributes: Mapping[str, Any]) -> list[tup
             text = _text_of(value)
         if text and len(text) <= MAX_TEXT_LENGTH:
             remaining.append((stored_name, text))
-    return remaining
+    # A tuple: the garbage collector stops following tuples of plain values, and so the whole row.
+    return tuple(remaining)
 
 
 def _text_of(value: object) -> str | None:

@@ -10,9 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tracecanary.collector import attributes as names
-from tracecanary.collector.coercion import known_usd_to_nano
+from tracecanary.collector.coercion import known_usd_to_nano, to_int
 from tracecanary.collector.conventions.otel_genai import OPERATION_KINDS, OTEL_COLUMNS
 from tracecanary.collector.conventions.table import Columns, Convention, Mark, Source, inside, merged, usage
+
+
+def _is_positive(value: object) -> bool | None:
+    count = to_int(value)
+    return None if count is None else count > 0
+
 
 _CALLS = {
     "completion": "llm",
@@ -39,7 +45,7 @@ _REQUEST: Columns = merged(
         # How often the router has sent the request before, and to how many other models.
         "retry_count": (inside("hidden_params", "additional_headers", "x-litellm-attempted-retries"),),
         "fallback_used": (
-            inside("hidden_params", "additional_headers", "x-litellm-attempted-fallbacks", read=lambda n: bool(n)),
+            inside("hidden_params", "additional_headers", "x-litellm-attempted-fallbacks", read=_is_positive),
         ),
         "route": (names.ROUTE, "litellm.model_group"),
         "cohort": (inside("metadata.requester_metadata", "cohort"), inside("metadata.spend_logs_metadata", "cohort")),
