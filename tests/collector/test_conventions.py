@@ -497,6 +497,24 @@ def test_first_token_event_tells_the_time_to_first_token() -> None:
     assert row_of({"openinference.span.kind": "LLM"}, events=(event[:2],))["time_to_first_token_ns"] is None
 
 
+def test_first_token_of_langfuse_is_a_time_of_day() -> None:
+    attributes = {
+        "langfuse.observation.type": "generation",
+        "langfuse.observation.completion_start_time": '"1970-01-01T00:00:01.500Z"',
+    }
+    within: dict[str, Any] = {"start_ns": 1_000_000_000, "end_ns": 2_000_000_000}
+
+    assert row_of(attributes, **within)["time_to_first_token_ns"] == 500_000_000
+    assert row_of(attributes)["time_to_first_token_ns"] is None
+
+
+@pytest.mark.parametrize(("name", "step", "source"), [("step 2", 2, "framework"), ("stepping", None, None)])
+def test_ai_sdk_numbers_steps_by_span_name(name: str, step: int | None, source: str | None) -> None:
+    row = row_of({"gen_ai.operation.name": "agent_step"}, scope_name="ai", name=name)
+
+    assert (row["kind"], row["step"], row["step_source"]) == ("chain", step, source)
+
+
 def test_cached_tokens_beyond_the_input_are_added_to_it() -> None:
     usage = {"gen_ai.usage.input_tokens": 10, "gen_ai.usage.cache_read.input_tokens": 8}
 

@@ -26,7 +26,15 @@ NAMES = sorted(
         for item in sources
     }
     | {name for convention in CONVENTIONS for name in convention.kind_from}
-    | {"error.code", "http.status_code", "error.message", "feature_flag.key", "tag.tags", "app.own"}
+    | {
+        "error.code",
+        "http.status_code",
+        "error.message",
+        "feature_flag.key",
+        "tag.tags",
+        "app.own",
+        "langfuse.observation.completion_start_time",
+    }
 )
 SCALARS = (
     st.none()

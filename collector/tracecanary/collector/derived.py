@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tracecanary.collector import attributes as names
@@ -36,6 +38,13 @@ _RETRY_COUNT = COLUMN_INDEX["retry_count"]
 _RETRY_SOURCE = COLUMN_INDEX["retry_source"]
 _FALLBACK_USED = COLUMN_INDEX["fallback_used"]
 _FALLBACK_FROM = COLUMN_INDEX["fallback_from"]
+_CONVENTION = COLUMN_INDEX["convention"]
+_OPERATION = COLUMN_INDEX["operation"]
+_TIME_TO_FIRST_TOKEN = COLUMN_INDEX["time_to_first_token_ns"]
+_COMPLETION_START = "langfuse.observation.completion_start_time"
+_MAX_TIME_LENGTH = 64
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_STEP_SPAN = re.compile(r"step ([0-9]{1,9})")
 _RESENDS = "http.request.resend_count"
 
 
@@ -45,8 +54,10 @@ def complete_row(row: list[Any], span: CapturedSpan, exception: Mapping[str, Any
         _complete_failure(row, span, exception)
     if row[_CACHE_READ] or row[_CACHE_WRITE]:
         _include_cached_tokens(row)
-    if row[_STEP] is not None or row[_STEP_NAME] is not None:
+    if row[_STEP] is not None or row[_STEP_NAME] is not None or row[_OPERATION] == "agent_step":
         _complete_step(row, span)
+    if row[_CONVENTION] == "langfuse" and row[_TIME_TO_FIRST_TOKEN] is None:
+        row[_TIME_TO_FIRST_TOKEN] = _time_to(span, span.attributes.get(_COMPLETION_START))
     if row[_RETRY_COUNT] is not None and row[_RETRY_SOURCE] is None:
         is_of_http = _RESENDS in span.attributes and row[_KIND] == "other"
         row[_RETRY_SOURCE] = "http_children" if is_of_http else "attribute"
@@ -79,7 +90,23 @@ def _include_cached_tokens(row: list[Any]) -> None:
 
 def _complete_step(row: list[Any], span: CapturedSpan) -> None:
     is_own = names.TRAJECTORY_STEP in span.attributes or names.TRAJECTORY_STEP_NAME in span.attributes
-    row[_STEP_SOURCE] = "attribute" if is_own else "framework"
+    if row[_STEP] is None:  # the AI SDK numbers its steps by the name of the span alone
+        numbered = _STEP_SPAN.fullmatch(span.name)
+        row[_STEP] = int(numbered.group(1)) if numbered else None
+    if row[_STEP] is not None or row[_STEP_NAME] is not None:
+        row[_STEP_SOURCE] = "attribute" if is_own else "framework"
+
+
+def _time_to(span: CapturedSpan, time: object) -> int | None:
+    """Return the ns from the start of `span` to `time`, ISO 8601 with an offset; None when that isn't within it."""
+    try:
+        at = datetime.fromisoformat(str(time)[:_MAX_TIME_LENGTH].strip('"'))
+    except ValueError:
+        return None
+    if at.tzinfo is None:
+        return None
+    time_ns = (at - _EPOCH) // timedelta(microseconds=1) * 1_000
+    return time_ns - span.start_ns if span.start_ns <= time_ns <= span.end_ns else None
 
 
 def _complete_tool(row: list[Any], span: CapturedSpan) -> None:
