@@ -192,12 +192,15 @@ def test_content_and_long_text_are_dropped_and_the_rest_is_kept() -> None:
             "http.request.header.authorization": "secret",
             "url.full": "https://x/?key=secret",
             "long": "secret" * 100,
-            "exactly": "x" * 512,
+            "unknown.question": "a secret of the user",
+            "lines": "secret\nsecret",
+            "longest": "x" * 128,
+            "too.long": "x" * 129,
             "server.port": 443,
         }
     )
 
-    assert row["attributes"] == {"exactly": "x" * 512, "server.port": "443"}
+    assert row["attributes"] == {"longest": "x" * 128, "server.port": "443"}
     assert "secret" not in str(row)
 
 

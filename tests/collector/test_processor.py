@@ -157,15 +157,15 @@ def test_half_full_queue_is_written_without_waiting_for_the_interval(lake: Path,
 @pytest.mark.parametrize(
     ("value", "kept"),
     [
-        pytest.param("caf\u00e9 \udc80", "caf\u00e9 \\udc80", id="lone surrogate"),
+        pytest.param("caf\u00e9\udc80", "caf\u00e9\\udc80", id="lone surrogate"),
         pytest.param(10**5_000, None, id="integer of 5,000 digits"),
         pytest.param(2**70, str(2**70), id="integer beyond 64 bits"),
         pytest.param(float("nan"), "nan", id="not a number"),
         pytest.param(b"\xff\x00", "ff00", id="bytes"),
-        pytest.param([b"\xff", 1], '["ff", 1]', id="bytes in a list"),
+        pytest.param([b"\xff", 1], '["ff",1]', id="bytes in a list"),
         pytest.param("x" * 1_000_000, None, id="1 MB of text"),
         pytest.param(["x" * 1_000_000], None, id="1 MB of text in a list"),
-        pytest.param({"a": {"b": [1, None]}}, '{"a": {"b": [1, null]}}', id="mapping"),
+        pytest.param({"a": {"b": [1, None]}}, '{"a":{"b":[1,null]}}', id="mapping"),
     ],
 )
 def test_hostile_attribute_values_cost_at_most_themselves(

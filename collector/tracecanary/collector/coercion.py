@@ -23,6 +23,8 @@ _STEP_TAG = re.compile(r"(?:graph|seq):step:([0-9]{1,9})")
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,19}\s*")
 # Longer strings in the remaining attributes are more likely content than facts.
 MAX_TEXT_LENGTH = 512
+# Identifiers, enumerations, versions, short lists of them.
+MAX_WORD_LENGTH = 128
 # Longer names and ids are cut: they are a mistake, and would be stored with every span.
 MAX_NAME_LENGTH = 1_024
 # What Logfire writes in place of a value that may be a secret.
@@ -44,7 +46,11 @@ def to_text(value: object) -> str | None:
     if isinstance(value, bytes):
         return value.hex()
     try:
-        return str(value) if isinstance(value, int | float) else json.dumps(value, default=_unknown_to_text)
+        return (
+            str(value)
+            if isinstance(value, int | float)
+            else json.dumps(value, default=_unknown_to_text, separators=(",", ":"))
+        )
     except (ValueError, TypeError, RecursionError):  # an integer of 4,300 digits, a key that is a tuple, a deep nesting
         return None
 

@@ -15,7 +15,15 @@ from typing import Any
 
 from tracecanary.collector import attributes as names
 from tracecanary.collector.captured import CapturedSpan
-from tracecanary.collector.coercion import COLUMN_COERCION, MAX_TEXT_LENGTH, storable_text, to_int, to_name, to_text
+from tracecanary.collector.coercion import (
+    COLUMN_COERCION,
+    MAX_TEXT_LENGTH,
+    MAX_WORD_LENGTH,
+    storable_text,
+    to_int,
+    to_name,
+    to_text,
+)
 from tracecanary.collector.conventions import RESOURCE_COLUMNS
 from tracecanary.collector.conventions.context import TAGS
 from tracecanary.collector.derived import complete_row
@@ -32,6 +40,7 @@ _SERVER = 2
 _SAMPLING_THRESHOLD = re.compile(r"(?:^|,)\s*ot=(?:[^,]*;)?th:([0-9a-f]{1,14})(?:[;,]|$)")
 _THRESHOLD_RANGE = 16**14
 _MAX_INT64 = 2**63 - 1
+_WHITE_SPACE = re.compile(r"\s")
 # Attribute names with indices or ids in them make new shapes without end: then all plans are made anew.
 _MAX_PLANS = 2_048
 _MAX_RESOURCES = 256
@@ -249,14 +258,15 @@ def _remaining_attributes(plan: Plan, attributes: Mapping[str, Any]) -> tuple[tu
         value = attributes[name]
         kind = type(value)
         if kind is str:
-            if len(value) > MAX_TEXT_LENGTH:
+            if len(value) > MAX_WORD_LENGTH:
                 continue
             text = value if value.isascii() else storable_text(value)
         elif kind is float or (kind is int and -_MAX_INT64 <= value <= _MAX_INT64):
             text = str(value)
         else:
             text = _text_of(value)
-        if text and len(text) <= MAX_TEXT_LENGTH:
+        # No list of names knows every attribute that may hold a prompt: a word is a fact, text is content.
+        if text and len(text) <= MAX_WORD_LENGTH and not _WHITE_SPACE.search(text):
             remaining.append((stored_name, text))
     # A tuple: the garbage collector stops following tuples of plain values, and so the whole row.
     return tuple(remaining)

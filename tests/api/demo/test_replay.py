@@ -162,8 +162,8 @@ def test_derived_start_says_so(spans: Sequence[ReadableSpan]) -> None:
 
     assert origins == {
         None: 280,  # the roots: their start is recorded
-        "derived: start of the run": 80,  # telecom-solo begins with the agent's call, the others with a greeting
-        "derived: end of the previous record": 4329 + 2964 + 3473 - 80,
+        "derived:start_of_run": 80,  # telecom-solo begins with the agent's call, the others with a greeting
+        "derived:end_of_previous_record": 4329 + 2964 + 3473 - 80,
     }
 
 

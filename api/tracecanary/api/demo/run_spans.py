@@ -12,8 +12,8 @@ from tracecanary.api.demo import attributes as names
 from tracecanary.api.demo.recorded import Greeting, LlmCall, RecordedRun, ToolCall
 
 _PROVIDER = "openai"
-_STARTED_AFTER_RECORD = "derived: end of the previous record"
-_STARTED_WITH_RUN = "derived: start of the run"
+_STARTED_AFTER_RECORD = "derived:end_of_previous_record"
+_STARTED_WITH_RUN = "derived:start_of_run"
 # The one termination that is a failure of the agent. Running into max_steps is an outcome: the reward judges it.
 _FAILED_TERMINATION = "too_many_errors"
 # 48 bits: no two of a hundred task names meet, and a task name of 222 characters stays out of the baggage header.
