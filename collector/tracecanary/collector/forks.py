@@ -5,6 +5,7 @@ At-fork hooks can't be taken back, so there is one set of them for everything th
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import weakref
@@ -34,6 +35,7 @@ _known: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 def tell_of_forks(one: ForkAware) -> None:
     """Have the methods of `one` called at every fork, as long as it lives."""
     _known.add(one)
+    _ask_multiprocessing(os.getpid())
 
 
 def is_anything_capturing() -> bool:
@@ -52,11 +54,24 @@ def _on_all(call: Callable[[ForkAware], None]) -> Callable[[], None]:
 def _after_fork_in_child() -> None:
     for one in list(_known):
         one.after_fork_in_child()
-    # The module is not imported for this: a child of `os.fork` has no use for it. It forgets all finalizers as soon as
-    # the child has started, then calls what is registered here.
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        util.register_after_fork(_at_exit_of_child, lambda call: util.Finalize(None, call, exitpriority=1))
+    _ask_multiprocessing(os.getpid())
+
+
+@functools.cache
+def _ask_multiprocessing(_: int) -> None:
+    """Have what waits written when this process ends, if it is a child of `multiprocessing`: once a process id."""
+    # The module is not imported for this: who does not use it has no use for it here.
+    util, process = sys.modules.get("multiprocessing.util"), sys.modules.get("multiprocessing.process")
+    if util is None or process is None:
+        return
+    # A child forgets all finalizers as soon as it has started, then calls what is registered here.
+    util.register_after_fork(_at_exit_of_child, _finalize)
+    if process.parent_process() is not None:
+        _finalize()
+
+
+def _finalize(_: object = None) -> None:
+    sys.modules["multiprocessing.util"].Finalize(None, _at_exit_of_child, exitpriority=1)
 
 
 def _at_exit_of_child() -> None:
