@@ -26,7 +26,7 @@ class SpanBuffer:
     def __init__(self, settings: CaptureSettings, losses: Losses) -> None:
         self.resources: Resources = {}
         self._losses = losses
-        self._records: deque[SpanRecord] = deque()
+        self.records: deque[SpanRecord] = deque()
         self._max_spans, self._max_bytes = settings.max_pending_spans, settings.max_pending_bytes
         is_open = 1 - settings.canary_reserve
         # Rounded up, so that a queue of one still takes any span.
@@ -41,7 +41,7 @@ class SpanBuffer:
         self._taken_bytes = 0
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self.records)
 
     @property
     def size_bytes(self) -> int:
@@ -50,11 +50,11 @@ class SpanBuffer:
 
     def add(self, span: Any, is_canary: Callable[[Any], bool]) -> bool:
         """Take the values of an ended span, or count it as lost; return whether it is time to write."""
-        spans, size = len(self._records), self._added_bytes - self._taken_bytes
+        spans, size = len(self.records), self._added_bytes - self._taken_bytes
         if (spans >= self._open_spans or size >= self._open_bytes) and not self._has_room(spans, size, span, is_canary):
             return True
         record = span_record(span, self.resources)
-        self._records.append(record)
+        self.records.append(record)
         self._added_bytes += record[_SIZE]
         return spans + 1 >= self._wake_spans or size >= self._wake_bytes
 
@@ -69,26 +69,26 @@ class SpanBuffer:
         taken: list[SpanRecord] = []
         with contextlib.suppress(IndexError):  # emptied by a shutdown whose time was up, which has counted the rest
             while len(taken) < spans:
-                taken.append(self._records.popleft())
+                taken.append(self.records.popleft())
         return taken
 
     def release(self, records: Sequence[SpanRecord]) -> None:
         """Free the room of `records` that were taken and are stored: until then, they are still in memory."""
-        if self._records:
+        if self.records:
             self._taken_bytes += sum(record[_SIZE] for record in records)
         else:
             self._taken_bytes = self._added_bytes
 
     def put_back(self, records: Sequence[SpanRecord]) -> None:
         """Queue `records` again, before all others."""
-        self._records.extendleft(reversed(records))
+        self.records.extendleft(reversed(records))
 
     def drop_all(self, reason: str) -> int:
         """Empty the queue, counting each span once however many threads do this at a time."""
         dropped = 0
         try:
             while True:
-                self._records.popleft()
+                self.records.popleft()
                 dropped += 1
         except IndexError:
             if dropped:
