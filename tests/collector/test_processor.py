@@ -294,8 +294,10 @@ def test_shutdown_counts_what_it_could_not_write(lake: Path, caplog: pytest.LogC
     for number in range(1, 4):
         processor.on_end(finished_span(number))
 
-    processor.shutdown()
+    is_all_written = processor.shutdown()
 
+    assert not is_all_written
+    assert not processor.shutdown()  # asked again, it says the same
     assert processor.dropped == {"not_written": 3}
     assert f"3 spans could not be written to {lake}" in caplog.text
     assert not processor.force_flush()
@@ -355,6 +357,16 @@ def test_shutdown_of_a_busy_writer_keeps_its_time_limit_and_counts_what_is_left(
 
     assert (dropped, flushed) == ({"not_written": 5}, False)
     assert processor.force_flush()  # the writer has stopped
+
+
+def test_shutdown_says_that_all_was_written(capture: Capture, stored: Stored) -> None:
+    processor, tracer = capture
+    make_spans(tracer, 3)
+
+    assert processor.shutdown()
+    assert processor.shutdown()
+
+    assert len(stored()) == 3
 
 
 def test_spans_that_end_after_shutdown_are_counted(capture: Capture, stored: Stored) -> None:

@@ -1,52 +1,97 @@
-"""Settings of the capture side, read once."""
+"""Settings of the capture side, read once: arguments, else environment variables, else defaults."""
 
 from __future__ import annotations
 
 import math
 import os
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tracecanary.schema import ConfigurationError
 
 LAKE_VARIABLE = "TRACECANARY_LAKE"
+# Turns zero-code capture off while the rest of the environment stays as it is.
+DISABLED_VARIABLE = "TRACECANARY_DISABLED"
+SELECT_VARIABLE = "TRACECANARY_SELECT"
 # At most this much is lost when the process is killed.
 DEFAULT_FLUSH_INTERVAL_S = 5.0
-# About 100 MB of waiting spans with 25 attributes each.
+# Whichever of these two is reached first. A span with 25 attributes counts for about 2.7 KB.
 DEFAULT_MAX_PENDING_SPANS = 50_000
+DEFAULT_MAX_PENDING_BYTES = 128 * 1024 * 1024
 # Parquet compresses a span seven times cheaper in batches of 16k than of 512; beyond 64k nothing is gained.
 DEFAULT_MAX_SEGMENT_SPANS = 65_536
+# Enough for the canary's few percent of the traffic while the rest is being dropped.
+DEFAULT_CANARY_RESERVE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureSettings:
-    """Where captured spans go, and the limits on the way."""
+    """Where captured spans go, and the limits on the way.
+
+    `canary_reserve` is the fraction of the queue, 0..1, that only canary traffic may fill.
+    """
 
     lake: Path
     flush_interval_s: float = DEFAULT_FLUSH_INTERVAL_S
     max_pending_spans: int = DEFAULT_MAX_PENDING_SPANS
+    max_pending_bytes: int = DEFAULT_MAX_PENDING_BYTES
     max_segment_spans: int = DEFAULT_MAX_SEGMENT_SPANS
+    canary_reserve: float = DEFAULT_CANARY_RESERVE
+    flush_on_sigterm: bool = False
 
     def __post_init__(self) -> None:
         """Refuse settings that can't work, naming all of them."""
-        problems = [
+        problems = []
+        # A longer wait than TIMEOUT_MAX, 292 years, is an error of the threading module.
+        if not _is_number(self.flush_interval_s) or not 0 < self.flush_interval_s <= threading.TIMEOUT_MAX:
+            problems.append(f"flush_interval_s is {self.flush_interval_s!r}, but must be greater than 0, and finite")
+        problems += [
             f"{name} is {value!r}, but must be a whole number greater than 0"
             for name, value in (
                 ("max_pending_spans", self.max_pending_spans),
+                ("max_pending_bytes", self.max_pending_bytes),
                 ("max_segment_spans", self.max_segment_spans),
             )
             if not _is_number(value) or value != int(value) or value <= 0
         ]
-        # A longer wait than TIMEOUT_MAX, 292 years, is an error of the threading module.
-        if not _is_number(self.flush_interval_s) or not 0 < self.flush_interval_s <= threading.TIMEOUT_MAX:
-            problems.insert(0, f"flush_interval_s is {self.flush_interval_s!r}, but must be greater than 0, and finite")
+        if not _is_number(self.canary_reserve) or not 0 <= self.canary_reserve < 1:
+            problems.append(f"canary_reserve is {self.canary_reserve!r}, but must be at least 0 and less than 1")
         if problems:
             raise ConfigurationError(problems)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+def capture_settings(lake: str | os.PathLike[str] | None = None, **given: object) -> CaptureSettings:
+    """Return the settings: those `given` that are not None, else the environment's (see `docs/capture.md`).
+
+    Raises:
+        ConfigurationError: No lake is given, or values can't work; it lists every problem.
+    """
+    environment = _environment()
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    for name, (variable, read) in _VARIABLES.items():
+        if given.get(name) is not None:
+            values[name] = given[name]
+        elif environment.get(variable):
+            try:
+                values[name] = read(environment[variable])
+            except ValueError:
+                problems.append(f"{variable} is {environment[variable]!r}, which is no {_KINDS[read]}")
+    try:
+        values["lake"] = lake_folder(lake)
+    except ConfigurationError as error:
+        problems = [*error.problems, *problems]
+        values["lake"] = Path()
+    try:
+        settings = CaptureSettings(**values)
+    except ConfigurationError as error:
+        raise ConfigurationError([*problems, *error.problems]) from None
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
 
 
 def lake_folder(lake: str | os.PathLike[str] | None) -> Path:
@@ -55,9 +100,62 @@ def lake_folder(lake: str | os.PathLike[str] | None) -> Path:
     Raises:
         ConfigurationError: Neither is set.
     """
-    given = lake or os.environ.get(LAKE_VARIABLE)  # noqa: TID251  the one place that reads it
+    given = lake or _environment().get(LAKE_VARIABLE)
     if not given:
         raise ConfigurationError(
             [f'no lake given. Pass lake="path/to/lake", or set the environment variable {LAKE_VARIABLE}']
         )
     return Path(given).absolute()
+
+
+def is_zero_code_capture_wanted() -> bool:
+    """Tell whether the environment names a lake and does not turn capturing off."""
+    environment = _environment()
+    return bool(environment.get(LAKE_VARIABLE)) and not is_capture_disabled()
+
+
+def is_capture_disabled() -> bool:
+    """Tell whether `TRACECANARY_DISABLED` or OpenTelemetry's own `OTEL_SDK_DISABLED` is true."""
+    environment = _environment()
+    return any(_is_true(environment.get(name, "")) for name in (DISABLED_VARIABLE, "OTEL_SDK_DISABLED"))
+
+
+def selection_from_environment() -> Mapping[str, str | None] | None:
+    """Return the selection in `TRACECANARY_SELECT`, "name" or "name=value" with commas between; None when unset."""
+    text = _environment().get(SELECT_VARIABLE, "")
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    return {name.strip(): value.strip() or None for name, _, value in pairs} or None
+
+
+def are_internal_metrics_enabled() -> bool:
+    """Tell whether OpenTelemetry's SDK reports on itself: `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED`."""
+    return _is_true(_environment().get("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", ""))
+
+
+def _environment() -> Mapping[str, str]:
+    return os.environ  # noqa: TID251  the one place that reads it
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _is_true(text: str) -> bool:
+    return text.strip().lower() in {"true", "1", "yes", "on"}
+
+
+def _to_bool(text: str) -> bool:
+    if text.strip().lower() not in {"true", "1", "yes", "on", "false", "0", "no", "off"}:
+        raise ValueError(text)
+    return _is_true(text)
+
+
+_KINDS: Mapping[Callable[[str], object], str] = {float: "number", int: "whole number", _to_bool: "true or false"}
+_VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
+    "flush_interval_s": ("TRACECANARY_FLUSH_INTERVAL_S", float),
+    "max_pending_spans": ("TRACECANARY_MAX_PENDING_SPANS", int),
+    "max_pending_bytes": ("TRACECANARY_MAX_PENDING_BYTES", int),
+    "max_segment_spans": ("TRACECANARY_MAX_SEGMENT_SPANS", int),
+    "canary_reserve": ("TRACECANARY_CANARY_RESERVE", float),
+    "flush_on_sigterm": ("TRACECANARY_FLUSH_ON_SIGTERM", _to_bool),
+}

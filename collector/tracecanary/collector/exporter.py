@@ -1,0 +1,129 @@
+"""The span exporter: for setups that configure exporters by name and can't add a processor."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from tracecanary.collector.config import capture_settings
+from tracecanary.collector.forks import tell_of_forks
+from tracecanary.collector.losses import Losses
+from tracecanary.collector.span_buffer import SpanBuffer
+from tracecanary.collector.span_flusher import SpanFlusher
+
+_logger = logging.getLogger(__name__)
+_FORK_PATIENCE_S = 1.0
+
+
+class CanarySpanExporter(SpanExporter):
+    """Writes the spans that a `BatchSpanProcessor` hands over into a lake, one Parquet segment a batch.
+
+    Prefer `CanarySpanProcessor` where you can: an exporter copies no baggage onto spans, never sees spans that are not
+    sampled, and the batch processor before it drops the oldest spans uncounted when its queue is full.
+
+    Args:
+        lake: Folder of the lake, made if absent. Default: the environment variable `TRACECANARY_LAKE`.
+        max_pending_spans: Spans that wait here to be tried again while the lake can't be written.
+        max_pending_bytes: Memory that those may take, roughly.
+        max_segment_spans: Most spans in one Parquet segment.
+
+    Raises:
+        ConfigurationError: No lake is given, or a setting can't work; it lists every problem.
+    """
+
+    def __init__(
+        self,
+        lake: str | os.PathLike[str] | None = None,
+        *,
+        max_pending_spans: int | None = None,
+        max_pending_bytes: int | None = None,
+        max_segment_spans: int | None = None,
+    ) -> None:
+        self._settings = capture_settings(
+            lake,
+            max_pending_spans=max_pending_spans,
+            max_pending_bytes=max_pending_bytes,
+            max_segment_spans=max_segment_spans,
+            canary_reserve=0.0,
+        )
+        self._is_shut_down = False
+        self._start()
+        tell_of_forks(self)
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Spans lost so far in this process, by reason, as for `CanarySpanProcessor`."""
+        return self._losses.by_reason()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Store `spans`, on the caller's thread. Those that can't be written now are tried again at the next call."""
+        if self._is_shut_down:
+            self._losses.add("already_shutdown", len(spans))
+            return SpanExportResult.FAILURE
+        with self._exporting:
+            taken = sum(map(self._take, spans))
+            is_done = self._flusher.flush() and taken == len(spans)
+        return SpanExportResult.SUCCESS if is_done else SpanExportResult.FAILURE
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Try again to write what could not be written; return whether nothing is left."""
+        if not self._exporting.acquire(timeout=max(0.0, min(timeout_millis / 1000, threading.TIMEOUT_MAX))):
+            return False
+        try:
+            return self._flusher.flush()
+        finally:
+            self._exporting.release()
+
+    def shutdown(self) -> None:
+        """Write what is left. What can't be written is counted as `not_written`."""
+        if self._is_shut_down:
+            return
+        self._is_shut_down = True
+        with self._exporting:
+            self._flusher.flush()
+            not_written = self._buffer.drop_all("not_written")
+        if not_written:
+            _logger.error("%d spans could not be written to %s", not_written, self._settings.lake)
+
+    def _take(self, span: ReadableSpan) -> bool:
+        waiting = len(self._buffer)
+        try:
+            self._buffer.add(span, _is_never_canary)
+        except Exception:  # noqa: BLE001  one span that is none must not take the batch with it
+            self._losses.add("internal")
+        return len(self._buffer) > waiting
+
+    def _start(self) -> None:
+        self._losses = Losses()
+        self._buffer = SpanBuffer(self._settings, self._losses)
+        self._flusher = SpanFlusher(self._settings, self._buffer, self._losses)
+        # Guards the buffer and the flusher. Reentrant: a span may end in a finaliser, which runs in the middle of this.
+        self._exporting = threading.RLock()
+
+    def before_fork(self) -> None:
+        """Wait, for a short time, until the exporter is done with Arrow."""
+        self._flusher.writing.acquire(timeout=_FORK_PATIENCE_S)
+
+    def after_fork_in_parent(self) -> None:
+        """Let the exporter go on."""
+        with contextlib.suppress(RuntimeError):  # not acquired in time
+            self._flusher.writing.release()
+
+    def after_fork_in_child(self) -> None:
+        """Start anew: what waits is the parent's to write."""
+        self._start()
+
+    def at_exit_of_child(self) -> None:
+        """Write what is left."""
+        self.force_flush()
+
+
+def _is_never_canary(_: Any) -> bool:
+    return False

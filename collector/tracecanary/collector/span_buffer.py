@@ -1,0 +1,96 @@
+"""Where captured spans wait: bounded by their number and by an estimate of their bytes.
+
+The last part of the queue is the canary's: when it is nearly full, the newest spans of other traffic are dropped first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tracecanary.collector.config import CaptureSettings
+from tracecanary.collector.losses import Losses
+from tracecanary.collector.sdk_spans import Resources, SpanRecord, span_record
+
+_SIZE = -1  # the place of the size in a record
+
+
+class SpanBuffer:
+    """A queue that any thread may add to without waiting.
+
+    Unlocked: `deque.append` and `popleft` are atomic, and each limit may be passed by one span a thread at most.
+    """
+
+    def __init__(self, settings: CaptureSettings, losses: Losses) -> None:
+        self.resources: Resources = {}
+        self._losses = losses
+        self.records: deque[SpanRecord] = deque()
+        self._max_spans, self._max_bytes = settings.max_pending_spans, settings.max_pending_bytes
+        is_open = 1 - settings.canary_reserve
+        # Rounded up, so that a queue of one still takes any span.
+        self._open_spans = self._max_spans - int(self._max_spans * settings.canary_reserve)
+        self._open_bytes = self._max_bytes * is_open
+        # The writer starts before the queue is full, so that a burst finds room while it works.
+        self._wake_spans = min(settings.max_segment_spans, max(1, self._max_spans // 2))
+        self._wake_bytes = self._max_bytes / 2
+        # Bytes ever added and ever taken. Two threads may lose an addition of each other's: set right at every flush
+        # that leaves the queue empty.
+        self._added_bytes = 0
+        self._taken_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def size_bytes(self) -> int:
+        """Estimated bytes that wait."""
+        return self._added_bytes - self._taken_bytes
+
+    def add(self, span: Any, is_canary: Callable[[Any], bool]) -> bool:
+        """Take the values of an ended span, or count it as lost; return whether it is time to write."""
+        spans, size = len(self.records), self._added_bytes - self._taken_bytes
+        if (spans >= self._open_spans or size >= self._open_bytes) and not self._has_room(spans, size, span, is_canary):
+            return True
+        record = span_record(span, self.resources)
+        self.records.append(record)
+        self._added_bytes += record[_SIZE]
+        return spans + 1 >= self._wake_spans or size >= self._wake_bytes
+
+    def _has_room(self, spans: int, size: int, span: Any, is_canary: Callable[[Any], bool]) -> bool:
+        if spans < self._max_spans and size < self._max_bytes and is_canary(span):
+            return True
+        self._losses.add("queue_full" if spans >= self._open_spans else "memory_full")
+        return False
+
+    def take(self, spans: int) -> list[SpanRecord]:
+        """Remove and return the oldest `spans`, fewer if there are not as many."""
+        taken: list[SpanRecord] = []
+        with contextlib.suppress(IndexError):  # emptied by a shutdown whose time was up, which has counted the rest
+            while len(taken) < spans:
+                taken.append(self.records.popleft())
+        return taken
+
+    def release(self, records: Sequence[SpanRecord]) -> None:
+        """Free the room of `records` that were taken and are stored: until then, they are still in memory."""
+        if self.records:
+            self._taken_bytes += sum(record[_SIZE] for record in records)
+        else:
+            self._taken_bytes = self._added_bytes
+
+    def put_back(self, records: Sequence[SpanRecord]) -> None:
+        """Queue `records` again, before all others."""
+        self.records.extendleft(reversed(records))
+
+    def drop_all(self, reason: str) -> int:
+        """Empty the queue, counting each span once however many threads do this at a time."""
+        dropped = 0
+        try:
+            while True:
+                self.records.popleft()
+                dropped += 1
+        except IndexError:
+            if dropped:
+                self._losses.add(reason, dropped)
+        return dropped

@@ -1,0 +1,168 @@
+"""The thread that writes captured spans into the lake.
+
+Theory of operation. One daemon thread drains the queue every `flush_interval_s`, or earlier when a segment's worth of
+spans waits or the queue is half full, applies the conventions and writes one Parquet segment. What can't be written
+stays queued and is tried again. A forked child starts with an empty queue and a thread of its own; a fork that no hook
+told of is noticed by the process id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tracecanary.collector.config import CaptureSettings
+from tracecanary.collector.forks import tell_of_forks
+from tracecanary.collector.losses import Losses
+from tracecanary.collector.self_metrics import SelfMetrics
+from tracecanary.collector.span_buffer import SpanBuffer
+from tracecanary.collector.span_flusher import SpanFlusher
+
+_logger = logging.getLogger(__name__)
+# A fork waits at most this long for a writer to be done with Arrow.
+_FORK_PATIENCE_S = 1.0
+_EXIT_PATIENCE_S = 30.0
+# To ask for the process id costs 0.3 µs: only some spans do. The first one after each flush is among them.
+_PID_CHECK_MASK = 63
+
+
+class SpanWriter:
+    """Takes ended spans on any thread and writes them on its own."""
+
+    def __init__(self, settings: CaptureSettings, *, metrics: SelfMetrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._is_all_written = True
+        self._worker: threading.Thread
+        self.is_shut_down = False
+        self._start()
+        metrics.observe_queue(self, capacity=settings.max_pending_spans)
+        tell_of_forks(self)
+
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Spans lost so far, by reason."""
+        return self._losses.by_reason()
+
+    def drop(self, reason: str) -> None:
+        """Count a span that is lost."""
+        self._losses.add(reason)
+
+    def add(self, span: Any, is_canary: Callable[[Any], bool]) -> None:
+        """Queue the values of an ended span, or count it as lost. Never waits."""
+        if self.is_shut_down:
+            self._losses.add("already_shutdown")
+            self._metrics.report(self._flusher.stored_spans, self._losses)
+            return
+        if not len(self._waiting) & _PID_CHECK_MASK and os.getpid() != self._pid:
+            self._start()
+        # While the lake can't be written, only time starts the next try: the queue stays full.
+        if self._buffer.add(span, is_canary) and self._flusher.is_lake_writable and not self._is_woken:
+            self._wake()
+        if self._is_closed:  # shut down since the first line, perhaps after the last look into the queue
+            self._buffer.drop_all("already_shutdown")
+
+    def force_flush(self, timeout_s: float) -> bool:
+        """Write what is queued; return whether that was done within `timeout_s`."""
+        if self.is_shut_down:
+            if self._worker.ident is not None:  # else never started: the child of a process that had shut down
+                self._worker.join(timeout_s)
+            return not self._worker.is_alive() and self._flusher.is_lake_writable
+        if os.getpid() != self._pid:
+            self._start()
+        with self._flushed:
+            wanted = self._flushes_started + 1
+            self._wake()
+            finished = self._flushed.wait_for(
+                lambda: self._flushes_done >= wanted or self._has_stopped, timeout=timeout_s
+            )
+            return finished and self._last_flush_succeeded
+
+    def shutdown(self, timeout_s: float) -> bool:
+        """Write what is queued and stop, within `timeout_s`; return whether all was written."""
+        if self.is_shut_down:
+            return self._is_all_written
+        if os.getpid() != self._pid:
+            self._start()
+        self.is_shut_down = True
+        self._wake()
+        self._worker.join(timeout_s)
+        self._is_closed = True
+        in_hand = self._flusher.unstored_spans  # some only while the worker is still writing
+        if in_hand:
+            self._losses.add("not_written", in_hand)
+        not_written = in_hand + self._buffer.drop_all("not_written")
+        if not_written:
+            _logger.error("%d spans could not be written to %s", not_written, self._settings.lake)
+        self._is_all_written = not not_written
+        self._metrics.report(self._flusher.stored_spans, self._losses)
+        return self._is_all_written
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._losses = Losses()
+        self._buffer = SpanBuffer(self._settings, self._losses)
+        self._waiting = self._buffer.records  # asked for its length twice as fast as the buffer
+        self._flusher = SpanFlusher(self._settings, self._buffer, self._losses)
+        self._metrics.restart()
+        self._is_closed = self.is_shut_down
+        # A SimpleQueue and no Event: setting an Event while the same thread is in the middle of setting it, in a
+        # signal handler or a finaliser that ends a span, would wait for ever.
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_woken = False  # saves most of the wakes; one too many does no harm
+        # Guards the four fields below; notified after every flush.
+        self._flushed = threading.Condition()
+        self._flushes_started = 0
+        self._flushes_done = 0
+        self._last_flush_succeeded = True
+        self._has_stopped = False
+        self._worker = threading.Thread(target=self._run, name="tracecanary-writer", daemon=True)
+        if not self.is_shut_down:  # a child of a process that had shut down has nothing to write either
+            self._worker.start()
+
+    def _wake(self) -> None:
+        self._is_woken = True
+        self._wakes.put(None)
+
+    def _run(self) -> None:
+        is_last = False
+        while not is_last:
+            with contextlib.suppress(queue.Empty):
+                self._wakes.get(timeout=self._settings.flush_interval_s)
+                while True:
+                    self._wakes.get_nowait()
+            self._is_woken = False
+            is_last = self.is_shut_down
+            with self._flushed:
+                self._flushes_started += 1
+                number = self._flushes_started
+            succeeded = self._flusher.flush()
+            self._metrics.report(self._flusher.stored_spans, self._losses)
+            with self._flushed:
+                self._flushes_done, self._last_flush_succeeded, self._has_stopped = number, succeeded, is_last
+                self._flushed.notify_all()
+
+    def before_fork(self) -> None:
+        """Wait, for a short time, until the writer is done with Arrow."""
+        self._flusher.writing.acquire(timeout=_FORK_PATIENCE_S)
+
+    def after_fork_in_parent(self) -> None:
+        """Let the writer go on."""
+        with contextlib.suppress(RuntimeError):  # not acquired in time, or made since
+            self._flusher.writing.release()
+
+    def after_fork_in_child(self) -> None:
+        """Start anew, with an empty queue, a thread and locks of its own."""
+        self._start()
+
+    def at_exit_of_child(self) -> None:
+        """Write what waits, as an exit handler would."""
+        self.force_flush(_EXIT_PATIENCE_S)
