@@ -89,7 +89,11 @@ wrappers AS (
     SELECT nearest.trace_id, nearest.outer_id AS span_id
     FROM nearest
     INNER JOIN asking ON nearest.trace_id = asking.trace_id AND nearest.from_id = asking.parent_span_id
-    WHERE NOT asking.has_failed AND asking.kind = 'llm' AND nearest.outer_id != asking.span_id
+    WHERE
+        NOT asking.has_failed
+        AND asking.kind = 'llm'
+        AND asking.model IS NOT NULL
+        AND nearest.outer_id != asking.span_id
     GROUP BY nearest.trace_id, nearest.outer_id
     HAVING count(*) > 1
 ),
