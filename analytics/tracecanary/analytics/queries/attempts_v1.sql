@@ -5,7 +5,8 @@
 --                application's span that a library wrote on, and has no row.
 --   link         'retry' or 'fallback': it resends what the sibling before it failed at, to the same or another model.
 --                The sibling ended in an error, less than 60 s before this one began; neither overlaps with any
---                sibling: parallel calls are never retries. Siblings have the same parent (or are roots), the same
+--                sibling: parallel calls are never retries. Beside each other, both are calls of one kind: by operation, or
+--                else by what their instrumentation calls them. Siblings have the same parent (or are roots), the same
 --                outer span, or a RunnableWithFallbacks above them.
 --   nested_link  the same, of a span whose attempts inside all failed while it succeeded: it is the last attempt
 --   http_retries HTTP requests below the span that failed (408, 409, 429, 5xx, or no answer) and were followed by another
@@ -27,6 +28,8 @@ WITH RECURSIVE known AS (
         start_unix_ns,
         start_unix_ns + duration_ns AS end_unix_ns,
         coalesce(model, attributes['gen_ai.request.model']) AS model,
+        operation,
+        scope_name,
         retry_count,
         coalesce(fallback_used, fallback_from IS NOT NULL OR NULL) AS fallback_used,
         CASE WHEN otel_kind = 'client' THEN coalesce(attributes['http.request.method'], attributes['http.method']) END
@@ -132,6 +135,9 @@ placed AS (
             WHEN places.is_in_cycle THEN asking.parent_span_id
             ELSE coalesce(places.outer_id, places.fallbacks_id, asking.parent_span_id, '')
         END AS group_id,
+        -- What a span is called but for its model: 'chat ', 'ChatCompletion'.
+        replace(coalesce(asking.name, ''), coalesce(asking.model, ''), '') AS plain_name,
+        coalesce(places.outer_id, places.fallbacks_id) IS NOT NULL AS is_in_known_group,
         places.retries_on_id,
         places.fallback_on_id
     FROM asking
@@ -146,6 +152,13 @@ neighbours AS (
         lag(model) OVER siblings AS previous_model,
         lag(start_unix_ns) OVER siblings AS previous_start_unix_ns,
         lag(end_unix_ns) OVER siblings AS previous_end_unix_ns,
+        CASE
+            WHEN is_in_known_group THEN TRUE
+            WHEN operation IS NOT NULL AND lag(operation) OVER siblings IS NOT NULL
+                THEN operation = lag(operation) OVER siblings
+            ELSE plain_name = lag(plain_name) OVER siblings
+                OR coalesce(scope_name != lag(scope_name) OVER siblings, FALSE)
+        END AS is_alike,
         start_unix_ns >= coalesce(
             max(end_unix_ns) OVER (
                 PARTITION BY trace_id, group_id
@@ -162,6 +175,7 @@ linked AS (
         CASE
             WHEN
                 previous_has_failed
+                AND is_alike
                 AND is_alone
                 AND lag(is_alone) OVER (
                     PARTITION BY trace_id, group_id ORDER BY start_unix_ns, end_unix_ns, span_id
@@ -278,9 +292,11 @@ SELECT
     ) AS attempt_number,
     outer_id,
     is_nested,
+    -- A span that names no model asked the one that is named inside it.
+    CASE WHEN is_nested THEN model ELSE coalesce(model, max(model) OVER (PARTITION BY trace_id, top_span_id)) END
+        AS model,
     kind = 'llm' AND (NOT is_nested OR is_left) AS is_call,
     NOT is_nested OR is_left OR coalesce(link = 'fallback', FALSE) AS is_asked,
-    model,
     has_failed,
     start_unix_ns,
     link,

@@ -8,7 +8,8 @@
 --                    none           nothing would show a retry
 --                  A count stated beats what is derived. One stated above several calls is that of all of them: it
 --                  goes to the first that derives a retry, else to the first, and the others have 0.
---   is_fallback    another model was asked after the first one failed; null where fallback_source is none
+--   is_fallback    another model was asked after the first one failed; null where fallback_source is none.
+--                  fallback_from is null where only that is stated, and no attempt at the first one is traced
 --   has_failed     the last attempt failed
 -- grain: trace_id, call_id   params: none   reads: attempts, spans
 WITH stated AS (
@@ -109,7 +110,6 @@ SELECT
     CASE WHEN said_fallback IS NOT NULL OR has_fallback THEN fell_back END AS is_fallback,
     CASE WHEN said_fallback IS NOT NULL THEN 'attribute' WHEN has_fallback THEN 'siblings' ELSE 'none' END
         AS fallback_source,
-    CASE WHEN fell_back THEN first_model END AS fallback_from,
-    CASE WHEN fell_back THEN coalesce(CASE WHEN said_fallback THEN said_to END, nullif(models[len(models)], first_model))
-    END AS fallback_to
+    CASE WHEN fell_back AND (said_from IS NOT NULL OR len(models) > 1) THEN first_model END AS fallback_from,
+    CASE WHEN fell_back THEN coalesce(CASE WHEN said_fallback THEN said_to END, models[len(models)]) END AS fallback_to
 FROM decided
