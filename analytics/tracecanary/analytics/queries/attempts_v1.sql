@@ -1,5 +1,5 @@
 -- One row per span that asked a model, with what it says about retries and fallbacks.
--- These are LLM spans and pydantic-ai's attempts; in traces without any that names a model, agent spans that do.
+-- These are LLM spans and spans of kind attempt; in traces without any that names a model, agent spans that do.
 --   outer_id     the LLM span around it, if only chains and plain spans lie between: then it is an attempt of that
 --                call (is_nested), no call of its own. An LLM span around several successes is a wrapper, such as an
 --                application's span that a library wrote on, and has no row.
@@ -21,8 +21,8 @@ WITH RECURSIVE known AS (
         span_id,
         parent_span_id,
         name,
-        CASE WHEN attributes['pydantic_ai.model_request.attempt'] IS NOT NULL THEN 'llm' ELSE coalesce(kind, 'other') END
-            AS kind,
+        CASE WHEN kind = 'attempt' OR attributes['pydantic_ai.model_request.attempt'] IS NOT NULL THEN 'llm'
+            ELSE coalesce(kind, 'other') END AS kind,
         attributes['pydantic_ai.model_request.attempt'] IS NOT NULL AS is_marked,
         status = 'error' AS has_failed,
         start_unix_ns,
@@ -30,13 +30,16 @@ WITH RECURSIVE known AS (
         coalesce(model, attributes['gen_ai.request.model']) AS model,
         operation,
         scope_name,
-        retry_count,
+        CASE WHEN retry_source IS DISTINCT FROM 'http_children' THEN retry_count END AS retry_count,
         coalesce(fallback_used, fallback_from IS NOT NULL OR NULL) AS fallback_used,
         CASE WHEN otel_kind = 'client' THEN coalesce(attributes['http.request.method'], attributes['http.method']) END
             AS http_method,
         TRY_CAST(coalesce(attributes['http.response.status_code'], attributes['http.status_code']) AS INTEGER)
             AS http_status,
-        TRY_CAST(attributes['http.request.resend_count'] AS INTEGER) AS http_resends
+        coalesce(
+            TRY_CAST(attributes['http.request.resend_count'] AS INTEGER),
+            CASE WHEN retry_source = 'http_children' THEN retry_count END
+        ) AS http_resends
     FROM spans
 ),
 asking AS (

@@ -6,8 +6,9 @@
 --                    http_children  HTTP requests are traced below the call
 --                    siblings       a failed attempt that was resent is a span of its own, beside or inside the call
 --                    none           nothing would show a retry
---                  A count stated beats what is derived. One stated above several calls is that of all of them: it
---                  goes to the first that derives a retry, else to the first, and the others have 0.
+--                  A count stated beats what is derived; one stated on an attempt speaks of that attempt, and hides no
+--                  resends that are spans beside it. One stated above several calls is that of all of them: it goes
+--                  to the first that derives a retry, else to the first, and the others have 0. So for fallbacks.
 --   is_fallback    another model was asked after the first one failed; null where fallback_source is none.
 --                  fallback_from is null where only that is stated, and no attempt at the first one is traced
 --   has_failed     the last attempt failed
@@ -16,7 +17,7 @@ WITH stated AS (
     SELECT
         trace_id,
         span_id,
-        retry_count,
+        CASE WHEN retry_source IS DISTINCT FROM 'http_children' THEN retry_count END AS retry_count,
         coalesce(fallback_used, fallback_from IS NOT NULL OR NULL) AS fallback_used,
         fallback_from,
         attributes['gen_ai.fallback.to'] AS fallback_to
@@ -34,6 +35,7 @@ derived AS (
         max_by(attempts.has_failed, attempts.attempt_number) FILTER (WHERE NOT attempts.is_nested) AS has_failed,
         count(*) FILTER (WHERE attempts.link = 'retry') + count(*) FILTER (WHERE attempts.nested_link = 'retry')
             AS linked_retries,
+        count(*) FILTER (WHERE attempts.link = 'retry' AND NOT attempts.is_nested) AS resent_beside,
         sum(attempts.http_retries) AS http_retries,
         coalesce(bool_or(attempts.link = 'fallback' OR attempts.nested_link = 'fallback'), FALSE) AS has_fallback,
         max(stated.retry_count) AS own_retries,
@@ -65,12 +67,12 @@ said AS (
     SELECT
         ranked.*,
         coalesce(
-            ranked.own_retries,
+            greatest(ranked.own_retries, CASE WHEN ranked.own_retries IS NOT NULL THEN ranked.resent_beside END),
             CASE WHEN NOT ranked.is_retries_own AND retries_on.retry_count IS NOT NULL
                 THEN CASE WHEN ranked.retries_rank = 1 THEN retries_on.retry_count ELSE 0 END END
         ) AS said_retries,
         coalesce(
-            ranked.own_fallback,
+            CASE WHEN ranked.own_fallback OR NOT ranked.has_fallback THEN ranked.own_fallback END,
             CASE WHEN NOT ranked.is_fallback_own AND fallback_on.fallback_used IS NOT NULL
                 THEN fallback_on.fallback_used AND ranked.fallback_rank = 1 END
         ) AS said_fallback,

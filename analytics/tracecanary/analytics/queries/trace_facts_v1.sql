@@ -122,7 +122,9 @@ traces AS (
         count(*) FILTER (WHERE kind = 'tool' AND status = 'error') AS tool_errors,
         count(DISTINCT step) FILTER (WHERE step_source IS DISTINCT FROM 'framework') AS numbered_steps,
         count(DISTINCT step) FILTER (WHERE step_source = 'framework') AS framework_steps,
-        max(retry_count) FILTER (WHERE coalesce(kind, 'other') IN ('chain', 'other', 'agent')) AS retries_stated,
+        max(retry_count) FILTER (
+            WHERE coalesce(kind, 'other') IN ('chain', 'other', 'agent') AND retry_source IS DISTINCT FROM 'http_children'
+        ) AS retries_stated,
         bool_or(coalesce(fallback_used, fallback_from IS NOT NULL OR NULL))
             FILTER (WHERE coalesce(kind, 'other') IN ('chain', 'other', 'agent')) AS is_fallback_stated,
         min_by(fallback_from, (start_unix_ns, span_id))
