@@ -64,12 +64,9 @@ def evidence(cells: Iterable[Cell]) -> Evidence:
     return Evidence(cohorts=cohorts, evaluators=tuple(sorted(names)), last_trace=datetime(2026, 1, 1, tzinfo=UTC))
 
 
-def question(
-    *, arm_by: str = "model", metrics: Sequence[str] = (), evaluators: Sequence[str] = (), confidence: float = 0.95
-) -> Question:
+def question(*, arm_by: str = "model", evaluators: Sequence[str] = (), confidence: float = 0.95) -> Question:
     return Question(
         selection=Selection(arms=("base", "candidate"), arm_by=arm_by),
-        metrics=tuple(metrics),
         evaluators=tuple(evaluators),
         confidence=confidence,
     )

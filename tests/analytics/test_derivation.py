@@ -91,6 +91,35 @@ def test_resends_of_a_recorded_client_are_those_that_the_server_saw(tmp_path: Pa
     assert {(row.llm_calls, row.llm_errors, row.fallbacks_from) for row in models.values()} == {(1, 0, None)}
 
 
+# What each capture did, apart from resends that the SDK hides in one span (tests/collector/testdata/captures).
+@pytest.mark.parametrize(
+    ("name", "retries", "fallbacks"),
+    [
+        ("google-adk", 0, []),
+        ("litellm-otel-request-span", 2, [("down-gpt", "gpt-4o-mini")]),
+        ("openai-v2-default", 0, []),
+        ("openinference-langchain", 2, [("down-gpt", "gpt-stable")]),
+        ("openinference-openai", 0, []),
+        ("openinference-openai-agents", 0, []),
+        ("pydantic-ai-duplicate-export", 0, [("down-gpt", "gpt-stable")]),
+        ("strands", 0, []),
+        ("traceai-langchain", 2, [("down-gpt", "gpt-stable")]),
+        ("traceloop-openai", 0, [("down-gpt", "gpt-stable")]),
+        ("vercel-ai-sdk-legacy", 0, []),
+    ],
+)
+def test_captures_of_libraries_show_what_they_did(
+    tmp_path: Path, name: str, retries: int, fallbacks: list[tuple[str, str]]
+) -> None:
+    store_spans(tmp_path, decode_otlp_file((CAPTURES / "captures" / f"{name}.otlp.pb").read_bytes()))
+
+    with Store(tmp_path).session() as session:
+        calls = session.rows("calls_v1")
+
+    assert sum(call["retries"] or 0 for call in calls) == retries
+    assert [(call["fallback_from"], call["fallback_to"]) for call in calls if call["is_fallback"]] == fallbacks
+
+
 @pytest.mark.parametrize("gap_s", [0, 59])
 def test_fallback_and_its_cost_count_for_the_arm_asked_first(tmp_path: Path, gap_s: int) -> None:
     call = {"trace_id": "t1", "kind": "llm", "input_tokens": 1, "reported_cost_nano_usd": 5}

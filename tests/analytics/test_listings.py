@@ -88,7 +88,7 @@ def test_series_refuses_too_many_points(store: Store, monkeypatch: pytest.Monkey
 
 
 def test_empty_lake_lists_nothing(tmp_path: Path) -> None:
-    store = Store(tmp_path / "absent")
+    store = Store(tmp_path)
 
     assert list_models(store) == []
     assert list_cohorts(store, Selection()) == []

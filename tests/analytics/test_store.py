@@ -20,11 +20,11 @@ def test_lake_without_segments_has_no_rows(tmp_path: Path) -> None:
         assert session.rows("models_v1") == []
 
 
-def test_lake_that_does_not_exist_yet_has_no_rows_and_stays_absent(tmp_path: Path) -> None:
+def test_lake_whose_folder_is_gone_is_an_error_not_an_empty_lake(tmp_path: Path) -> None:
     lake = tmp_path / "absent"
 
-    with Store(lake).session() as session:
-        assert models(session) == []
+    with pytest.raises(LakeError, match=r"there is no folder .*absent.*volume is mounted"), Store(lake).session():
+        pass
 
     assert not lake.exists()
 

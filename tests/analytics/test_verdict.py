@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from tests.analytics.evidence_cases import EVALUATOR, arm, cell, mean, question, rate
 from tests.analytics.evidence_cases import answer as answered
 
-from tracecanary.analytics.answer import Verdict
+from tracecanary.analytics.answer import CellState, Verdict, with_metrics
 from tracecanary.analytics.evidence import Cell, MetricKey
 from tracecanary.analytics.statistics import Moments
 
@@ -39,7 +41,7 @@ def test_missing_evaluations_block() -> None:
     answer = answered(without(plain("shop"), FAIL_RATE))
 
     assert answer.overall.verdict is Verdict.HOLD
-    assert answer.overall.reasons == ["eval_fail_rate: neither arm has a value: nothing recorded it"]
+    assert answer.overall.reasons == ["eval_fail_rate: neither arm has a verdict: nothing recorded it"]
 
 
 def without(one: Cell, key: tuple[str, str | None]) -> Cell:
@@ -102,11 +104,10 @@ def test_harm_that_remains_without_the_harmed_cohorts_holds() -> None:
 
 def test_harm_is_confirmed_only_beyond_what_many_cells_bring_by_chance() -> None:
     doubtful = [arm(1000, rates={FAIL_RATE: share}) for share in (0.02, 0.0555)]
-    alone = answered(cell(*doubtful, cohort="bank"), asked=question(metrics=["eval_fail_rate"]))
+    alone = answered(cell(*doubtful, cohort="bank"))
     among_many = answered(
         cell(*doubtful, cohort="bank"),
         *(plain(f"other {number:03}", 200) for number in range(200)),
-        asked=question(metrics=["eval_fail_rate"]),
     )
 
     assert alone.cohorts[0].verdict is Verdict.ROLL_BACK
@@ -134,14 +135,51 @@ def test_warning_lowers_ship_to_hold() -> None:
 
 
 def test_metrics_chosen_to_be_shown_do_not_change_the_verdict() -> None:
-    cells = (plain("shop"), cell(arm(), arm(0), cohort="bank"))
+    everything = answered(plain("shop"), cell(arm(), arm(0), cohort="bank"))
 
-    shown = answered(*cells, asked=question(metrics=["output_tokens"]))
+    shown = with_metrics(everything, ["output_tokens"])
 
     assert [row.metric for row in shown.overall.metrics] == ["output_tokens"]
-    everything = answered(*cells)
+    assert [row.metric for row in shown.cohorts[0].metrics] == ["output_tokens"]
     assert (shown.overall.verdict, shown.overall.reasons) == (everything.overall.verdict, everything.overall.reasons)
     assert shown.routing == everything.routing
+
+
+def test_equal_arms_over_different_mixes_hold_instead_of_rolling_back() -> None:
+    easy: dict[MetricKey, float] = {FAIL_RATE: 0.02}
+    hard: dict[MetricKey, float] = {FAIL_RATE: 0.4}
+
+    answer = answered(
+        cell(arm(3500, rates=easy), arm(500, rates=easy), cohort="easy"),
+        cell(arm(500, rates=hard), arm(3500, rates=hard), cohort="hard"),
+    )
+
+    assert answer.checks.mix_shift.state == "warning"
+    assert answer.overall.verdict is Verdict.HOLD
+
+
+def test_an_evaluator_that_judged_a_tenth_of_one_arm_decides_nothing() -> None:
+    judged = arm(4000)
+    sparse = replace(judged, moments={**judged.moments, FAIL_RATE: rate(20, 400)})
+
+    answer = answered(cell(judged, sparse))
+
+    row = next(row for row in answer.overall.metrics if row.metric == "eval_fail_rate")
+    assert row.state is CellState.NO_DATA
+    assert "100% of the base's traces have a verdict, but 10% of the candidate's" in (row.reason or "")
+    assert answer.overall.verdict is Verdict.HOLD
+
+
+def test_a_sliver_of_another_evaluator_blocks_nothing_unless_it_is_asked_for() -> None:
+    trial = ("eval_fail_rate", "trial")
+    judged = arm(4000)
+    tried = replace(judged, moments={**judged.moments, trial: rate(0, 3)})
+
+    answer = answered(cell(tried, judged))
+    asked = answered(cell(tried, judged), asked=question(evaluators=["trial"]))
+
+    assert answer.overall.verdict is Verdict.SHIP
+    assert asked.overall.verdict is Verdict.HOLD
 
 
 def test_one_arm_without_traces_holds_with_the_reason() -> None:

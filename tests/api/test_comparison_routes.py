@@ -29,7 +29,8 @@ def test_an_answer_has_the_documented_shape(service: httpx.Client) -> None:
 
     assert list(answer) == ["question", "overall", "cohorts", "routing", "checks"]
     assert set(answer["question"]) == {
-        *("base", "candidate", "arm_by", "cohort_by", "from", "to", "mode", "confidence", "spec_hash"),
+        *("base", "candidate", "arm_by", "cohort_by", "from", "to", "cohort", "route", "evaluator"),
+        *("mode", "confidence", "spec_hash"),
     }
     assert [cohort["cohort"] for cohort in answer["cohorts"]] == ["eu", "us"]
     assert all(set(row) == ROW_KEYS for row in answer["overall"]["metrics"])
@@ -74,6 +75,7 @@ def test_metric_and_cohort_filters_select_rows(service: httpx.Client) -> None:
         pytest.param({"from": "1760003600000", "to": "1760010800000"}, 2, id="epoch-ms-as-grafana-sends"),
         pytest.param({"from": "2025-10-09T11:53:20+02:00"}, 3, id="offset"),
         pytest.param({"from": "2025-10-09"}, 4, id="date"),
+        pytest.param({"from": "20251009"}, 4, id="basic-date"),
         pytest.param({"from": "2030-01-01T00:00:00Z"}, 0, id="nothing-there-yet"),
     ],
 )
@@ -91,6 +93,10 @@ def test_a_window_selects_traces_by_their_start(service: httpx.Client, window: d
         pytest.param({**QUESTION, "candidate": "base/model"}, "candidate", "two different arms", id="same-arms"),
         pytest.param({**QUESTION, "cohrt": "eu"}, "cohrt", "no such parameter", id="misspelt"),
         pytest.param({**QUESTION, "from": "yesterday"}, "from", "ISO-8601", id="time"),
+        pytest.param({**QUESTION, "from": "1700000000"}, "from", "ISO-8601", id="epoch-seconds"),
+        pytest.param({**QUESTION, "from": "0001-01-01T00:00:00+14:00"}, "from", "ISO-8601", id="year-1"),
+        pytest.param({**QUESTION, "to": "9999-12-31T23:59:59-14:00"}, "to", "ISO-8601", id="year-9999"),
+        pytest.param({**QUESTION, "confidence": "0.9999999999999999"}, "confidence", "0.95", id="confidence-1"),
         pytest.param({**QUESTION, "from": "2026-01-02", "to": "2026-01-01"}, "from", "before 'to'", id="reversed"),
         pytest.param({**QUESTION, "metric": "p99"}, "metric", "latency_p99", id="metric"),
         pytest.param({**QUESTION, "arm_by": "colour"}, "arm_by", "variant", id="arm_by"),

@@ -71,6 +71,8 @@ def test_bad_items_are_named_and_the_others_are_stored(judged: tuple[httpx.Clien
         {"trace_id": traces[0], "nmae": "quality"},
         "not an object",
         None,
+        {"trace_id": traces[0], "name": "quality", "passed": True, "time": "9999-12-31T00:00:00Z"},
+        {"trace_id": traces[0], "name": "quality", "passed": True, "time": "0001-01-01T00:00:00+05:00"},
     )
 
     assert receipt["accepted"] == 1
@@ -80,6 +82,8 @@ def test_bad_items_are_named_and_the_others_are_stored(judged: tuple[httpx.Clien
         (3, "name"),
         (4, "evaluation"),
         (5, "evaluation"),
+        (6, "time"),
+        (7, "time"),
     ]
     assert _fail_rate(client) == ("quality", 0.0, 1)
 

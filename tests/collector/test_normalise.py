@@ -5,14 +5,17 @@ from typing import Any
 import pytest
 
 from tracecanary.collector.captured import CapturedSpan
-from tracecanary.collector.normalise import sampling_probability, span_row
+from tracecanary.collector.normalise import Normaliser, sampling_probability
 from tracecanary.schema import SPAN_COLUMNS
 
 CURRENT = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai"}
+_SHARED = Normaliser()
 OLD = {"gen_ai.operation.name": "chat", "gen_ai.system": "openai"}
 
 
-def row_of(attributes: dict[str, Any] | None = None, **values: Any) -> dict[str, Any]:
+def row_of(
+    attributes: dict[str, Any] | None = None, *, normaliser: Normaliser | None = None, **values: Any
+) -> dict[str, Any]:
     span = CapturedSpan(
         trace_id=1,
         span_id=2,
@@ -31,7 +34,7 @@ def row_of(attributes: dict[str, Any] | None = None, **values: Any) -> dict[str,
         trace_state="",
         dropped_attributes=0,
     )._replace(**values)
-    row = dict(zip((column.name for column in SPAN_COLUMNS), span_row(span), strict=True))
+    row = dict(zip((column.name for column in SPAN_COLUMNS), (normaliser or _SHARED).row(span), strict=True))
     return {**row, "attributes": dict(row["attributes"])}
 
 

@@ -100,7 +100,7 @@ def test_files_and_stdin_are_ingested_once_however_often(tmp_path: Path) -> None
     first = _run("ingest", str(tmp_path / "traces.json"), "--lake", str(lake))
     second = _run("ingest", "-", "--lake", str(lake), stdin=body)
 
-    assert first.stdout.decode().startswith("1 spans of 1 files")
+    assert first.stdout.decode().startswith("read 1 spans of 1 file into")
     assert second.returncode == 0
     asked = _run("compare", "--base", "from-a-file", "--candidate", "other", "--lake", str(lake))
     assert "seen: from-a-file" in asked.stderr.decode()
@@ -119,3 +119,58 @@ def test_serve_prints_the_port_it_took_and_stops_on_sigterm(tmp_path: Path) -> N
             process.send_signal(signal.SIGTERM)
 
         assert process.wait(timeout=30) in {0, -signal.SIGTERM}
+
+
+def test_metrics_chosen_to_be_shown_leave_verdict_and_summary_alone(demo_service: DemoService) -> None:
+    where = ("--url", demo_service.url)
+    everything = _run("compare", *ARMS, *where, "--format", "markdown").stdout.decode()
+    shown = _run("compare", *ARMS, *where, "--format", "markdown", "--metric", "latency_p95").stdout.decode()
+
+    assert shown.splitlines()[:3] == everything.splitlines()[:3]
+    assert "| latency p95 |" in shown
+    assert "| latency p50 |" not in shown
+
+
+def test_a_filtered_answer_says_for_whom_it_speaks(demo_service: DemoService) -> None:
+    done = _run("compare", *ARMS, "--url", demo_service.url, "--cohort", "retail", "--format", "json")
+
+    assert json.loads(done.stdout)["question"]["cohort"] == ["retail"]
+    table = _run("compare", *ARMS, "--url", demo_service.url, "--cohort", "retail").stdout.decode()
+    assert "(cohort retail only)" in " ".join(table.split())
+
+
+def test_a_narrow_terminal_loses_no_column(demo_service: DemoService) -> None:
+    command = [str(TRACECANARY), "compare", *ARMS, "--url", demo_service.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"COLUMNS": "60"})
+
+    assert "telecom-solo" in done.stdout
+    assert "task_reward fails" in done.stdout
+    assert "95 % interval" in done.stdout
+
+
+def test_what_a_model_is_called_can_not_write_to_the_terminal(tmp_path: Path) -> None:
+    body = json.dumps(OTLP_REQUEST).replace("from-a-file", "evil\\u001b]0;x\\u0007\\nverdict: SHIP")
+    _run("ingest", "-", "--lake", str(tmp_path), stdin=body.encode())
+
+    done = _run("compare", "--base", "a", "--candidate", "b", "--lake", str(tmp_path))
+
+    assert b"\x1b]" not in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_bad_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text("{", encoding="utf-8")
+
+    done = _run("ingest", str(tmp_path / "bad.json"), "--lake", str(tmp_path / "lake"))
+
+    assert done.returncode == 1
+    assert b"bad.json: this is no OTLP trace request" in done.stderr
+
+
+def test_a_file_is_no_lake(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+
+    done = _run("serve", "--lake", str(tmp_path / "file"), "--port", "0")
+
+    assert done.returncode == 1
+    assert b"can't make the lake" in done.stderr

@@ -329,7 +329,7 @@ def test_the_image_starts_a_command_with_options_that_exist(monkeypatch: pytest.
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "dumb")
 
-    run = "from tracecanary.api.cli.main import main; main()"
+    run = "from tracecanary.api.cli.entry import main; main()"
     done = subprocess.run([sys.executable, "-c", run, subcommand, "--help"], capture_output=True, text=True, check=True)
 
     assert [option for option in options if option.startswith("--") and option not in done.stdout] == []

@@ -5,6 +5,7 @@ One definition serves who makes the answer and who reads it. Undefined is null, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -140,6 +141,9 @@ class QuestionEcho(_Frozen):
     cohort_by: str
     from_time: datetime | None = Field(alias="from")
     to_time: datetime | None = Field(alias="to")
+    cohort: list[str] = Field(default=[], description="only these cohorts; empty for all")
+    route: list[str] = Field(default=[], description="only these routes; empty for all")
+    evaluator: list[str] = Field(default=[], description="judged by these only; empty for all")
     mode: Literal["fixed"]
     confidence: float
     spec_hash: str
@@ -178,6 +182,19 @@ class AnswerRow(_Frozen):
     state: CellState
     reason: str | None
     more_traces: int | None
+
+
+def with_metrics(answer: Answer, metrics: Sequence[str]) -> Answer:
+    """Leave out the rows of metrics not asked for; none asked for are all. The verdict looked at every one."""
+    if not metrics:
+        return answer
+
+    def chosen(rows: Sequence[MetricRow]) -> list[MetricRow]:
+        return [row for row in rows if row.metric in metrics]
+
+    overall = answer.overall.model_copy(update={"metrics": chosen(answer.overall.metrics)})
+    cohorts = [cohort.model_copy(update={"metrics": chosen(cohort.metrics)}) for cohort in answer.cohorts]
+    return answer.model_copy(update={"overall": overall, "cohorts": cohorts})
 
 
 def answer_rows(answer: Answer, *, time: datetime) -> list[AnswerRow]:

@@ -20,11 +20,12 @@ from tracecanary.analytics.statistics import (
     traces_for_rate_margin,
 )
 
-# Below this, intervals of rates and means are not trusted with a decision (STATISTICS: decision rule, gates).
+# Below this, intervals of rates and means are not trusted with a decision.
 MIN_TRACES = 100
 # Fewer failures in both arms together are too few to call a regression; a tight interval may still be safe.
 MIN_EVENTS = 10
-# A mean over 60 % of one arm's traces and all of the other's compares different traffic.
+# A value for 60 % of one arm's traces and all of the other's compares different traffic; an evaluator that times out on
+# bad answers is such a case.
 MAX_COVERAGE_GAP = 0.05
 # An effect this many times nearer to the margin than no difference would take so many traces that a number misleads.
 _MAX_NEARNESS = 2.0
@@ -137,9 +138,12 @@ def _state(interval: Interval, *, margin: float, no_difference: float) -> CellSt
     return CellState.WORSE if low > no_difference else CellState.UNSURE
 
 
+_NOUNS = {"cost_per_trace": "price", "eval_fail_rate": "verdict"}
+
+
 def _missing(metric: Metric, measured: Measured, cell: Cell) -> str | None:
     """Say which arm has no value, or has it for a different share of its traces."""
-    noun = "price" if metric.name == "cost_per_trace" else "value"
+    noun = _NOUNS.get(metric.name, "value")
     sides = (("base", measured.base, cell.base), ("candidate", measured.candidate, cell.candidate))
     if cell.traces == 0:
         return "neither arm has any traces"
@@ -151,7 +155,7 @@ def _missing(metric: Metric, measured: Measured, cell: Cell) -> str | None:
     for name, value, arm in sides:
         if value.n == 0:
             return f"the {name} has no {noun} in any of its {arm.side.traces} traces"
-    if metric.kind is MetricKind.MEAN:
+    if metric.kind is MetricKind.MEAN or metric.name == "eval_fail_rate":
         shares = [value.n / arm.side.traces for _, value, arm in sides]
         if abs(shares[0] - shares[1]) > MAX_COVERAGE_GAP:
             return f"{shares[0]:.0%} of the base's traces have a {noun}, but {shares[1]:.0%} of the candidate's"

@@ -32,13 +32,14 @@ _RATE_METRICS = frozenset(metric.name for metric in METRICS if metric.kind is Me
 Figures = dict[str, float | int | str | list[str] | None]
 
 
-def run_checks(question: Question, overall: Cell, cohorts: Sequence[Cell]) -> Checks:
+def run_checks(question: Question, overall: Cell, cohorts: Sequence[Cell], *, unmatched_evaluations: int = 0) -> Checks:
     """Run every check on the cells of one question.
 
     Args:
         question: What was asked.
         overall: The comparable cohorts together.
         cohorts: Each cohort, also those that one arm alone saw.
+        unmatched_evaluations: Judgements of the whole lake that belong to no stored trace.
     """
     base, candidate = overall.base.side, overall.candidate.side
     compared = [cell for cell in cohorts if cell.has_both_arms]
@@ -47,8 +48,8 @@ def run_checks(question: Question, overall: Cell, cohorts: Sequence[Cell]) -> Ch
         sample_ratio=_sample_ratio(cohorts),
         mix_shift=_mix_shift(cohorts, compared, is_mixed=is_mixed),
         simpson=_simpson(overall, compared, is_mixed=is_mixed),
-        contamination=_contamination(base, candidate),
-        coverage=_coverage(base, candidate),
+        contamination=_contamination(question.selection.arm_by, base, candidate),
+        coverage=_coverage(base, candidate, unmatched_evaluations),
         losses=_losses(base, candidate),
         confounders=_confounders(question.selection.arm_by, base, candidate),
     )
@@ -133,7 +134,9 @@ def _label(key: MetricKey) -> str:
     return key[0] if key[1] is None else f"{key[0]} ({key[1]})"
 
 
-def _contamination(base: ArmSide, candidate: ArmSide) -> Check:
+def _contamination(arm_by: str, base: ArmSide, candidate: ArmSide) -> Check:
+    if arm_by != "model":
+        return _check(f"not known when {arm_by} tells the arms apart", {"base": None, "candidate": None}, bad="unknown")
     figures: Figures = {"base": base.contaminated, "candidate": candidate.contaminated}
     shares = {name: _share(side.contaminated, side) for name, side in (("base", base), ("candidate", candidate))}
     worst = max((share for share in shares.values() if share is not None), default=0.0)
@@ -142,9 +145,11 @@ def _contamination(base: ArmSide, candidate: ArmSide) -> Check:
     return _check(f"up to {worst:.1%} of an arm's traces called the other arm's model too", figures)
 
 
-def _coverage(base: ArmSide, candidate: ArmSide) -> Check:
-    figures: Figures = {}
+def _coverage(base: ArmSide, candidate: ArmSide, unmatched: int) -> Check:
+    figures: Figures = {"evaluations_without_trace": unmatched}
     gaps = []
+    if unmatched and not (base.evaluated or candidate.evaluated):
+        gaps.append(f"{unmatched:,} stored evaluations belong to no stored trace, and none to these: check trace_id")
     for label, name, counts in (
         ("evaluated", "evaluated", (base.evaluated, candidate.evaluated)),
         ("with tokens", "with_tokens", (base.with_tokens, candidate.with_tokens)),

@@ -37,6 +37,8 @@ from tracecanary.analytics.verdict import (
 
 # Any change of a method that changes answers gets a new number, and so a new spec_hash.
 _METHOD_VERSION = 1
+# Evaluators below this share of the busiest one's judgements take no part, unless the question names them.
+MIN_EVALUATOR_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,9 @@ def compare(store: Store, question: Question) -> Comparison:
 def answer_question(question: Question, evidence: Evidence) -> Answer:
     """Judge every cell, decide, and put the answer together. Pure."""
     judged = _judge_cells(question, evidence)
-    checked = checks.run_checks(question, judged.compared, evidence.cohorts)
+    checked = checks.run_checks(
+        question, judged.compared, evidence.cohorts, unmatched_evaluations=evidence.unmatched_evaluations
+    )
     decisions = [decide_cohort(cell, checked) for cell in judged.cohorts]
     decision = decide_overall(judged.overall, judged.without_harmed, judged.cohorts, checked)
     return Answer(
@@ -71,10 +75,10 @@ def answer_question(question: Question, evidence: Evidence) -> Answer:
             verdict=decision.verdict,
             reasons=decision.reasons,
             traces=_traces(merge_cells(evidence.cohorts)),
-            metrics=_shown(judged.overall.rows, question),
+            metrics=list(judged.overall.rows),
         ),
         cohorts=[
-            _cohort_answer(question, cell, judged_cell, cohort_decision)
+            _cohort_answer(cell, judged_cell, cohort_decision)
             for cell, judged_cell, cohort_decision in zip(evidence.cohorts, judged.cohorts, decisions, strict=True)
         ],
         routing=route_cohorts(
@@ -123,7 +127,8 @@ def _share(cell: Cell, compared: Cell) -> float:
 
 def _judged_metrics(question: Question, evidence: Evidence) -> list[tuple[Metric, str | None]]:
     """Return each metric with its evaluator; a metric of evaluators once for each of them, or once without any."""
-    seen = [name for name in evidence.evaluators if not question.evaluators or _is_asked(name, question.evaluators)]
+    candidates = evidence.evaluators if question.evaluators else _main_evaluators(evidence)
+    seen = [name for name in candidates if not question.evaluators or _is_asked(name, question.evaluators)]
     # An evaluator that was asked for and judged nothing is a gap to show, not one to pass over.
     silent = [name for name in question.evaluators if not any(_is_asked(other, (name,)) for other in seen)]
     evaluators: Sequence[str | None] = [*seen, *silent] or [None]
@@ -134,9 +139,15 @@ def _judged_metrics(question: Question, evidence: Evidence) -> list[tuple[Metric
     ]
 
 
-def _shown(rows: Sequence[MetricRow], question: Question) -> list[MetricRow]:
-    """Leave out the metrics that were not asked for; the verdict has looked at all of them."""
-    return [row for row in rows if not question.metrics or row.metric in question.metrics]
+def _main_evaluators(evidence: Evidence) -> list[str]:
+    """Leave out evaluators with a sliver of the judgements of the busiest one: a trial, or an old version's rest."""
+    everything = merge_cells(evidence.cohorts)
+    judged = {
+        name: sum(arm.values_of(("eval_fail_rate", name)).n for arm in (everything.base, everything.candidate))
+        for name in evidence.evaluators
+    }
+    most = max(judged.values(), default=0)
+    return [name for name in evidence.evaluators if judged[name] >= MIN_EVALUATOR_SHARE * most]
 
 
 def _is_asked(evaluator: str, asked: Sequence[str]) -> bool:
@@ -163,14 +174,14 @@ def _judged(cell: Cell, rows: Sequence[MetricRow], weight: float, strict: float)
     )
 
 
-def _cohort_answer(question: Question, cell: Cell, judged: JudgedCell, decision: Decision) -> CohortAnswer:
+def _cohort_answer(cell: Cell, judged: JudgedCell, decision: Decision) -> CohortAnswer:
     return CohortAnswer(
         cohort=judged.cohort or "",
         verdict=decision.verdict,
         reasons=decision.reasons,
         weight=judged.weight,
         traces=_traces(cell),
-        metrics=_shown(judged.rows, question),
+        metrics=list(judged.rows),
         examples=Examples(base=list(cell.base.examples), candidate=list(cell.candidate.examples)),
     )
 
@@ -189,6 +200,9 @@ def _echo(question: Question) -> QuestionEcho:
             "cohort_by": ",".join(selection.cohort_by),
             "from": selection.from_time,
             "to": selection.to_time,
+            "cohort": list(selection.cohorts),
+            "route": list(selection.routes),
+            "evaluator": list(question.evaluators),
             "mode": "fixed",
             "confidence": question.confidence,
             "spec_hash": spec_hash(question),
@@ -202,6 +216,9 @@ def spec_hash(question: Question) -> str:
         "method": _METHOD_VERSION,
         "arm_by": question.selection.arm_by,
         "cohort_by": question.selection.cohort_by,
+        "cohorts": sorted(question.selection.cohorts),
+        "routes": sorted(question.selection.routes),
+        "evaluators": sorted(question.evaluators),
         "confidence": question.confidence,
         "metrics": [dataclasses.asdict(metric) for metric in METRICS],
         "gates": [assessment.MIN_TRACES, assessment.MIN_EVENTS, assessment.MAX_COVERAGE_GAP],

@@ -96,11 +96,16 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """The cells of a question, one a cohort, sorted by name. `last_trace` is None without traces."""
+    """The cells of a question, one a cohort, sorted by name.
+
+    `last_trace` is when the newest trace started, None without traces. `unmatched_evaluations` counts judgements of the
+    whole lake that belong to no stored trace.
+    """
 
     cohorts: Sequence[Cell]
     evaluators: tuple[str, ...]
     last_trace: datetime | None
+    unmatched_evaluations: int = 0
 
 
 def comparable_cells(cells: Sequence[Cell]) -> list[Cell]:
@@ -166,6 +171,7 @@ def gather_evidence(session: Session, question: Question) -> Evidence:
         ),
         evaluators=tuple(sorted({row["evaluator"] for row in rows.all("moments")} - {None})),
         last_trace=None if last is None else time_of(last),
+        unmatched_evaluations=session.rows("unmatched_evaluations_v1")[0]["unmatched"],
     )
 
 

@@ -16,6 +16,8 @@ ARM_DIMENSIONS: tuple[str, ...] = get_args(ArmBy)
 COHORT_DIMENSIONS: tuple[str, ...] = get_args(CohortDimension)
 
 DEFAULT_CONFIDENCE = 0.95
+# Above it, correction for many cells would ask for more certainty than a float can hold.
+_MIN_CONFIDENCE, _MAX_CONFIDENCE = 0.5, 0.9999
 _FIRST_NS, _LAST_NS = 0, 2**63 - 1
 _NS_PER_S = 1_000_000_000
 
@@ -60,14 +62,14 @@ class Selection:
             "cohort_by": list(self.cohort_by),
             "cohorts": list(self.cohorts),
             "routes": list(self.routes),
-            "from_ns": _FIRST_NS if self.from_time is None else _unix_ns(self.from_time),
-            "to_ns": _LAST_NS if self.to_time is None else _unix_ns(self.to_time),
+            "from_ns": _FIRST_NS if self.from_time is None else unix_ns(self.from_time),
+            "to_ns": _LAST_NS if self.to_time is None else unix_ns(self.to_time),
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A comparison of two arms. Empty `evaluators` or `metrics` mean all of them; `metrics` only chooses what is shown.
+    """A comparison of two arms. Empty `evaluators` mean all of them.
 
     Raises:
         InvalidQuestionError: A field has no valid value; names the public parameter and what it may be.
@@ -75,7 +77,6 @@ class Question:
 
     selection: Selection
     evaluators: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()
     confidence: float = DEFAULT_CONFIDENCE
 
     def __post_init__(self) -> None:
@@ -85,10 +86,11 @@ class Question:
                 raise InvalidQuestionError(parameter, None, "Name the base and the candidate.")
         if self.base == self.candidate:
             raise InvalidQuestionError("candidate", self.candidate, "It is the base too: name two different arms.")
-        check_metrics(self.metrics)
-        if not 0.5 <= self.confidence < 1:
+        if not _MIN_CONFIDENCE <= self.confidence <= _MAX_CONFIDENCE:
             raise InvalidQuestionError(
-                "confidence", self.confidence, "Use a fraction from 0.5 to below 1, such as 0.95."
+                "confidence",
+                self.confidence,
+                f"Use a fraction from {_MIN_CONFIDENCE} to {_MAX_CONFIDENCE}, such as 0.95.",
             )
 
     @property
@@ -118,6 +120,7 @@ def time_of(unix_ns: int) -> datetime:
     return datetime.fromtimestamp(unix_ns // _NS_PER_S, UTC).replace(microsecond=unix_ns % _NS_PER_S // 1000)
 
 
-def _unix_ns(time: datetime) -> int:
+def unix_ns(time: datetime) -> int:
+    """Return a UTC time as ns since the epoch."""
     seconds = int(time.replace(microsecond=0).timestamp())
     return seconds * _NS_PER_S + time.microsecond * 1000

@@ -74,7 +74,7 @@ class Store:
     """The numbers of one lake.
 
     Args:
-        lake: Folder of the lake; one that does not exist yet has no rows.
+        lake: Folder of the lake; an empty one has no rows.
     """
 
     def __init__(self, lake: Path) -> None:
@@ -100,6 +100,8 @@ class Store:
 
     def _current_snapshot(self) -> duckdb.DuckDBPyConnection:
         with self._lock:
+            if not self.lake.is_dir():
+                raise LakeError(f"there is no folder {self.lake}. Check the path, and that its volume is mounted.")
             try:
                 listed = {table: landing_segments(self.lake, table) for table in LakeTable}
             except OSError as error:

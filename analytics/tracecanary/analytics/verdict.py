@@ -95,7 +95,9 @@ def decide_overall(
     """
     critical = [row_label(row) for row in overall.rows if METRICS_BY_NAME[row.metric].is_critical]
     critical_harms = overall.confirmed_harms.intersection(critical)
-    if critical_harms:
+    # Pooled over mixes that differ, even two equal arms differ: then only cohorts can tell harm.
+    is_mixed = "warning" in {checks.mix_shift.state, checks.simpson.state}
+    if critical_harms and not is_mixed:
         return Decision(verdict=Verdict.ROLL_BACK, reasons=_reasons(overall, only=critical_harms))
     harmed = [cell for cell in cohorts if cell.confirmed_harms]
     harm_reasons = [
@@ -105,7 +107,7 @@ def decide_overall(
         return Decision(verdict=Verdict.ROLL_BACK, reasons=_first(harm_reasons))
     warnings = _blocking_warnings(checks)
     if harmed:
-        if without_harmed.confirmed_harms:
+        if without_harmed.confirmed_harms and not is_mixed:
             reasons = harm_reasons + _reasons(without_harmed, only=without_harmed.confirmed_harms)
             return Decision(verdict=Verdict.HOLD, reasons=_first(reasons))
         return Decision(verdict=Verdict.NARROW, reasons=_first(harm_reasons + warnings))
@@ -192,7 +194,7 @@ def _regression_reason(row: MetricRow, *, is_confirmed: bool) -> str:
 
 def _need(rows: Sequence[MetricRow]) -> str:
     needed = max((row.more_traces or 0 for row in rows), default=0)
-    return f"; about {needed:,} more traces in each arm would settle it" if needed else ""
+    return f"; if the arms do not differ, about {needed:,} more traces in each would settle it" if needed else ""
 
 
 def _amount(row: MetricRow, value: float | None) -> str:

@@ -8,11 +8,22 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from tracecanary.analytics.question import ARM_DIMENSIONS, COHORT_DIMENSIONS, DEFAULT_CONFIDENCE, Question, Selection
+from tracecanary.analytics.question import (
+    ARM_DIMENSIONS,
+    COHORT_DIMENSIONS,
+    DEFAULT_CONFIDENCE,
+    Question,
+    Selection,
+    check_metrics,
+)
 
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_EPOCH_MS = re.compile(r"-?\d+")
+# Eleven digits and more: eight are a date without dashes.
+_EPOCH_MS = re.compile(r"\d{11,}")
+# An unescaped "+02:00" of a URL arrives as " 02:00".
+_UNESCAPED_OFFSET = re.compile(r" (?=\d\d:?\d\d$)")
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
 
 
 def parse_time(value: object) -> object:
@@ -26,11 +37,22 @@ def parse_time(value: object) -> object:
     try:
         if _EPOCH_MS.fullmatch(value):
             return datetime.fromtimestamp(int(value) / 1000, UTC)
-        # An unescaped "+00:00" of a URL arrives as " 00:00".
-        time = datetime.fromisoformat(value.strip().replace(" 0", "+0") if "T" in value else value)
+        return as_utc(datetime.fromisoformat(_UNESCAPED_OFFSET.sub("+", value) if "T" in value else value))
     except (ValueError, OverflowError, OSError):
         raise ValueError("use ISO-8601, such as 2026-11-01T12:00:00Z, or milliseconds since the epoch") from None
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def as_utc(time: datetime) -> datetime:
+    """Return `time` in UTC, which it is taken to be in if it does not say.
+
+    Raises:
+        ValueError: It lies outside the years 1970 to 2261, which ns since the epoch can count.
+    """
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    if not _EARLIEST <= time < _LATEST:
+        raise ValueError("use a time from 1970 to 2261")
+    return time.astimezone(UTC)
 
 
 def parse_step(value: object) -> object:
@@ -58,6 +80,12 @@ def check_mode(value: object) -> object:
 
 Time = Annotated[datetime, BeforeValidator(parse_time)]
 Step = Annotated[int, BeforeValidator(parse_step)]
+
+
+class NoParameters(BaseModel):
+    """An endpoint that takes none; one that is given anyway is refused, since it would do nothing."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class SelectionParameters(BaseModel):
@@ -101,14 +129,14 @@ class CompareParameters(SelectionParameters):
     mode: Annotated[Literal["fixed"], BeforeValidator(check_mode)] = Field(
         default="fixed", description="fixed: read once, at a planned number of traces"
     )
-    confidence: float = Field(default=DEFAULT_CONFIDENCE, description="coverage of the intervals, 0.5 to below 1")
+    confidence: float = Field(default=DEFAULT_CONFIDENCE, description="coverage of the intervals, 0.5 to 0.9999")
 
     def question(self) -> Question:
         """Return the question that the parameters ask."""
+        check_metrics(tuple(self.metric))
         return Question(
             selection=self.selection(self.base, self.candidate),
             evaluators=tuple(self.evaluator),
-            metrics=tuple(self.metric),
             confidence=self.confidence,
         )
 

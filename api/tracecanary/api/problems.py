@@ -39,6 +39,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     _handle(app, LakeError, _lake_unavailable)
     _handle(app, StoreError, _lake_unavailable)
     _handle(app, HTTPException, _http_error)
+    _handle(app, Exception, _failure)
 
 
 def _handle(app: FastAPI, kind: type[_ErrorT], answer: Callable[[_ErrorT], JSONResponse]) -> None:
@@ -84,6 +85,8 @@ def _invalid_request(error: RequestValidationError) -> JSONResponse:
 def _request_error(item: Mapping[str, Any]) -> dict[str, Any]:
     location: Sequence[object] = item["loc"]
     name = ".".join(str(part) for part in location[1:]) or str(location[0])
+    if location == ("body",) and item["type"] == "model_attributes_type":
+        return {"parameter": name, "value": None, "remedy": "send a JSON object, with Content-Type: application/json."}
     if item["type"] == "missing":
         return {"parameter": name, "value": None, "remedy": "it is missing; add it, see /docs."}
     value = item.get("input")
@@ -102,6 +105,15 @@ def _request_error(item: Mapping[str, Any]) -> dict[str, Any]:
 def _lake_unavailable(error: LakeError | StoreError) -> JSONResponse:
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE, kind="lake-unavailable", title="The lake can't be used", detail=str(error)
+    )
+
+
+def _failure(error: Exception) -> JSONResponse:
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        kind="failure",
+        title="The service failed",
+        detail=f"{type(error).__name__} in the service; its log has the details. Please report it with the request.",
     )
 
 

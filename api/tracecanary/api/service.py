@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
 
 from tracecanary.api.app import create_app
-from tracecanary.schema import ConfigurationError
+from tracecanary.schema import ConfigurationError, LakeError, StoreError
 
 _START_LIMIT_S = 30.0
 
@@ -41,9 +41,11 @@ def service_url(listener: socket.socket) -> str:
     return f"http://{shown}:{port}"
 
 
-def serve_forever(lake: Path, listener: socket.socket) -> None:
-    """Run the service until it is told to stop (SIGINT, SIGTERM)."""
-    _server(lake).run(sockets=[listener])
+def serve_forever(lake: Path, listener: socket.socket, *, on_start: Callable[[], None]) -> None:
+    """Run the service until it is told to stop (SIGINT, SIGTERM); call `on_start` when it is about to listen."""
+    server = _server(lake)
+    on_start()
+    server.run(sockets=[listener])
 
 
 @contextmanager
@@ -55,9 +57,12 @@ def running_service(lake: Path) -> Iterator[str]:
     thread.start()
     waiting = threading.Event()
     for _ in range(int(_START_LIMIT_S / 0.02)):
-        if server.started:
+        if server.started or not thread.is_alive():
             break
         waiting.wait(0.02)
+    if not server.started:
+        listener.close()
+        raise StoreError(f"the service did not start within {_START_LIMIT_S:.0f} s; its log says why")
     try:
         yield service_url(listener)
     finally:
@@ -67,4 +72,8 @@ def running_service(lake: Path) -> Iterator[str]:
 
 
 def _server(lake: Path) -> uvicorn.Server:
+    try:
+        lake.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LakeError(f"can't make the lake {lake}: {error}. Choose a folder that can be written.") from error
     return uvicorn.Server(uvicorn.Config(create_app(lake), log_level="warning", access_log=False))

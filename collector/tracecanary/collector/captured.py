@@ -10,11 +10,19 @@ _SPAN_ID_LIMIT = 2**64
 _TIME_LIMIT_NS = 2**63  # the year 2262
 
 
+class CapturedEvent(NamedTuple):
+    """One event of a span; `time_ns` is 0 when it is not known."""
+
+    name: str
+    attributes: Mapping[str, Any]
+    time_ns: int = 0
+
+
 class CapturedSpan(NamedTuple):
     """Values copied from an SDK span or decoded from OTLP.
 
     Values, not the span: thousands of live spans slow every garbage collection of the host application.
-    `kind` and `status_code` are OTLP's enum numbers. Times are ns since the epoch. `events` keeps name and attributes.
+    `kind` and `status_code` are OTLP's enum numbers. Times are ns since the epoch.
     """
 
     trace_id: int
@@ -26,7 +34,7 @@ class CapturedSpan(NamedTuple):
     end_ns: int
     status_code: int
     attributes: Mapping[str, Any]
-    events: tuple[tuple[str, Mapping[str, Any]], ...]
+    events: tuple[CapturedEvent, ...]
     resource: Mapping[str, Any]
     scope_name: str | None
     scope_version: str | None

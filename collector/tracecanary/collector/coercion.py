@@ -10,15 +10,26 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
+from typing import Any
 
+from tracecanary.collector.documents import MAX_JSON_LENGTH, parse_document
 from tracecanary.schema import SPAN_COLUMNS, ColumnType
 
 _MAX_INT64 = 2**63 - 1
 _NANO = 1_000_000_000
+_MAX_TAGS = 64
+_STEP_TAG = re.compile(r"(?:graph|seq):step:([0-9]{1,9})")
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,19}\s*")
 # Longer strings in the remaining attributes are more likely content than facts.
 MAX_TEXT_LENGTH = 512
+# Longer names and ids are cut: they are a mistake, and would be stored with every span.
+MAX_NAME_LENGTH = 1_024
+# What Logfire writes in place of a value that may be a secret.
+_SCRUBBED = "[Scrubbed due to"
+# Not who answers, but what the application is built with.
+_FRAMEWORKS = frozenset({"strands-agents", "langchain", "langgraph", "gcp.vertex.agent", "llamaindex", "crewai"})
+_NORMAL_FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 _FINISH_REASONS: Mapping[str, str] = {"tool_call": "tool_calls", "tool_use": "tool_calls", "end_turn": "stop"}
 
 
@@ -38,6 +49,29 @@ def to_text(value: object) -> str | None:
         return None
 
 
+def to_name(value: object) -> str | None:
+    """Return `value` as the text of a column; None when it is empty, scrubbed, or a list too long to be a name."""
+    if type(value) is not str:
+        text = None if isinstance(value, Sized) and len(value) > MAX_TEXT_LENGTH else to_text(value)
+    else:
+        text = value if value.isascii() else storable_text(value)
+    if not text or (text[0] == "[" and text.startswith(_SCRUBBED)):
+        return None
+    return text if len(text) <= MAX_NAME_LENGTH else text[:MAX_NAME_LENGTH]
+
+
+def to_provider(value: object) -> str | None:
+    """Return who answers the call; None for the name of a framework."""
+    name = to_name(value)
+    return None if name in _FRAMEWORKS else name
+
+
+def to_provider_before_dot(value: object) -> str | None:
+    """Return the provider of a name such as "openai.chat"."""
+    name = to_provider(value)
+    return None if name is None else name.partition(".")[0] or None
+
+
 def storable_text(text: str) -> str:
     r"""Return `text` with lone surrogates, which no UTF-8 can hold, written as `\udc80`."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -49,6 +83,8 @@ def _unknown_to_text(value: object) -> str:
 
 def to_int(value: object) -> int | None:
     """Return `value` as a 64-bit integer, also from text such as "12" or 12.0; None when it is none."""
+    if type(value) is int and -_MAX_INT64 <= value <= _MAX_INT64:
+        return value
     if isinstance(value, bool):
         return None
     if isinstance(value, str) and _INTEGER.fullmatch(value):
@@ -88,6 +124,8 @@ def to_bool(value: object) -> bool | None:
 
 def to_token_count(value: object) -> int | None:
     """Return a count of tokens; a negative one is not a count."""
+    if type(value) is int and 0 <= value <= _MAX_INT64:
+        return value
     count = to_int(value)
     return count if count is not None and count >= 0 else None
 
@@ -102,6 +140,17 @@ def seconds_to_ns(value: object) -> int | None:
     return _scaled_to_nano(value)
 
 
+def known_usd_to_nano(value: object) -> int | None:
+    """Return an amount in USD as integer nano-USD; None for 0, which some libraries report of a model without price."""
+    return _scaled_to_nano(value) or None
+
+
+def milliseconds_to_ns(value: object) -> int | None:
+    """Return a duration in milliseconds as integer ns; a negative one is not a duration."""
+    amount = to_float(value)
+    return None if amount is None else _scaled_to_nano(amount / 1000)
+
+
 def _scaled_to_nano(value: object) -> int | None:
     amount = to_float(value)
     if amount is None or amount < 0 or amount * _NANO > _MAX_INT64:
@@ -109,43 +158,65 @@ def _scaled_to_nano(value: object) -> int | None:
     return round(amount * _NANO)
 
 
+def to_tagged_step(value: object) -> int | None:
+    """Return N of a tag `graph:step:N` among the tags of a span: a list, or text with commas between."""
+    tags = value if isinstance(value, list | tuple) else str(value)[:MAX_NAME_LENGTH].split(",")
+    for tag in tags[:_MAX_TAGS]:
+        found = _STEP_TAG.fullmatch(tag.strip()) if isinstance(tag, str) else None
+        if found:
+            return int(found.group(1))
+    return None
+
+
 def to_hash(value: object) -> str | None:
     """Return a short hash of `value`: equal values have equal hashes, and the value can't be read back."""
+    if isinstance(value, str) and value[:1] == "{" and len(value) <= MAX_JSON_LENGTH:
+        value = parse_document(value) or value
+    if isinstance(value, dict):  # the order of its keys says nothing
+        value = _sorted_json(value)
     text = to_text(value)
     if text is None:
         return None
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+def _sorted_json(value: dict[Any, Any]) -> object:
+    try:
+        return json.dumps(value, sort_keys=True, default=_unknown_to_text)
+    except (ValueError, TypeError, RecursionError):
+        return value
+
+
 def to_finish_reason(value: object) -> str | None:
     """Return the finish reasons of a call, normalised and joined with commas."""
+    only = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+    if type(only) is str and only in _NORMAL_FINISH_REASONS:
+        return only
     if isinstance(value, str):
         value = _json_list(value) if value.startswith("[") else [value]
     if not isinstance(value, Sequence):
         return None
     reasons = []
-    for item in value:
+    for item in value[:_MAX_TAGS]:
         if isinstance(item, str) and item:
-            text = storable_text(item).removeprefix("FinishReason.").lower().replace("-", "_")
+            text = storable_text(item[:MAX_NAME_LENGTH]).removeprefix("FinishReason.").lower().replace("-", "_")
             reasons.append(_FINISH_REASONS.get(text, text))
     return ",".join(dict.fromkeys(reasons)) or None
 
 
 def _json_list(text: str) -> list[object]:
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError):
-        return [text]
+    parsed = parse_document(text)
     return parsed if isinstance(parsed, list) else [text]
 
 
 _BY_TYPE: Mapping[ColumnType, Callable[[object], object]] = {
-    ColumnType.STRING: to_text,
+    ColumnType.STRING: to_name,
     ColumnType.INT: to_int,
     ColumnType.FLOAT: to_float,
     ColumnType.BOOL: to_bool,
 }
 _BY_COLUMN: Mapping[str, Callable[[object], object]] = {
+    "provider": to_provider,
     "reported_cost_nano_usd": usd_to_nano,
     "time_to_first_token_ns": seconds_to_ns,
     "tool_arguments_hash": to_hash,

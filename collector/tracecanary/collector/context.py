@@ -47,7 +47,9 @@ def canary_context(
             )
             continue
         marked = baggage.set_baggage(name, value, marked)
-        span.set_attribute(name, value)
+        # What the span was given first stays: a loop over tenants inside one span names no single one.
+        if name not in (getattr(span, "attributes", None) or {}):
+            span.set_attribute(name, value)
     token = context.attach(marked)
     try:
         yield

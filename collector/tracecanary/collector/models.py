@@ -7,15 +7,115 @@ would move every failure out of the release it belongs to.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
 
 # "gpt-x-2026-11-01", "gpt-x-20261101", "model@version": the dated name a provider answers with.
 _VERSION_SUFFIX = re.compile(r"(-\d{4}-\d{2}-\d{2}|-\d{8}|@[\w.-]+)$")
+_GLOB_CHARACTERS = frozenset("*?[")
+NO_ALIASES: Mapping[str, str] = {}
+
+# Routers such as LiteLLM put the provider before the model: "openai/gpt-x". A known list, since other names have a
+# slash of their own ("meta-llama/Llama-3").
+PROVIDER_PREFIXES: frozenset[str] = frozenset(
+    {
+        "ai21",
+        "anthropic",
+        "anyscale",
+        "azure",
+        "azure_ai",
+        "azure_text",
+        "bedrock",
+        "bedrock_converse",
+        "cerebras",
+        "cloudflare",
+        "codestral",
+        "cohere",
+        "cohere_chat",
+        "databricks",
+        "deepinfra",
+        "deepseek",
+        "fireworks_ai",
+        "friendliai",
+        "gemini",
+        "github",
+        "github_copilot",
+        "google",
+        "groq",
+        "hosted_vllm",
+        "huggingface",
+        "jina_ai",
+        "litellm_proxy",
+        "lm_studio",
+        "mistral",
+        "models",
+        "moonshot",
+        "nvidia_nim",
+        "ollama",
+        "ollama_chat",
+        "openai",
+        "openrouter",
+        "perplexity",
+        "predibase",
+        "replicate",
+        "sagemaker",
+        "sagemaker_chat",
+        "sambanova",
+        "text-completion-openai",
+        "together_ai",
+        "vertex_ai",
+        "vertex_ai_beta",
+        "vllm",
+        "volcengine",
+        "voyage",
+        "watsonx",
+        "xai",
+    }
+)
 
 
-def canonical_model(request_model: str | None, response_model: str | None) -> str | None:
-    """Return the model as asked for, else the answer's model without its version suffix."""
+def canonical_model(
+    request_model: str | None, response_model: str | None, aliases: Mapping[str, str] = NO_ALIASES
+) -> str | None:
+    """Return the model that a call belongs to.
+
+    The model as asked for; else the answer's, without its date or version. Both without prefixes of providers. A date
+    that was asked for stays: two dated releases are two arms.
+
+    Args:
+        request_model: Model as the application asked for it.
+        response_model: Model as the answer names it.
+        aliases: Canonical names of models, by exact name or glob; exact names first, then globs in their order. An
+            alias is looked up by the name as it came and without its provider's prefix.
+    """
+    named = request_model if request_model is not None else response_model
+    if named is None:
+        return None
+    model = without_provider(named)
+    if aliases:
+        alias = _alias(named, aliases) or _alias(model, aliases)
+        if alias is not None:
+            return alias
     if request_model is not None:
-        return request_model
-    if response_model is not None:
-        return _VERSION_SUFFIX.sub("", response_model) or response_model
+        return model
+    plain = _VERSION_SUFFIX.sub("", model) or model
+    return (_alias(plain, aliases) if aliases else None) or plain
+
+
+def without_provider(model: str) -> str:
+    """Return `model` without the prefixes of providers that a router puts before it."""
+    while True:
+        prefix, slash, rest = model.partition("/")
+        if not slash or not rest or prefix not in PROVIDER_PREFIXES:
+            return model
+        model = rest
+
+
+def _alias(model: str, aliases: Mapping[str, str]) -> str | None:
+    exact = aliases.get(model)
+    if exact is not None:
+        return exact
+    for pattern, canonical in aliases.items():
+        if not _GLOB_CHARACTERS.isdisjoint(pattern) and fnmatchcase(model, pattern):
+            return canonical
     return None

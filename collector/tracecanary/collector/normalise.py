@@ -1,55 +1,155 @@
-"""From captured values to a row of the canonical columns. Pure; never raises on what attributes hold."""
+"""From captured values to a row of the canonical columns. Pure; never raises on what attributes hold.
+
+Theory of operation. The names of a span's attributes and its scope select a plan, compiled once: which attribute feeds
+which column. A row starts as the plan's template, then come identity and times, the resource's values, plain
+attributes, values inside documents, events, and last what follows from other columns. In each step the first value of a
+column stays.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass, field
 from typing import Any
 
 from tracecanary.collector import attributes as names
 from tracecanary.collector.captured import CapturedSpan
-from tracecanary.collector.coercion import COLUMN_COERCION, MAX_TEXT_LENGTH, storable_text, to_int, to_text
-from tracecanary.collector.conventions import (
-    CONTEXT_COLUMNS,
-    CONVENTIONS,
-    RESOURCE_COLUMNS,
-    Convention,
-    is_content,
-)
-from tracecanary.collector.models import canonical_model
-from tracecanary.schema import SPAN_COLUMNS
+from tracecanary.collector.coercion import COLUMN_COERCION, MAX_TEXT_LENGTH, storable_text, to_int, to_name, to_text
+from tracecanary.collector.conventions import RESOURCE_COLUMNS
+from tracecanary.collector.conventions.context import TAGS
+from tracecanary.collector.derived import complete_row
+from tracecanary.collector.documents import parse_document, read_path
+from tracecanary.collector.events import is_wanted_flag, read_events
+from tracecanary.collector.models import NO_ALIASES, canonical_model
+from tracecanary.collector.plans import COLUMN_INDEX, Plan, compile_plan
 
 SpanRow = tuple[Any, ...]
 
 _OTEL_KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 _STATUSES = ("unset", "ok", "error")
+_SERVER = 2
 _SAMPLING_THRESHOLD = re.compile(r"(?:^|,)\s*ot=(?:[^,]*;)?th:([0-9a-f]{1,14})(?:[;,]|$)")
 _THRESHOLD_RANGE = 16**14
+_MAX_INT64 = 2**63 - 1
+# Attribute names with indices or ids in them make new shapes without end: then all plans are made anew.
+_MAX_PLANS = 2_048
+_MAX_RESOURCES = 256
+_MAX_MODELS = 4_096
+
+_KIND = COLUMN_INDEX["kind"]
+_REQUEST_MODEL = COLUMN_INDEX["request_model"]
+_RESPONSE_MODEL = COLUMN_INDEX["response_model"]
+_MODEL = COLUMN_INDEX["model"]
+_VARIANT = COLUMN_INDEX["variant"]
+_COHORT = COLUMN_INDEX["cohort"]
+_IS_SAMPLED = COLUMN_INDEX["is_sampled"]
+_SAMPLING_PROBABILITY = COLUMN_INDEX["sampling_probability"]
+_DROPPED = COLUMN_INDEX["dropped_attributes"]
+_ATTRIBUTES = COLUMN_INDEX["attributes"]
+
+_RESOURCE_READS = tuple(
+    (COLUMN_INDEX[column], str(attribute), COLUMN_COERCION[column])
+    for column, attributes in RESOURCE_COLUMNS.items()
+    for attribute in attributes
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What an installation may say about its own spans.
+
+    Attributes:
+        aliases: Canonical names of models, by exact name or glob; see `canonical_model`.
+        feature_flags: Keys of the flags whose variant is an arm; empty for any flag.
+        cohort_tags: Tags that are cohorts, for libraries that keep tags only.
+    """
+
+    aliases: Mapping[str, str] = field(default_factory=lambda: NO_ALIASES)
+    feature_flags: frozenset[str] = frozenset()
+    cohort_tags: frozenset[str] = frozenset()
+
+
+class Normaliser:
+    """Turns captured spans into rows. Safe to share between threads: its caches hold what can be made again."""
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        self._rules = rules or Rules()
+        self._plans: dict[tuple[str | None, str | None, bool, tuple[str, ...]], Plan] = {}
+        # By identity, with the resource beside its values: while it is held, no other one gets its id.
+        self._resources: dict[int, tuple[Mapping[str, Any], tuple[tuple[int, Any], ...]]] = {}
+        self._models: dict[tuple[str | None, str | None], str | None] = {}
+
+    def row(self, span: CapturedSpan) -> SpanRow:
+        """Return the values of `span`, whose ids are valid, in the order of `SPAN_COLUMNS`."""
+        attributes = span.attributes
+        plan = self._plan(span)
+        row = _new_row(plan, span)
+        for index, value in self._resource_values(span.resource):
+            row[index] = value
+        kind = _kind_of(plan, span)
+        if kind is not None:
+            row[_KIND] = kind
+        _read_attributes(row, plan, attributes)
+        if plan.documents:
+            _read_documents(row, plan, attributes)
+        if self._rules.feature_flags or self._rules.cohort_tags:
+            self._apply_rules(row, attributes)
+        exception = read_events(row, span, self._rules.feature_flags) if span.events else None
+        complete_row(row, span, exception)
+        row[_MODEL] = self._model(row[_REQUEST_MODEL], row[_RESPONSE_MODEL])
+        row[_ATTRIBUTES] = _remaining_attributes(plan, attributes)
+        return tuple(row)
+
+    def _plan(self, span: CapturedSpan) -> Plan:
+        is_server = span.kind == _SERVER
+        key = (span.scope_name, span.scope_version, is_server, tuple(span.attributes))
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = compile_plan(
+                span.scope_name or "", span.scope_version or "", span.attributes, is_server=span.kind == _SERVER
+            )
+            if len(self._plans) >= _MAX_PLANS:
+                self._plans.clear()
+            self._plans[key] = plan
+        return plan
+
+    def _resource_values(self, resource: Mapping[str, Any]) -> tuple[tuple[int, Any], ...]:
+        held = self._resources.get(id(resource))
+        if held is not None and held[0] is resource:
+            return held[1]
+        values: dict[int, Any] = {}
+        for index, name, read in _RESOURCE_READS:
+            if values.get(index) is None and name in resource:
+                values[index] = read(resource[name])
+        if len(self._resources) >= _MAX_RESOURCES:
+            self._resources.clear()
+        self._resources[id(resource)] = (resource, tuple(values.items()))
+        return tuple(values.items())
+
+    def _model(self, request_model: str | None, response_model: str | None) -> str | None:
+        key = (request_model, response_model)
+        model = self._models.get(key)
+        if model is None:
+            model = canonical_model(request_model, response_model, self._rules.aliases)
+            if len(self._models) >= _MAX_MODELS:
+                self._models.clear()
+            self._models[key] = model
+        return model
+
+    def _apply_rules(self, row: list[Any], attributes: Mapping[str, Any]) -> None:
+        if names.RELEASE_VARIANT not in attributes and not is_wanted_flag(attributes, self._rules.feature_flags):
+            row[_VARIANT] = None
+        if row[_COHORT] is None and self._rules.cohort_tags:
+            row[_COHORT] = _tagged_cohort(attributes, self._rules.cohort_tags)
+
+
+_default_normaliser = Normaliser()
 
 
 def span_row(span: CapturedSpan) -> SpanRow:
-    """Return the values of `span` in the order of `SPAN_COLUMNS`."""
-    values = _fixed_values(span)
-    consumed: set[str] = set()
-    convention = find_convention(span.attributes)
-    if convention is not None:
-        values["convention"] = convention.name
-        kind = span.attributes.get(convention.kind_from)
-        values["kind"] = convention.kinds.get(kind, "other") if isinstance(kind, str) else "other"
-        _read(convention.columns, span.attributes, values, consumed)
-    _read(CONTEXT_COLUMNS, span.attributes, values, consumed)
-    _read(RESOURCE_COLUMNS, span.resource, values, set())
-    _complete(values, span)
-    values["attributes"] = _remaining_attributes(span.attributes, consumed)
-    return tuple(values.get(column.name) for column in SPAN_COLUMNS)
-
-
-def find_convention(attributes: Mapping[str, Any]) -> Convention | None:
-    """Return the first convention whose marks are all there, or None."""
-    for convention in CONVENTIONS:
-        if all(mark in attributes for mark in convention.marked_by):
-            return convention
-    return None
+    """Return the values of `span`, whose ids are valid, in the order of `SPAN_COLUMNS`, by no installation's rules."""
+    return _default_normaliser.row(span)
 
 
 def sampling_probability(trace_state: str) -> float | None:
@@ -64,61 +164,104 @@ def sampling_probability(trace_state: str) -> float | None:
     return 1 - threshold / _THRESHOLD_RANGE
 
 
-def _fixed_values(span: CapturedSpan) -> dict[str, Any]:
-    return {
-        "trace_id": f"{span.trace_id:032x}",
-        "span_id": f"{span.span_id:016x}",
-        "parent_span_id": f"{span.parent_span_id:016x}" if span.parent_span_id else None,
-        "name": to_text(span.name),
-        "otel_kind": _named(_OTEL_KINDS, span.kind),
-        "start_unix_ns": span.start_ns,
-        # A clock that was set back must not give a negative latency.
-        "duration_ns": max(0, span.end_ns - span.start_ns),
-        "status": _named(_STATUSES, span.status_code),
-        "scope_name": to_text(span.scope_name),
-        "scope_version": to_text(span.scope_version),
-        "kind": "other",
-        "is_sampled": span.is_sampled,
-        "sampling_probability": sampling_probability(span.trace_state) if span.trace_state else None,
-        "dropped_attributes": to_int(span.dropped_attributes),
-    }
+def _new_row(plan: Plan, span: CapturedSpan) -> list[Any]:
+    """Return the row of `span` with its own fields: the leading columns, then the plan's template."""
+    kind, status, parent_span_id = span.kind, span.status_code, span.parent_span_id
+    start_ns, duration_ns = span.start_ns, span.end_ns - span.start_ns
+    row = [
+        span.trace_id.to_bytes(16).hex(),  # half the cost of a format
+        span.span_id.to_bytes(8).hex(),
+        parent_span_id.to_bytes(8).hex() if parent_span_id else None,
+        to_name(span.name),
+        _OTEL_KINDS[kind if 0 <= kind < len(_OTEL_KINDS) else 0],
+        start_ns,
+        max(duration_ns, 0),  # a clock that was set back must not give a negative latency
+        _STATUSES[status if 0 <= status < len(_STATUSES) else 0],
+        *plan.template,
+    ]
+    row[_IS_SAMPLED] = span.is_sampled
+    if span.trace_state:
+        row[_SAMPLING_PROBABILITY] = sampling_probability(span.trace_state)
+    row[_DROPPED] = to_int(span.dropped_attributes) if span.dropped_attributes else 0
+    return row
 
 
-def _named(labels: tuple[str, ...], number: int) -> str:
-    return labels[number] if 0 <= number < len(labels) else labels[0]
+def _kind_of(plan: Plan, span: CapturedSpan) -> str | None:
+    for start, kind in plan.kinds_by_name:
+        if span.name.startswith(start):
+            return kind
+    for name in plan.kind_from:
+        value = span.attributes[name]
+        if isinstance(value, str):
+            known = plan.kinds.get(value) or plan.kinds.get(value[:MAX_TEXT_LENGTH].strip('"').lower())
+            if known is not None:
+                return known
+    return None
 
 
-def _read(
-    columns: Mapping[str, tuple[str, ...]], source: Mapping[str, Any], values: dict[str, Any], consumed: set[str]
-) -> None:
-    for column, candidates in columns.items():
-        for name in candidates:
-            if name not in source:
-                continue
-            consumed.add(name)
-            if values.get(column) is None:
-                values[column] = COLUMN_COERCION[column](source[name])
+def _read_attributes(row: list[Any], plan: Plan, attributes: Mapping[str, Any]) -> None:
+    # The plainest values are read here: calling their readers would cost as much again.
+    for index, name in plan.texts:
+        if row[index] is None:
+            value = attributes[name]
+            is_plain = type(value) is str and value.isascii() and len(value) <= MAX_TEXT_LENGTH and value[:1] != "["
+            row[index] = (value or None) if is_plain else to_name(value)
+    for index, name, read in plan.counts:
+        if row[index] is None:
+            value = attributes[name]
+            row[index] = value if type(value) is int and 0 <= value <= _MAX_INT64 else read(value)
+    for index, name, read in plan.reads:
+        if row[index] is None:
+            row[index] = read(attributes[name])
 
 
-def _complete(values: dict[str, Any], span: CapturedSpan) -> None:
-    """Fill the columns that follow from others."""
-    values["model"] = canonical_model(values.get("request_model"), values.get("response_model"))
-    if values.get("step") is not None:
-        values["step_source"] = "attribute"
-    if values.get("retry_count") is not None:
-        values["retry_source"] = "attribute"
-    if values.get("error_type") is None:
-        for event_name, attributes in span.events:
-            if event_name == names.EXCEPTION_EVENT:
-                values["error_type"] = to_text(attributes.get(names.EXCEPTION_TYPE))
-
-
-def _remaining_attributes(attributes: Mapping[str, Any], consumed: set[str]) -> list[tuple[str, str]]:
-    remaining = []
-    for name, value in attributes.items():
-        if name in consumed or is_content(name):
+def _read_documents(row: list[Any], plan: Plan, attributes: Mapping[str, Any]) -> None:
+    for name, targets in plan.documents:
+        wanted = [target for target in targets if row[target[0]] is None]
+        if not wanted:
             continue
-        text = to_text(value)
-        if text is not None and len(text) <= MAX_TEXT_LENGTH:
-            remaining.append((storable_text(name), text))
-    return remaining
+        document: Any = parse_document(attributes[name])
+        if document is None:
+            document = attributes[name]  # not everything that should be in quotes is
+        is_object = isinstance(document, dict)
+        for index, path, read in wanted:
+            if row[index] is None:
+                value = document.get(path[0]) if is_object and len(path) == 1 else read_path(document, path)
+                if value is not None:
+                    row[index] = read(value)
+
+
+def _tagged_cohort(attributes: Mapping[str, Any], cohort_tags: frozenset[str]) -> str | None:
+    for name in TAGS:
+        tags = attributes.get(name)
+        if isinstance(tags, str):
+            tags = parse_document(tags) if tags.startswith("[") else tags[:MAX_TEXT_LENGTH].split(",")
+        if isinstance(tags, list | tuple):
+            for tag in tags[:MAX_TEXT_LENGTH]:
+                if isinstance(tag, str) and tag.strip() in cohort_tags:
+                    return tag.strip()
+    return None
+
+
+def _remaining_attributes(plan: Plan, attributes: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    remaining = []
+    for stored_name, name in plan.remaining:
+        value = attributes[name]
+        kind = type(value)
+        if kind is str:
+            if len(value) > MAX_TEXT_LENGTH:
+                continue
+            text = value if value.isascii() else storable_text(value)
+        elif kind is float or (kind is int and -_MAX_INT64 <= value <= _MAX_INT64):
+            text = str(value)
+        else:
+            text = _text_of(value)
+        if text and len(text) <= MAX_TEXT_LENGTH:
+            remaining.append((stored_name, text))
+    # A tuple: the garbage collector stops following tuples of plain values, and so the whole row.
+    return tuple(remaining)
+
+
+def _text_of(value: object) -> str | None:
+    # The text of a longer list is longer still: not made to be dropped.
+    return None if isinstance(value, Sized) and len(value) > MAX_TEXT_LENGTH else to_text(value)

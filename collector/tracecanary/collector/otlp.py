@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tracecanary.collector.captured import CapturedSpan
+from tracecanary.collector.captured import CapturedEvent, CapturedSpan
 from tracecanary.schema import MalformedInputError
 
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ def _protobuf_spans(resource_spans: ResourceSpans) -> Iterator[CapturedSpan]:
                 end_ns=span.end_time_unix_nano,
                 status_code=span.status.code,
                 attributes=_protobuf_attributes(span.attributes),
-                events=tuple((event.name, _protobuf_attributes(event.attributes)) for event in span.events),
+                events=tuple(
+                    CapturedEvent(event.name, _protobuf_attributes(event.attributes), event.time_unix_nano)
+                    for event in span.events
+                ),
                 resource=resource,
                 scope_name=scope.name,
                 scope_version=scope.version,
@@ -125,7 +128,10 @@ def _json_spans(resource_spans: Mapping[str, Any]) -> Iterator[CapturedSpan]:
                 end_ns=_integer(span.get("endTimeUnixNano")),
                 status_code=_integer(_object(span.get("status")).get("code")),
                 attributes=_json_attributes(span),
-                events=tuple((_text(event, "name"), _json_attributes(event)) for event in _objects(span, "events")),
+                events=tuple(
+                    CapturedEvent(_text(event, "name"), _json_attributes(event), _integer(event.get("timeUnixNano")))
+                    for event in _objects(span, "events")
+                ),
                 resource=resource,
                 scope_name=_text(scope, "name"),
                 scope_version=_text(scope, "version"),

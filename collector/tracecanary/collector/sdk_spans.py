@@ -7,7 +7,7 @@ from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from tracecanary.collector.captured import CapturedSpan
+from tracecanary.collector.captured import CapturedEvent, CapturedSpan
 
 # The API numbers span kinds from 0 (internal), OTLP from 1.
 _OTLP_KIND_OFFSET = 1
@@ -28,7 +28,9 @@ def captured_span(span: ReadableSpan) -> CapturedSpan:
         end_ns=int(span.end_time or 0),
         status_code=span.status.status_code.value,
         attributes=_values(span._attributes),  # noqa: SLF001  `attributes` hides it behind a slow read-only view
-        events=tuple((event.name, _values(event.attributes)) for event in events) if events else (),
+        events=tuple(CapturedEvent(event.name, _values(event.attributes), event.timestamp) for event in events)
+        if events
+        else (),
         resource=span.resource.attributes,
         scope_name=scope.name if scope is not None else None,
         scope_version=scope.version if scope is not None else None,

@@ -37,15 +37,18 @@ def write_segment(lake: Path, table: LakeTable, columns: Sequence[Column], rows:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         pq.write_table(contents, unfinished, compression="zstd", compression_level=1)
-        _sync(unfinished)
+        with unfinished.open("rb+") as written:
+            os.fsync(written.fileno())
         unfinished.rename(path)
-        _sync(folder)
     except OSError as error:
         with contextlib.suppress(OSError):  # a file may stand where the folder should be
             unfinished.unlink(missing_ok=True)
         raise LakeError(
             f"can't write {len(rows)} rows to {folder}: {error}. Check that the folder is writable and has free space."
         ) from error
+    # The segment is there, so from here on nothing may fail: its rows would be written a second time.
+    with contextlib.suppress(OSError):
+        _sync_folder(folder)
     return path
 
 
@@ -71,8 +74,9 @@ def _arrow_table(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]) -> 
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the file system can: network ones and Windows refuse."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

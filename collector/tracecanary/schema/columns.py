@@ -57,6 +57,11 @@ SPAN_COLUMNS: tuple[Column, ...] = (
     Column("duration_ns", _INT, "end minus start, ns", is_required=True),
     Column("status", _STRING, "unset, ok or error", is_required=True),
     Column("error_type", _STRING, "error.type, else the type of the exception event"),
+    Column(
+        "error_class",
+        _STRING,
+        "rate_limit, timeout, server, client, context_length, content_filter or other; null unless status is error",
+    ),
     # where it came from
     Column("convention", _STRING, "naming convention the span was recognised by; null for a span of no known one"),
     Column("scope_name", _STRING, "instrumentation scope"),
@@ -64,7 +69,12 @@ SPAN_COLUMNS: tuple[Column, ...] = (
     Column("service_name", _STRING, "resource service.name"),
     Column("environment", _STRING, "resource deployment.environment.name"),
     # the call
-    Column("kind", _STRING, "llm, embedding, agent, chain, tool, retriever, evaluator, guardrail or other"),
+    Column(
+        "kind",
+        _STRING,
+        "llm, embedding, agent, chain, tool, retriever, evaluator, guardrail, attempt or other; an attempt is a "
+        "request inside a call, and no call of its own below an llm span of the same scope",
+    ),
     Column("operation", _STRING, "gen_ai.operation.name"),
     Column("provider", _STRING, "gen_ai.provider.name"),
     Column("request_model", _STRING, "model as the application asked for it"),
@@ -97,7 +107,7 @@ SPAN_COLUMNS: tuple[Column, ...] = (
     Column("step_name", _STRING, "agent.trajectory.step.name"),
     Column("step_source", _STRING, "attribute, framework or derived"),
     Column("retry_count", _INT, "resends after the first attempt"),
-    Column("retry_source", _STRING, "how the retries are known"),
+    Column("retry_source", _STRING, "attribute, event, or http_children: a resend count of an HTTP span"),
     Column("fallback_used", _BOOL, "answered by another model than asked first"),
     Column("fallback_from", _STRING, "model asked first"),
     Column("fallback_reason", _STRING, "why it was left"),

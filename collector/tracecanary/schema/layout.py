@@ -39,4 +39,4 @@ def landing_segments(lake: Path, table: LakeTable) -> list[Path]:
     folder = landing_folder(lake, table)
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix == SEGMENT_SUFFIX)
+    return sorted(path for path in folder.iterdir() if path.suffix == SEGMENT_SUFFIX and not path.name.startswith("."))

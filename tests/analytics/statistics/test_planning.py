@@ -36,7 +36,7 @@ def ideal_lognormal(n: int) -> Ordered:
     return Ordered.of(np.exp(0.5 * norm.ppf((np.arange(n) + 0.5) / n)))
 
 
-# STATISTICS.md 2.7, the column of a fixed look; the others by the same formula.
+# (z_0.975 + z_0.8)^2 * 2 p (1 - p) / margin^2, for one planned look.
 @pytest.mark.parametrize(
     ("rate", "margin", "traces"), [(0.05, 0.02, 1865), (0.05, 0.01, 7457), (0.02, 0.01, 3077), (0.2, 0.05, 1005)]
 )

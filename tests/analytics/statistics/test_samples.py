@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -83,7 +84,8 @@ def test_equal_values_have_no_variance(value: float, n: int) -> None:
 
 def test_a_million_equal_values_have_no_variance_though_their_sum_drifts() -> None:
     row = [0.1] * 1_000_000
-    assert sum(row[:10]) != 1.0
+    *_, drifted = itertools.accumulate(row[:10])  # sum() makes up for rounding from Python 3.12 on
+    assert drifted != 1.0
 
     assert moments_of(row).variance == 0.0
 

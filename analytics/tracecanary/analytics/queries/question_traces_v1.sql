@@ -29,14 +29,15 @@ FROM (
             WHEN 'prompt' THEN trace_facts.prompt
         END AS arm_name,
         array_to_string([
-            coalesce(CASE dimension
+            -- A part that holds the separator itself gets it doubled, so that two cohorts never share a name.
+            replace(coalesce(CASE dimension
                 WHEN 'cohort' THEN trace_facts.cohort
                 WHEN 'route' THEN trace_facts.route
                 WHEN 'service' THEN trace_facts.service_name
                 WHEN 'environment' THEN trace_facts.environment
                 WHEN 'release' THEN trace_facts.release
                 WHEN 'prompt' THEN trace_facts.prompt
-            END, '(none)')
+            END, '(none)'), ' / ', ' // ')
             FOR dimension IN $cohort_by
         ], ' / ') AS cohort_name
     FROM trace_facts

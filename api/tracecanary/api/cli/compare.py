@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import httpx
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 
-from tracecanary.analytics.answer import Answer, Verdict
+from tracecanary.analytics.answer import Answer, Verdict, with_metrics
 from tracecanary.analytics.comparison import compare
+from tracecanary.analytics.question import DEFAULT_CONFIDENCE, check_metrics
 from tracecanary.analytics.store import Store
 from tracecanary.api.parameters import CompareParameters
-from tracecanary.api.presentation import answer_markdown, answer_view
+from tracecanary.api.presentation import answer_markdown, answer_view, table_console
 from tracecanary.collector.config import LAKE_VARIABLE
 from tracecanary.schema import ConfigurationError, InvalidQuestionError, LakeError
 
@@ -52,8 +52,10 @@ def compare_arms(
     from_time: Annotated[str | None, typer.Option("--from", help="traces from then on: ISO-8601 or epoch ms")] = None,
     to_time: Annotated[str | None, typer.Option("--to", help="traces before then: ISO-8601 or epoch ms")] = None,
     cohort: Annotated[list[str] | None, typer.Option(help="only this cohort; repeatable")] = None,
+    route: Annotated[list[str] | None, typer.Option(help="only this route; repeatable")] = None,
     evaluator: Annotated[list[str] | None, typer.Option(help="only this evaluator; repeatable")] = None,
-    metric: Annotated[list[str] | None, typer.Option(help="only this metric; repeatable")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="show only this metric; repeatable")] = None,
+    confidence: Annotated[float, typer.Option(help="coverage of the intervals")] = DEFAULT_CONFIDENCE,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="exit with 0 ship, 10 narrow, 20 hold, 30 roll back; for CI")
     ] = False,
@@ -67,12 +69,14 @@ def compare_arms(
         "from": from_time,
         "to": to_time,
         "cohort": cohort,
+        "route": route,
+        "confidence": confidence,
         "evaluator": evaluator,
-        "metric": metric,
     }
     parameters = {name: value for name, value in given.items() if value}
+    check_metrics(tuple(metric or ()))
     answer = _ask_service(url, parameters) if url else _ask_lake(lake, parameters)
-    _print(answer, output)
+    _print(answer, output, metric or [])
     if exit_code:
         raise typer.Exit(VERDICT_EXIT_CODES[answer.overall.verdict])
 
@@ -113,10 +117,10 @@ def _detail(response: httpx.Response) -> str:
         return response.reason_phrase
 
 
-def _print(answer: Answer, output: OutputFormat) -> None:
+def _print(answer: Answer, output: OutputFormat, metrics: list[str]) -> None:
     if output is OutputFormat.JSON:
-        typer.echo(answer.model_dump_json(by_alias=True, indent=2))
+        typer.echo(with_metrics(answer, metrics).model_dump_json(by_alias=True, indent=2))
     elif output is OutputFormat.MARKDOWN:
-        typer.echo(answer_markdown(answer))
+        typer.echo(answer_markdown(answer, metrics=metrics or None))
     else:
-        Console().print(answer_view(answer))
+        table_console().print(answer_view(answer, metrics=metrics or None))

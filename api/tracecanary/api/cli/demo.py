@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 import threading
@@ -18,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tracecanary.analytics.answer import Answer
 from tracecanary.api.demo import RecordedRun, load_runs, outcomes, replay_runs, replay_tracer_provider
-from tracecanary.api.presentation import answer_view
+from tracecanary.api.presentation import answer_view, table_console
 from tracecanary.api.service import running_service
 from tracecanary.collector import CanarySpanProcessor
 from tracecanary.schema import StoreError
@@ -26,6 +27,7 @@ from tracecanary.schema import StoreError
 BASE = "gpt-4.1"
 CANDIDATE = "ft:gpt-4.1-2025-04-14:sierra:tau2-full-sft:BzrYdMNm"
 _OUTCOMES_PER_REQUEST = 100
+_HOW_TO_KEEP = "make demo KEEP=1, or tracecanary demo --keep, leaves it running"
 # Shorter than an application's, so that the lake fills while the bar moves.
 _FLUSH_INTERVAL_S = 0.25
 _TIMEOUT_S = 60.0
@@ -40,13 +42,18 @@ def demo(
     Every run is replayed through the OpenTelemetry SDK and the span processor into a lake; its recorded outcome is
     posted afterwards, as late evaluations are; then the service is asked. Nothing is simulated.
     """
-    console = Console()
-    with _lake_folder(lake) as folder, running_service(folder) as url:
+    console = table_console()
+    with (
+        _lake_folder(lake) as folder,
+        running_service(folder) as url,
+        # The service is our own, on loopback: a proxy from the environment could not reach it.
+        httpx.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False) as client,
+    ):
         runs = load_runs()
         with _progress(console) as progress:
             _replay(runs, folder, progress)
-            _post_outcomes(runs, url, progress)
-        answer = _ask(url)
+            _post_outcomes(runs, client, progress)
+        answer = _ask(client)
         console.print(answer_view(answer))
         _print_links(console, url, folder, is_kept=lake is not None, is_running=keep)
         if keep:
@@ -82,36 +89,34 @@ def _replay(runs: list[RecordedRun], lake: Path, progress: Progress) -> None:
         raise StoreError(f"the replay lost spans: {dict(processor.dropped)}. Check that {lake} is writable.")
 
 
-def _post_outcomes(runs: list[RecordedRun], url: str, progress: Progress) -> None:
+def _post_outcomes(runs: list[RecordedRun], client: httpx.Client, progress: Progress) -> None:
     evaluations = outcomes(runs)
     task = progress.add_task("posting their outcomes, late", total=len(evaluations))
     for first in range(0, len(evaluations), _OUTCOMES_PER_REQUEST):
         batch = evaluations[first : first + _OUTCOMES_PER_REQUEST]
-        response = httpx.post(f"{url}/v1/evaluations", json={"evaluations": batch}, timeout=_TIMEOUT_S)
-        response.raise_for_status()
-        progress.advance(task, response.json()["accepted"])
+        receipt = client.post("/v1/evaluations", json={"evaluations": batch}).raise_for_status().json()
+        if receipt["rejected"]:
+            raise StoreError(f"the service rejected recorded outcomes: {receipt['rejected'][0]}")
+        progress.advance(task, receipt["accepted"])
 
 
-def _ask(url: str) -> Answer:
-    response = httpx.get(f"{url}/compare", params={"base": BASE, "candidate": CANDIDATE}, timeout=_TIMEOUT_S)
-    response.raise_for_status()
+def _ask(client: httpx.Client) -> Answer:
+    response = client.get("/compare", params={"base": BASE, "candidate": CANDIDATE}).raise_for_status()
     return Answer.model_validate_json(response.content)
 
 
 def _print_links(console: Console, url: str, lake: Path, *, is_kept: bool, is_running: bool) -> None:
     query = urlencode({"base": BASE, "candidate": CANDIDATE})
-    if is_running:
-        heading = "The service runs until Ctrl-C:"
-    else:
-        heading = "The service has stopped; with make demo KEEP=1, or tracecanary demo --keep, it stays and answers at:"
+    # The port of a service that has stopped would be a link to nowhere.
+    where = url if is_running else ""
     lines = [
-        heading,
-        f"  answer         {url}/compare?{query}",
-        f"  report         {url}/report?{query}",
-        f"  documentation  {url}/docs",
+        "The service runs until Ctrl-C:" if is_running else f"Asked of the service, which has stopped; {_HOW_TO_KEEP}:",
+        f"  answer         {where}/compare?{query}",
+        f"  report         {where}/report?{query}",
+        f"  documentation  {where}/docs",
     ]
     if is_kept and not is_running:
-        lines.append(f"The lake stays at {lake}: tracecanary serve --lake {lake} serves it again.")
+        lines.append(f"The lake stays: tracecanary serve --lake {shlex.quote(str(lake))} serves it again.")
     console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
 
 

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.config import LAKE_VARIABLE
 from tracecanary.collector.ingest import decode_otlp_file, store_spans
 from tracecanary.schema import MalformedInputError
@@ -29,8 +30,16 @@ def ingest(
     spans = 0
     console = Console(stderr=True)
     for name in track(files, description="reading", console=console, disable=not console.is_terminal):
-        spans += store_spans(lake.absolute(), decode_otlp_file(_read(name)))
-    Console(soft_wrap=True).print(f"{spans:,} spans of {len(files)} files are in {lake}.")
+        spans += store_spans(lake.absolute(), _decode(name))
+    files_read = f"{len(files)} file{'' if len(files) == 1 else 's'}"
+    Console(soft_wrap=True).print(f"read {spans:,} spans of {files_read} into {lake}", markup=False, highlight=False)
+
+
+def _decode(name: str) -> list[CapturedSpan]:
+    try:
+        return decode_otlp_file(_read(name))
+    except MalformedInputError as error:
+        raise MalformedInputError(f"{name}: {error}") from error
 
 
 def _read(name: str) -> bytes:

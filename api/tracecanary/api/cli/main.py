@@ -10,12 +10,11 @@ from rich.text import Text
 
 from tracecanary.api.cli.compare import compare_arms
 from tracecanary.api.cli.demo import demo
+from tracecanary.api.cli.entry import EXIT_FAILED
 from tracecanary.api.cli.ingest import ingest
 from tracecanary.api.cli.serve import serve
+from tracecanary.api.presentation.wording import plain
 from tracecanary.schema import TraceCanaryError
-
-# As argparse, click and most tools: 1 for what went wrong, 2 for how it was called.
-EXIT_FAILED = 1
 
 app = typer.Typer(
     name="tracecanary",
@@ -30,12 +29,12 @@ app.command(name="compare")(compare_arms)
 app.command()(ingest)
 
 
-def main() -> None:
+def run() -> None:
     """Run the command line; a foreseen error is one line on stderr, not a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         app()
     except TraceCanaryError as error:
-        Console(stderr=True, soft_wrap=True).print(Text.assemble(("error: ", "bold red"), str(error)))
+        Console(stderr=True, soft_wrap=True).print(Text.assemble(("error: ", "bold red"), plain(str(error))))
         raise SystemExit(EXIT_FAILED) from error

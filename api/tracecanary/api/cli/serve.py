@@ -25,5 +25,9 @@ def serve(
     """
     listener = listening_socket(host, port)
     url = service_url(listener)
-    Console(soft_wrap=True).print(f"tracecanary serves {lake} at {url} (documentation: {url}/docs). Ctrl-C stops it.")
-    serve_forever(lake.absolute(), listener)
+    started = f"tracecanary serves {lake} at {url} (documentation: {url}/docs). Ctrl-C stops it."
+    serve_forever(
+        lake.absolute(),
+        listener,
+        on_start=lambda: Console(soft_wrap=True).print(started, markup=False, highlight=False),
+    )

@@ -29,10 +29,15 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$!])")
 _BLOCK_START = re.compile(r"^(\d+(?=[.)](?:\s|$))|(?=[-+=]))")
 
 
-def answer_markdown(answer: Answer) -> str:
-    """Write the answer as Markdown: verdict, summary, table, reasons, checks that warn, routing."""
+def answer_markdown(answer: Answer, *, metrics: Sequence[str] | None = None) -> str:
+    """Write the answer as Markdown: verdict, summary, table, reasons, checks that warn, routing.
+
+    Args:
+        answer: The comparison.
+        metrics: Metric names to show; default: the ones that matter.
+    """
     question = answer.question
-    blocks = rows_by_cohort(answer)
+    blocks = rows_by_cohort(answer, metrics=metrics)
     parts = [
         f"### tracecanary: {verdict_word(answer.overall.verdict)}",
         escaped(summary(answer)),

@@ -80,11 +80,12 @@ class CheckView:
     figures: list[str]
 
 
-def report_page(answer: Answer, *, json_url: str) -> str:
+def report_page(answer: Answer, *, json_url: str, metrics: Sequence[str] | None = None) -> str:
     """Write the page.
 
     Args:
         answer: The comparison.
+        metrics: Metric names to show; default: all.
         json_url: Relative link to the same answer as JSON, such as `compare?base=a&candidate=b`.
 
     Raises:
@@ -93,8 +94,7 @@ def report_page(answer: Answer, *, json_url: str) -> str:
     link = urlsplit(json_url)
     if link.scheme or link.netloc:
         raise ValueError(f"json_url {json_url!r} is not relative. Pass the path and query of /compare only.")
-    metrics = _metric_order(answer)
-    blocks = rows_by_cohort(answer, metrics=metrics)
+    blocks = rows_by_cohort(answer, metrics=metrics or _metric_order(answer))
     return _template().render(
         title=f"{verdict_word(answer.overall.verdict)}: {plain(answer.question.candidate)}",
         verdict=answer.overall.verdict.value,

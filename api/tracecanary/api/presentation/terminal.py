@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich import box
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -51,7 +51,15 @@ _VERDICT_STYLES = {
 }
 # So that a hundred columns hold the numbers unbroken: longer names fold.
 _NAME_COLUMNS = 20
+# What the table of a demo takes without breaking a word.
+MIN_COLUMNS = 100
 _METRIC_COLUMNS = 19
+
+
+def table_console() -> Console:
+    """Return a console that is wide enough for the table: a narrower terminal wraps its lines, but loses no column."""
+    console = Console()
+    return console if console.width >= MIN_COLUMNS else Console(width=MIN_COLUMNS)
 
 
 def answer_view(answer: Answer, *, metrics: Sequence[str] | None = None) -> RenderableType:

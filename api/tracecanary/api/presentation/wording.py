@@ -176,7 +176,19 @@ def cohorts_kept_on_base(answer: Answer) -> list[str]:
 
 
 def verdict_clause(answer: Answer) -> str:
-    """Say what to do with the candidate, without a full stop."""
+    """Say what to do with the candidate, without a full stop; a filtered question says for whom it speaks."""
+    only = filter_text(answer)
+    return f"{_verdict_clause(answer)} ({only} only)" if only else _verdict_clause(answer)
+
+
+def filter_text(answer: Answer) -> str:
+    """Name the filters of the question; empty without any."""
+    question = answer.question
+    named = (("cohort", question.cohort), ("route", question.route), ("evaluator", question.evaluator))
+    return "; ".join(f"{label} {name_list(values)}" for label, values in named if values)
+
+
+def _verdict_clause(answer: Answer) -> str:
     base, candidate = plain(answer.question.base), plain(answer.question.candidate)
     if answer.overall.verdict is Verdict.SHIP:
         return f"Ship {candidate} in place of {base}"
@@ -185,6 +197,8 @@ def verdict_clause(answer: Answer) -> str:
     if answer.overall.verdict is Verdict.HOLD:
         return f"Hold {candidate} and keep {base} for now"
     kept = cohorts_kept_on_base(answer)
+    if not answer.routing.candidate:
+        return f"Narrow {candidate} and keep {base} in {name_list(kept) if kept else 'the cohorts below'}"
     return f"Ship {candidate} in place of {base} except in {name_list(kept) if kept else 'the cohorts below'}"
 
 
@@ -202,7 +216,11 @@ def change_text(row: MetricRow) -> str:
 def _change_text(row: MetricRow) -> str:
     effect, no_difference = row.effect or 0.0, no_difference_of(row)
     if not any(digit in size_text(row) for digit in "123456789"):
-        return "practically unchanged"
+        return (
+            "practically unchanged"
+            if row.state in (CellState.SAFE, CellState.BETTER)
+            else "the same in both arms so far"
+        )
     if is_written_as_factor(row):
         return f"{effect:,.2f} times the base's"
     return f"{size_text(row)} {'higher' if effect > no_difference else 'lower'}"

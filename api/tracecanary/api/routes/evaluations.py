@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from tracecanary.analytics.question import unix_ns
+from tracecanary.api.parameters import as_utc
 from tracecanary.api.routes.lake import StoreOfService
 from tracecanary.collector.segments import write_segment
 from tracecanary.schema import EVALUATION_COLUMNS, LakeTable
 
 router = APIRouter(tags=["evaluations"])
 MAX_EVALUATIONS = 10_000
-_NS_PER_S = 1_000_000_000
-
-
-def _utc(time: datetime) -> datetime:
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 class Evaluation(BaseModel):
@@ -36,7 +33,7 @@ class Evaluation(BaseModel):
     passed: bool | None = Field(default=None, description="null: derived from the label, else unscored")
     explanation: str | None = None
     source: Literal["code", "llm", "human"] = "code"
-    time: Annotated[datetime, AfterValidator(_utc)] | None = Field(default=None, description="now, if left out")
+    time: Annotated[datetime, AfterValidator(as_utc)] | None = Field(default=None, description="now, if left out")
 
 
 class EvaluationBatch(BaseModel):
@@ -83,7 +80,7 @@ def _row(evaluation: Evaluation, now_ns: int) -> tuple[Any, ...]:
     values = evaluation.model_dump() | {
         "trace_id": evaluation.trace_id.lower(),
         "span_id": evaluation.span_id and evaluation.span_id.lower(),
-        "time_unix_ns": now_ns if evaluation.time is None else int(evaluation.time.timestamp() * _NS_PER_S),
+        "time_unix_ns": now_ns if evaluation.time is None else unix_ns(evaluation.time),
         "received_unix_ns": now_ns,
     }
     return tuple(values[column.name] for column in EVALUATION_COLUMNS)

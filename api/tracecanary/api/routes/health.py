@@ -17,8 +17,9 @@ class Health(BaseModel):
 
 
 @router.get("/healthz")
-def get_health() -> Health:
+async def get_health() -> Health:
     """Tell that the process answers."""
+    # Not on a worker thread: those may all wait for a snapshot, and the process is alive all the same.
     return Health(status="ok")
 
 

@@ -14,14 +14,14 @@ from tracecanary.analytics.listings import (
     list_models,
     metric_series,
 )
-from tracecanary.api.parameters import SelectionParameters, SeriesParameters
+from tracecanary.api.parameters import NoParameters, SelectionParameters, SeriesParameters
 from tracecanary.api.routes.lake import StoreOfService
 
 router = APIRouter(tags=["listings"])
 
 
 @router.get("/models")
-def get_models(store: StoreOfService) -> list[ModelRow]:
+def get_models(_: Annotated[NoParameters, Query()], store: StoreOfService) -> list[ModelRow]:
     """List the models that were asked for."""
     return list_models(store)
 

@@ -1,0 +1,40 @@
+"""OpenLLMetry and the Traceloop SDK, current and old: the old one tells an LLM call by `llm.request.type`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tracecanary.collector import attributes as names
+from tracecanary.collector.conventions.otel_genai import OPERATION_KINDS, OTEL_COLUMNS
+from tracecanary.collector.conventions.table import Columns, Convention, Mark, merged
+
+_KINDS: Mapping[str, str] = {
+    **OPERATION_KINDS,
+    "agent": "agent",
+    "tool": "tool",
+    "unknown": "other",
+}
+_COLUMNS: Columns = {
+    "cache_read_tokens": ("cache_read_input_tokens",),
+    "cache_write_tokens": ("cache_creation_input_tokens",),
+    "reasoning_tokens": ("llm.usage.reasoning_tokens",),
+    "request_model": ("llm.request.model",),
+    "response_model": ("llm.response.model",),
+}
+
+CONVENTIONS: tuple[Convention, ...] = (
+    Convention(
+        name="traceloop",
+        marks=(
+            Mark(attributes=("traceloop.span.kind",)),
+            Mark(attributes=("traceloop.workflow.name",)),
+            Mark(attributes=("traceloop.entity.path",)),
+            Mark(attributes=("llm.request.type",)),
+            Mark(scope="traceloop.tracer"),
+            Mark(scope="opentelemetry.instrumentation.openai.v*", attributes=(names.OPERATION_NAME,)),
+        ),
+        kind_from=(names.OPERATION_NAME, "traceloop.span.kind", "llm.request.type"),
+        kinds=_KINDS,
+        columns=merged(OTEL_COLUMNS, _COLUMNS),
+    ),
+)
