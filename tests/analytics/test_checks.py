@@ -98,6 +98,13 @@ def test_coverage_names_what_one_arm_lacks() -> None:
     )
 
 
+def test_arms_whose_retries_are_not_equally_visible_are_not_equally_covered() -> None:
+    check = checks_of(cell(arm(retries_visible=4000), arm(retries_visible=3600))).coverage
+
+    assert check.reason == "retries visible: 100% of the base's traces, 90% of the candidate's"
+    assert (check.figures["base_retries_visible"], check.figures["candidate_retries_visible"]) == (1.0, 0.9)
+
+
 def test_losses_are_told_but_block_nothing() -> None:
     result = answer(cell(arm(without_root=4, with_dropped_attributes=1), arm()))
 

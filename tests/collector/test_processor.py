@@ -106,6 +106,16 @@ def test_on_start_copies_the_release_baggage_of_the_parent_context_and_no_other(
     assert (row["cohort"], row["variant"], row["attributes"]) == ("eu", None, {})
 
 
+def test_baggage_does_not_overwrite_what_the_application_set_itself(capture: Capture, stored: Stored) -> None:
+    processor, tracer = capture
+    remote = baggage.set_baggage("release.cohort", "forged")
+
+    tracer.start_span("chat", context=remote, attributes={"release.cohort": "own"}).end()
+    processor.force_flush()
+
+    assert [row["cohort"] for row in stored()] == ["own"]
+
+
 @pytest.mark.parametrize("forged", ["", "x" * 257, "a\r\nb", "\ud800", 5])
 def test_invalid_baggage_values_are_not_copied(capture: Capture, stored: Stored, forged: object) -> None:
     processor, tracer = capture

@@ -89,6 +89,15 @@ def test_a_p99_of_140_runs_is_unbounded_and_says_how_many_it_takes(
     assert "381 traces" in row["reason"]
 
 
+@pytest.mark.parametrize("metric", ["retry_rate", "fallback_rate"])
+def test_what_the_recorded_spans_would_not_show_has_no_value(
+    cells: dict[tuple[str | None, str], dict[str, Any]], metric: str
+) -> None:
+    row = cells[None, metric]
+
+    assert (row["base_n"], row["base_value"], row["candidate_n"], row["candidate_value"]) == (0, None, 0, None)
+
+
 def test_the_verdict_holds_and_verifies_no_cohort_on_20_to_40_runs(demo_service: DemoService) -> None:
     answer = httpx.get(f"{demo_service.url}/compare", params=QUESTION).raise_for_status().json()
 

@@ -154,6 +154,7 @@ def _coverage(base: ArmSide, candidate: ArmSide, unmatched: int) -> Check:
         ("evaluated", "evaluated", (base.evaluated, candidate.evaluated)),
         ("with tokens", "with_tokens", (base.with_tokens, candidate.with_tokens)),
         ("priced", "with_cost", (base.with_cost, candidate.with_cost)),
+        ("retries visible", "retries_visible", (base.retries_visible, candidate.retries_visible)),
         # Latency is the root's where there is one, and else the extent: not to be compared with each other.
         ("without a root span", "without_root", (base.without_root, candidate.without_root)),
     ):

@@ -38,7 +38,7 @@ _COLUMNS: Mapping[LakeTable, Sequence[Column]] = {
 }
 # Views and tables of a snapshot, in the order of their dependencies.
 _SNAPSHOT_VIEWS = ("spans", "evaluations")
-_SNAPSHOT_TABLES = ("trace_facts", "trace_evaluations", "trace_feedback")
+_SNAPSHOT_TABLES = ("attempts", "calls", "trace_facts", "trace_evaluations", "trace_feedback")
 
 Row = dict[str, Any]
 

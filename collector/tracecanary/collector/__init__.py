@@ -3,6 +3,15 @@
 from tracecanary.collector.context import canary_context
 from tracecanary.collector.exporter import CanarySpanExporter
 from tracecanary.collector.processor import CanarySpanProcessor
+from tracecanary.collector.recording import record_fallback, record_retry, trajectory_step
 from tracecanary.collector.sampler import CanarySampler
 
-__all__ = ["CanarySampler", "CanarySpanExporter", "CanarySpanProcessor", "canary_context"]
+__all__ = [
+    "CanarySampler",
+    "CanarySpanExporter",
+    "CanarySpanProcessor",
+    "canary_context",
+    "record_fallback",
+    "record_retry",
+    "trajectory_step",
+]

@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from tracecanary.collector.attributes import CANARY_BAGGAGE
 from tracecanary.collector.config import capture_settings
 from tracecanary.collector.context import is_valid_baggage_value
+from tracecanary.collector.recording import mark_step
 from tracecanary.collector.selection import RememberedTraces, Select, has_canary_mark, is_selected, predicate
 from tracecanary.collector.self_metrics import SelfMetrics
 from tracecanary.collector.sigterm import flush_on_sigterm as flush_at_sigterm
@@ -94,11 +95,13 @@ class CanarySpanProcessor(SpanProcessor):
         return self._writer.dropped
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Set what the context tells about the span: cohort, variant and pair id."""
+        """Set what the context tells about the span: its step; cohort, variant and pair id unless it has its own."""
         try:
+            mark_step(span, parent_context)
             carried = baggage.get_all(parent_context)
             if carried:
-                given = _attributes_from_baggage(carried)
+                own = span.attributes or _NOTHING  # a remote caller can forge baggage, but not this
+                given = {name: value for name, value in _attributes_from_baggage(carried).items() if name not in own}
                 if given:
                     span.set_attributes(given)
                     if self._select is None:

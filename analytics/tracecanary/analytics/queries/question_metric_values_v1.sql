@@ -1,14 +1,13 @@
 -- One row per trace and metric it has a value for, larger is worse: a rate is 0 or 1, latency is in s, cost in USD.
--- Retries, fallbacks and feedback are only recorded when they happen: once any trace of the question records one, the
--- others count as 0; where none does, nothing is known and there is no row.
+-- A trace that would show a retry or fallback and has none counts as 0; one that would not has no row.
+-- Feedback is only recorded when it happens: once any trace of the question records some, the others count as 0; where
+-- none does, nothing is known and there is no row.
 -- grain: trace_id, metric, evaluator   params: none   reads: question_traces, trace_evaluations, trace_feedback
 WITH traces AS (
     SELECT
         question_traces.*,
         trace_feedback.is_thumbs_down,
         trace_feedback.is_escalated,
-        bool_or(question_traces.retries IS NOT NULL) OVER () AS records_retries,
-        bool_or(question_traces.is_fallback IS NOT NULL) OVER () AS records_fallbacks,
         bool_or(trace_feedback.is_thumbs_down IS NOT NULL) OVER () AS records_thumbs,
         bool_or(trace_feedback.is_escalated IS NOT NULL) OVER () AS records_escalations
     FROM question_traces
@@ -42,11 +41,11 @@ metric_values AS (
     FROM traces
     UNION ALL
     SELECT trace_id, arm_name, cohort_name, start_unix_ns, 'retry_rate', NULL,
-        CASE WHEN records_retries THEN CAST(coalesce(retries, 0) > 0 AS DOUBLE) END
+        CASE WHEN can_show_retries THEN CAST(coalesce(retries, 0) > 0 AS DOUBLE) END
     FROM traces
     UNION ALL
     SELECT trace_id, arm_name, cohort_name, start_unix_ns, 'fallback_rate', NULL,
-        CASE WHEN records_fallbacks THEN CAST(coalesce(is_fallback, FALSE) AS DOUBLE) END
+        CASE WHEN can_show_fallbacks THEN CAST(coalesce(is_fallback, FALSE) AS DOUBLE) END
     FROM traces
     UNION ALL
     SELECT trace_id, arm_name, cohort_name, start_unix_ns, 'thumbs_down_rate', NULL,

@@ -11,6 +11,7 @@ SELECT
     count(question_traces.input_tokens) AS with_tokens,
     count(question_traces.cost_nano_usd) AS with_cost,
     count(judged.trace_id) AS evaluated,
+    count(*) FILTER (WHERE question_traces.can_show_retries) AS retries_visible,
     count(*) FILTER (WHERE len(list_intersect(question_traces.models, $arms)) > 1) AS contaminated
 FROM question_traces
 LEFT JOIN (SELECT DISTINCT trace_id FROM trace_evaluations) AS judged ON question_traces.trace_id = judged.trace_id

@@ -2,8 +2,23 @@
 -- grain: trace_id
 -- params: $arm_by VARCHAR; $arms, $cohort_by, $cohorts, $routes VARCHAR[] (an empty list of arms, cohorts or routes
 --         selects all; '(none)' is the name of what has no cohort or route); $from_ns, $to_ns BIGINT (from inclusive, to exclusive)
+-- can_show_retries, can_show_fallbacks: whether one would be seen, had it happened. What shows it in one trace is taken
+-- to show it in others of the question, as far as the source goes: HTTP requests only those of their own trace; what
+-- an instrumentation or application states, the traces of the same instrumentation; failed attempts as spans of their
+-- own, all traces with model calls.
 -- reads: trace_facts
-SELECT named.*
+SELECT
+    named.*,
+    named.retry_source != 'none'
+    OR coalesce(
+        bool_or(named.retry_source = 'attribute' AND named.retries > 0) OVER (PARTITION BY named.instrumentation), FALSE
+    )
+    OR (named.llm_calls > 0 AND bool_or(named.retry_source = 'siblings') OVER ()) AS can_show_retries,
+    named.fallback_source != 'none'
+    OR coalesce(
+        bool_or(named.fallback_source = 'attribute' AND named.is_fallback) OVER (PARTITION BY named.instrumentation), FALSE
+    )
+    OR (named.llm_calls > 0 AND bool_or(named.fallback_source = 'siblings') OVER ()) AS can_show_fallbacks
 FROM (
     SELECT
         trace_facts.*,
