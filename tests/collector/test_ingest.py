@@ -21,7 +21,7 @@ from tracecanary.collector.normalise import span_row
 from tracecanary.schema import LakeError, MalformedInputError
 
 Stored = Callable[[], list[dict[str, Any]]]
-TESTDATA = Path(__file__).parent / "testdata"
+TESTDATA = Path(__file__).parent / "testdata" / "captures"
 CAPTURES = ("openai-v2-default", "openai-v2-httpx-baggage")
 TRACE_ID, SPAN_ID = "0" * 31 + "1", "0" * 15 + "2"
 
@@ -39,8 +39,8 @@ def protobuf_request(**span: Any) -> ExportTraceServiceRequest:
 
 
 def truth(capture: str) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads((TESTDATA / f"{capture}.manifest.json").read_text())
-    return manifest
+    captures: list[dict[str, Any]] = json.loads((TESTDATA / "manifest.json").read_text())["captures"]
+    return next(made for made in captures if made["name"] == capture)
 
 
 @pytest.mark.parametrize("capture", CAPTURES)
