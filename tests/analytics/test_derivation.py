@@ -14,7 +14,7 @@ from tracecanary.analytics.listings import list_models
 from tracecanary.analytics.store import Row, Store
 from tracecanary.collector.ingest import decode_otlp_file, store_spans
 
-CAPTURES = Path(__file__).parents[1] / "collector" / "testdata"
+CAPTURES = Path(__file__).parents[1] / "collector" / "testdata" / "captures"
 SPAN_IDS = "abcdef"
 
 
