@@ -111,7 +111,7 @@ def test_resends_of_a_recorded_client_are_those_that_the_server_saw(tmp_path: Pa
 def test_captures_of_libraries_show_what_they_did(
     tmp_path: Path, name: str, retries: int, fallbacks: list[tuple[str, str]]
 ) -> None:
-    store_spans(tmp_path, decode_otlp_file((CAPTURES / "captures" / f"{name}.otlp.pb").read_bytes()))
+    store_spans(tmp_path, decode_otlp_file((CAPTURES / f"{name}.otlp.pb").read_bytes()))
 
     with Store(tmp_path).session() as session:
         calls = session.rows("calls_v1")

@@ -100,10 +100,10 @@ class CanarySpanProcessor(SpanProcessor):
             mark_step(span, parent_context)
             carried = baggage.get_all(parent_context)
             if carried:
-                own = span.attributes or _NOTHING  # a remote caller can forge baggage, but not this
-                given = {name: value for name, value in _attributes_from_baggage(carried).items() if name not in own}
+                given = _attributes_from_baggage(carried)
                 if given:
-                    span.set_attributes(given)
+                    own = span.attributes or _NOTHING  # a remote caller can forge baggage, but not this
+                    span.set_attributes({name: value for name, value in given.items() if name not in own})
                     if self._select is None:
                         self._canary_traces.add(span.context.trace_id)
             if self._select is not None:
