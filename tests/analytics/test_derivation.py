@@ -81,7 +81,8 @@ def test_every_span_that_asks_belongs_to_one_call(spans: list[dict[str, Any]]) -
 def test_resends_of_a_recorded_client_are_those_that_the_server_saw(tmp_path: Path) -> None:
     name = "openai-v2-httpx-baggage"
     store_spans(tmp_path, decode_otlp_file((CAPTURES / f"{name}.otlp.pb").read_bytes()))
-    truth = json.loads((CAPTURES / f"{name}.manifest.json").read_text(encoding="utf-8"))["server_truth"]
+    captures = json.loads((CAPTURES / "manifest.json").read_text(encoding="utf-8"))["captures"]
+    truth = next(made for made in captures if made["name"] == name)["server_truth"]
 
     models = {row.model: row for row in list_models(Store(tmp_path))}
 
