@@ -30,7 +30,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 demo: $(VENV)/.installed ## Compare gpt-4.1 with its fine-tune on 280 recorded runs (KEEP=1 leaves the service running)
-	$(BIN)/tracecanary demo $(if $(KEEP),--keep) $(if $(LAKE),--lake '$(LAKE)')
+	$(BIN)/tracecanary demo $(if $(KEEP),--keep) $(if $(LAKE),--lake '$(subst ','\'',$(LAKE))')
 
 test: $(VENV)/.installed-dev ## Run the tests
 	$(BIN)/python -m pytest

@@ -165,6 +165,25 @@ def test_a_killed_demo_leaves_a_lake_that_reads_and_that_the_next_demo_completes
     assert _answer_after_demo(lake) == _answer_after_demo(tmp_path / "another")
 
 
+def test_a_demo_that_is_told_to_end_removes_its_temporary_lake(tmp_path: Path) -> None:
+    demo = subprocess.Popen(
+        [TRACECANARY, "demo", "--keep"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)},
+    )
+    with demo:
+        assert demo.stdout is not None
+        assert any("/docs" in line for line in demo.stdout), "the demo ended before it served"
+        kept = list(tmp_path.iterdir())
+
+        demo.terminate()
+
+        demo.communicate(timeout=60)
+    assert len(kept) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_readme_shows_what_the_demo_prints(demo_lake: Path) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     shown = [line for line in readme.splitlines() if line.startswith(("| **", "|  |"))]

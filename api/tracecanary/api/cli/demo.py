@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -42,6 +43,8 @@ def demo(
     Every run is replayed through the OpenTelemetry SDK and the span processor into a lake; its recorded outcome is
     posted afterwards, as late evaluations are; then the service is asked. Nothing is simulated.
     """
+    # As Ctrl-C, so that a temporary lake is removed when a supervisor stops the demo, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = table_console()
     with (
         _lake_folder(lake) as folder,
