@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -11,9 +12,13 @@ from pathlib import Path
 import uvicorn
 
 from tracecanary.api.app import create_app
+from tracecanary.collector.journal import publish_orphans
 from tracecanary.schema import ConfigurationError, LakeError, StoreError
 
+_logger = logging.getLogger(__name__)
 _START_LIMIT_S = 30.0
+# How long spans of a process that was killed stay out of sight.
+_ORPHANS_INTERVAL_S = 15.0
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -45,7 +50,8 @@ def serve_forever(lake: Path, listener: socket.socket, *, on_start: Callable[[],
     """Run the service until it is told to stop (SIGINT, SIGTERM); call `on_start` when it is about to listen."""
     server = _server(lake)
     on_start()
-    server.run(sockets=[listener])
+    with _orphans_published(lake):
+        server.run(sockets=[listener])
 
 
 @contextmanager
@@ -69,6 +75,29 @@ def running_service(lake: Path) -> Iterator[str]:
         server.should_exit = True
         thread.join(_START_LIMIT_S)
         listener.close()
+
+
+@contextmanager
+def _orphans_published(lake: Path) -> Iterator[None]:
+    """Add, now and from time to time, what killed processes have left in their journals."""
+    has_ended = threading.Event()
+
+    def publish() -> None:
+        while True:
+            try:
+                publish_orphans(lake)
+            except LakeError as error:
+                _logger.warning("%s", error)
+            if has_ended.wait(_ORPHANS_INTERVAL_S):
+                return
+
+    thread = threading.Thread(target=publish, name="tracecanary-orphans", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        has_ended.set()
+        thread.join(_START_LIMIT_S)
 
 
 def _server(lake: Path) -> uvicorn.Server:

@@ -17,7 +17,11 @@ LAKE_VARIABLE = "TRACECANARY_LAKE"
 DISABLED_VARIABLE = "TRACECANARY_DISABLED"
 SELECT_VARIABLE = "TRACECANARY_SELECT"
 # At most this much is lost when the process is killed.
-DEFAULT_FLUSH_INTERVAL_S = 5.0
+DEFAULT_FLUSH_INTERVAL_S = 1.0
+# Each segment is a file, and Parquet is cheap only in large ones; this long a comparison lags behind.
+DEFAULT_SEAL_INTERVAL_S = 5.0
+# Only a lake that can't be written for long fills it.
+DEFAULT_MAX_JOURNAL_BYTES = 1024 * 1024 * 1024
 # Whichever of these two is reached first. A span with 25 attributes counts for about 2.7 KB.
 DEFAULT_MAX_PENDING_SPANS = 50_000
 DEFAULT_MAX_PENDING_BYTES = 128 * 1024 * 1024
@@ -36,24 +40,29 @@ class CaptureSettings:
 
     lake: Path
     flush_interval_s: float = DEFAULT_FLUSH_INTERVAL_S
+    seal_interval_s: float = DEFAULT_SEAL_INTERVAL_S
     max_pending_spans: int = DEFAULT_MAX_PENDING_SPANS
     max_pending_bytes: int = DEFAULT_MAX_PENDING_BYTES
     max_segment_spans: int = DEFAULT_MAX_SEGMENT_SPANS
+    max_journal_bytes: int = DEFAULT_MAX_JOURNAL_BYTES
     canary_reserve: float = DEFAULT_CANARY_RESERVE
     flush_on_sigterm: bool = False
 
     def __post_init__(self) -> None:
         """Refuse settings that can't work, naming all of them."""
-        problems = []
         # A longer wait than TIMEOUT_MAX, 292 years, is an error of the threading module.
-        if not _is_number(self.flush_interval_s) or not 0 < self.flush_interval_s <= threading.TIMEOUT_MAX:
-            problems.append(f"flush_interval_s is {self.flush_interval_s!r}, but must be greater than 0, and finite")
+        problems = [
+            f"{name} is {value!r}, but must be greater than 0, and finite"
+            for name, value in (("flush_interval_s", self.flush_interval_s), ("seal_interval_s", self.seal_interval_s))
+            if not _is_number(value) or not 0 < value <= threading.TIMEOUT_MAX
+        ]
         problems += [
             f"{name} is {value!r}, but must be a whole number greater than 0"
             for name, value in (
                 ("max_pending_spans", self.max_pending_spans),
                 ("max_pending_bytes", self.max_pending_bytes),
                 ("max_segment_spans", self.max_segment_spans),
+                ("max_journal_bytes", self.max_journal_bytes),
             )
             if not _is_number(value) or value != int(value) or value <= 0
         ]
@@ -153,9 +162,11 @@ def _to_bool(text: str) -> bool:
 _KINDS: Mapping[Callable[[str], object], str] = {float: "number", int: "whole number", _to_bool: "true or false"}
 _VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "flush_interval_s": ("TRACECANARY_FLUSH_INTERVAL_S", float),
+    "seal_interval_s": ("TRACECANARY_SEAL_INTERVAL_S", float),
     "max_pending_spans": ("TRACECANARY_MAX_PENDING_SPANS", int),
     "max_pending_bytes": ("TRACECANARY_MAX_PENDING_BYTES", int),
     "max_segment_spans": ("TRACECANARY_MAX_SEGMENT_SPANS", int),
+    "max_journal_bytes": ("TRACECANARY_MAX_JOURNAL_BYTES", int),
     "canary_reserve": ("TRACECANARY_CANARY_RESERVE", float),
     "flush_on_sigterm": ("TRACECANARY_FLUSH_ON_SIGTERM", _to_bool),
 }

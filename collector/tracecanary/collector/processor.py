@@ -46,9 +46,11 @@ class CanarySpanProcessor(SpanProcessor):
             value or values, of which one must match; or a function of the span's attributes and the baggage. Once a
             span of a trace is selected, so are all that start or end later. Default: everything is kept.
         flush_interval_s: Longest time a finished span waits in memory, and so what a killed process loses.
+        seal_interval_s: Longest time until it can be seen in the lake; till then it is in a journal beside it.
         max_pending_spans: Spans that may wait; further ones are dropped and counted in `dropped`.
         max_pending_bytes: Memory that waiting spans may take, roughly.
         max_segment_spans: Most spans in one Parquet segment.
+        max_journal_bytes: Disk that the journal may take while the lake can't be written.
         canary_reserve: Fraction of the queue that only spans with cohort, variant or pair id may fill.
         flush_on_sigterm: Write what waits when the process gets SIGTERM, then do what would have been done.
         meter_provider: Where the processor reports on itself, if `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is true.
@@ -63,9 +65,11 @@ class CanarySpanProcessor(SpanProcessor):
         *,
         select: Select | None = None,
         flush_interval_s: float | None = None,
+        seal_interval_s: float | None = None,
         max_pending_spans: int | None = None,
         max_pending_bytes: int | None = None,
         max_segment_spans: int | None = None,
+        max_journal_bytes: int | None = None,
         canary_reserve: float | None = None,
         flush_on_sigterm: bool | None = None,
         meter_provider: MeterProvider | None = None,
@@ -73,9 +77,11 @@ class CanarySpanProcessor(SpanProcessor):
         settings = capture_settings(
             lake,
             flush_interval_s=flush_interval_s,
+            seal_interval_s=seal_interval_s,
             max_pending_spans=max_pending_spans,
             max_pending_bytes=max_pending_bytes,
             max_segment_spans=max_segment_spans,
+            max_journal_bytes=max_journal_bytes,
             canary_reserve=canary_reserve,
             flush_on_sigterm=flush_on_sigterm,
         )

@@ -56,8 +56,7 @@ def publish_segment(lake: Path, table: LakeTable, contents: pa.Table) -> Path:
             "Check that the folder is writable and has free space."
         ) from error
     # The segment is there, so from here on nothing may fail: its rows would be written a second time.
-    with contextlib.suppress(OSError):
-        _sync_folder(folder)
+    sync_folder(folder)
     return path
 
 
@@ -83,14 +82,16 @@ def segment_table(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]) ->
     import pyarrow as pa
 
     schema = arrow_schema(columns)
-    arrays = [pa.array(values, type=field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
+    values = list(zip(*rows, strict=True)) or [()] * len(schema)
+    arrays = [pa.array(column, type=field.type) for column, field in zip(values, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, where the file system can: network ones and Windows refuse."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def sync_folder(folder: Path) -> None:
+    """Make new names in `folder` survive a power cut, where the file system can: network ones and Windows refuse."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,31 +1,44 @@
-"""From the queue into the lake, on whatever thread calls it."""
+"""From the queue into the journal and the lake, on whatever thread calls it."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tracecanary.collector.config import CaptureSettings
+from tracecanary.collector.journal import Journal, publish_orphans
 from tracecanary.collector.losses import Losses
 from tracecanary.collector.normalise import SpanRow, span_row
 from tracecanary.collector.sdk_spans import Resources, SpanRecord, captured_span
-from tracecanary.collector.segments import UNSTORABLE_ERRORS, storable_rows, write_segment
+from tracecanary.collector.segments import UNSTORABLE_ERRORS, segment_table, storable_rows
 from tracecanary.collector.span_buffer import SpanBuffer
-from tracecanary.schema import SPAN_COLUMNS, LakeTable
+from tracecanary.schema import SPAN_COLUMNS, LakeError, LakeTable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _logger = logging.getLogger(__name__)
 
 
 class SpanFlusher:
-    """Writes what waits in `buffer`, one segment at a time. Only one thread at a time may call `flush`."""
+    """Stores what waits in `buffer`, a segment's worth at a time. Only one thread at a time may call it."""
 
     def __init__(self, settings: CaptureSettings, buffer: SpanBuffer, losses: Losses) -> None:
         self._settings = settings
         self._buffer = buffer
         self._losses = losses
+        self._journal = Journal(
+            settings.lake,
+            LakeTable.SPANS,
+            max_file_rows=settings.max_segment_spans,
+            max_bytes=settings.max_journal_bytes,
+        )
         self._in_hand: Sequence[SpanRecord] = ()
-        self.is_lake_writable = True  # whether the last write worked
+        self._has_looked_for_orphans = False
+        self.is_lake_writable = True  # whether the lake took what it was given last
+        self.is_storing = True  # whether the last spans could be stored, in the lake or the journal
         self.stored_spans = 0
         # Held while Arrow is imported and used, and across a fork: a child that is forked meanwhile inherits Arrow's
         # and the import's own locks without the thread that would release them, and could never write.
@@ -36,53 +49,109 @@ class SpanFlusher:
         """Spans that were taken from the queue and are not stored yet."""
         return len(self._in_hand)
 
-    def flush(self) -> bool:
-        """Write what waits now; return whether nothing of it has to be tried again."""
-        waiting = len(self._buffer)
-        while waiting > 0:
-            # After a failure one span tries the lake first: to convert all of them for every try in vain would cost
-            # the application more than capturing them did.
-            size = min(waiting, self._settings.max_segment_spans if self.is_lake_writable else 1)
-            self._in_hand = records = self._buffer.take(size)
-            has_failed_before = not self.is_lake_writable
-            self.is_lake_writable = self._write(records)
-            if not self.is_lake_writable:
-                self._buffer.put_back(records)  # nothing accepted is lost: the next flush tries again
-                self._in_hand = ()
-                return False
-            self._in_hand = ()
-            self._buffer.release(records)
-            if has_failed_before:
-                _logger.info("writing to %s works again", self._settings.lake)
-            waiting -= size
-        return True
+    def flush(self, *, is_publishing: bool = True) -> bool:
+        """Store what waits now, in the lake, or in the journal unless `is_publishing`.
 
-    def _write(self, records: list[SpanRecord]) -> bool:
+        Returns:
+            Whether nothing has to be tried again.
+        """
+        waiting = len(self._buffer)
+        is_full = waiting >= self._settings.max_segment_spans  # a batch that needs no journal to become a large one
+        while waiting > 0:
+            # After a failure one span is tried first: to convert all of them for every try in vain would cost the
+            # application more than capturing them did.
+            size = min(waiting, self._settings.max_segment_spans if self.is_storing else 1)
+            if not self._store_oldest(size, is_publishing=is_publishing or is_full):
+                return False
+            waiting -= size
+        if is_publishing and self._journal.rows:
+            self._publish(None)
+        return self.is_lake_writable
+
+    def close(self) -> None:
+        """Let go of the journal: what could not be published is left to the next process on this lake."""
+        left = self._journal.rows
+        self._journal.close()
+        if left:
+            _logger.error(
+                "%d spans stay in the journal of %s. The next process or service that opens this lake adds them.",
+                left,
+                self._settings.lake,
+            )
+
+    def forget(self) -> None:
+        """Leave everything to the parent, in a child that was forked from it."""
+        self._journal.close()
+
+    def _store_oldest(self, spans: int, *, is_publishing: bool) -> bool:
+        self._in_hand = records = self._buffer.take(spans)
+        was_storing = self.is_storing
+        self.is_storing = self._store(records, is_publishing=is_publishing)
+        if self.is_storing:
+            self._buffer.release(records)
+        else:
+            self._buffer.put_back(records)  # nothing accepted is lost: the next flush tries again
+        self._in_hand = ()
+        if self.is_storing and not was_storing:
+            _logger.info("writing to %s works again", self._settings.lake)
+        return self.is_storing
+
+    def _store(self, records: list[SpanRecord], *, is_publishing: bool) -> bool:
         """Store `records` but for those that can't be stored, which are counted; return False to try again."""
         try:
             rows = _valid_rows(records, self._buffer.resources)
             with self.writing:
-                rows = self._write_rows(rows)
-        except Exception as error:  # noqa: BLE001  disk full, memory full, Arrow missing: not the spans' fault
-            if self.is_lake_writable:
-                _logger.error("%s Spans are kept in memory and tried again.", error)  # noqa: TRY400  the cause is in it
+                self._publish_orphans()
+                table = _table(rows)
+                if table.num_rows and not self._is_table_stored(table, is_publishing=is_publishing):
+                    return False
+        except Exception as error:  # noqa: BLE001  memory full, Arrow missing: not the spans' fault
+            self._log_failure(error)
             return False
-        self.stored_spans += len(rows)
-        if len(rows) < len(records):
-            self._losses.add("malformed", len(records) - len(rows))
-            _logger.warning("%d spans hold values that can't be stored", len(records) - len(rows))
+        self.stored_spans += table.num_rows
+        if table.num_rows < len(records):
+            self._losses.add("malformed", len(records) - table.num_rows)
+            _logger.warning("%d spans hold values that can't be stored", len(records) - table.num_rows)
         return True
 
-    def _write_rows(self, rows: list[SpanRow]) -> list[SpanRow]:
-        """Write one segment and return the rows in it: a hostile value takes no other span with it."""
+    def _is_table_stored(self, table: pa.Table, *, is_publishing: bool) -> bool:
+        # Each is the other's way out: a lake out of reach leaves the journal, a folder without locks the lake.
+        if is_publishing:
+            return self._publish(table) or self._is_journaled(table)
+        return self._is_journaled(table) or self._publish(table)
+
+    def _is_journaled(self, table: pa.Table) -> bool:
         try:
-            if rows:
-                write_segment(self._settings.lake, LakeTable.SPANS, SPAN_COLUMNS, rows)
-        except UNSTORABLE_ERRORS:
-            rows = storable_rows(SPAN_COLUMNS, rows)
-            if rows:
-                write_segment(self._settings.lake, LakeTable.SPANS, SPAN_COLUMNS, rows)
-        return rows
+            self._journal.append(table)
+        except LakeError:
+            _logger.debug("spans could not be journaled", exc_info=True)
+            return False
+        return True
+
+    def _publish(self, more: pa.Table | None) -> bool:
+        try:
+            with self.writing:
+                self._journal.publish(more)
+        except LakeError as error:
+            self._log_failure(error)
+            self.is_lake_writable = False
+            return False
+        self.is_lake_writable = True
+        return True
+
+    def _publish_orphans(self) -> None:
+        """Add what processes that died have left. Once: the service looks from time to time."""
+        if self._has_looked_for_orphans:
+            return
+        self._has_looked_for_orphans = True
+        try:
+            publish_orphans(self._settings.lake)
+        except LakeError as error:
+            _logger.warning("%s", error)
+
+    def _log_failure(self, error: Exception) -> None:
+        if self.is_lake_writable and self.is_storing:
+            _logger.error("%s Spans are kept and tried again.", error)
 
 
 def _valid_rows(records: Sequence[SpanRecord], resources: Resources) -> list[SpanRow]:
@@ -95,3 +164,11 @@ def _valid_rows(records: Sequence[SpanRecord], resources: Resources) -> list[Spa
         except Exception:
             _logger.debug("a span could not be read", exc_info=True)
     return rows
+
+
+def _table(rows: list[SpanRow]) -> pa.Table:
+    """Return the rows that can be stored: a hostile value takes no other span with it."""
+    try:
+        return segment_table(SPAN_COLUMNS, rows)
+    except UNSTORABLE_ERRORS:
+        return segment_table(SPAN_COLUMNS, storable_rows(SPAN_COLUMNS, rows))

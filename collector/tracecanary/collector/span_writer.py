@@ -1,7 +1,8 @@
 """The thread that writes captured spans into the lake.
 
 Theory of operation. One daemon thread drains the queue every `flush_interval_s`, or earlier when a segment's worth of
-spans waits or the queue is half full, applies the conventions and writes one Parquet segment. What can't be written
+spans waits or the queue is half full, applies the conventions and appends to the journal. Every `seal_interval_s`, and
+when somebody asks for a flush, all that is journaled becomes one Parquet segment of the lake. What can't be stored
 stays queued and is tried again. A forked child starts with an empty queue and a thread of its own; a fork that no hook
 told of is noticed by the process id.
 """
@@ -13,6 +14,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -38,6 +40,7 @@ class SpanWriter:
         self._settings = settings
         self._metrics = metrics
         self._is_all_written = True
+        self._is_publication_wanted = False
         self._worker: threading.Thread
         self.is_shut_down = False
         self._start()
@@ -63,9 +66,9 @@ class SpanWriter:
             self._metrics.report(self._flusher.stored_spans, self._losses)
             return
         if not len(self._waiting) & _PID_CHECK_MASK and os.getpid() != self._pid:
-            self._start()
+            self._restart()
         # While the lake can't be written, only time starts the next try: the queue stays full.
-        if self._buffer.add(span, is_canary) and self._flusher.is_lake_writable and not self._is_woken:
+        if self._buffer.add(span, is_canary) and self._flusher.is_storing and not self._is_woken:
             self._wake()
         if self._is_closed:  # shut down since the first line, perhaps after the last look into the queue
             self._buffer.drop_all("already_shutdown")
@@ -77,9 +80,10 @@ class SpanWriter:
                 self._worker.join(timeout_s)
             return not self._worker.is_alive() and self._flusher.is_lake_writable
         if os.getpid() != self._pid:
-            self._start()
+            self._restart()
         with self._flushed:
             wanted = self._flushes_started + 1
+            self._is_publication_wanted = True
             self._wake()
             finished = self._flushed.wait_for(
                 lambda: self._flushes_done >= wanted or self._has_stopped, timeout=timeout_s
@@ -91,7 +95,7 @@ class SpanWriter:
         if self.is_shut_down:
             return self._is_all_written
         if os.getpid() != self._pid:
-            self._start()
+            self._restart()
         self.is_shut_down = True
         self._wake()
         self._worker.join(timeout_s)
@@ -102,9 +106,13 @@ class SpanWriter:
         not_written = in_hand + self._buffer.drop_all("not_written")
         if not_written:
             _logger.error("%d spans could not be written to %s", not_written, self._settings.lake)
-        self._is_all_written = not not_written
+        self._is_all_written = not not_written and self._has_stopped and self._last_flush_succeeded
         self._metrics.report(self._flusher.stored_spans, self._losses)
         return self._is_all_written
+
+    def _restart(self) -> None:
+        self._flusher.forget()
+        self._start()
 
     def _start(self) -> None:
         self._pid = os.getpid()
@@ -118,8 +126,10 @@ class SpanWriter:
         # signal handler or a finaliser that ends a span, would wait for ever.
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._is_woken = False  # saves most of the wakes; one too many does no harm
-        # Guards the four fields below; notified after every flush.
+        self._published_s = time.monotonic()
+        # Guards the five fields below; notified after every flush.
         self._flushed = threading.Condition()
+        self._is_publication_wanted = False
         self._flushes_started = 0
         self._flushes_done = 0
         self._last_flush_succeeded = True
@@ -144,11 +154,21 @@ class SpanWriter:
             with self._flushed:
                 self._flushes_started += 1
                 number = self._flushes_started
-            succeeded = self._flusher.flush()
+                is_publishing = self._is_publication_wanted or is_last or self._is_seal_due()
+                self._is_publication_wanted = False
+            succeeded = self._flusher.flush(is_publishing=is_publishing)
+            if is_publishing:
+                self._published_s = time.monotonic()
+            if is_last:
+                self._flusher.close()
             self._metrics.report(self._flusher.stored_spans, self._losses)
             with self._flushed:
                 self._flushes_done, self._last_flush_succeeded, self._has_stopped = number, succeeded, is_last
                 self._flushed.notify_all()
+
+    def _is_seal_due(self) -> bool:
+        # The next flush would be too late.
+        return time.monotonic() - self._published_s + self._settings.flush_interval_s > self._settings.seal_interval_s
 
     def before_fork(self) -> None:
         """Wait, for a short time, until the writer is done with Arrow."""
@@ -161,7 +181,7 @@ class SpanWriter:
 
     def after_fork_in_child(self) -> None:
         """Start anew, with an empty queue, a thread and locks of its own."""
-        self._start()
+        self._restart()
 
     def at_exit_of_child(self) -> None:
         """Write what waits, as an exit handler would."""

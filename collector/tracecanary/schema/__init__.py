@@ -17,10 +17,19 @@ from tracecanary.schema.errors import (
     TraceCanaryError,
     UnknownArmError,
 )
-from tracecanary.schema.layout import LakeTable, landing_folder, landing_segments, segment_name
+from tracecanary.schema.layout import (
+    JOURNAL_SUFFIX,
+    LakeTable,
+    journal_folder,
+    journal_name,
+    landing_folder,
+    landing_segments,
+    segment_name,
+)
 
 __all__ = [
     "EVALUATION_COLUMNS",
+    "JOURNAL_SUFFIX",
     "SCHEMA_VERSION",
     "SPAN_COLUMNS",
     "Column",
@@ -34,6 +43,8 @@ __all__ = [
     "TraceCanaryError",
     "UnknownArmError",
     "arrow_schema",
+    "journal_folder",
+    "journal_name",
     "landing_folder",
     "landing_segments",
     "segment_name",

@@ -1,7 +1,8 @@
 """Where files of a lake live.
 
 A lake is a folder. Writers add immutable Parquet segments to `landing/<table>/`; a segment appears under its final
-name only when it is complete, so that a reader needs no lock and a killed writer leaves nothing half readable.
+name only when it is complete, so that a reader needs no lock and a killed writer leaves nothing half readable. Rows
+that wait for their segment stand in `journal/<table>/`, in one file a process.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 SEGMENT_SUFFIX = ".parquet"
+JOURNAL_SUFFIX = ".arrows"
 
 
 class LakeTable(StrEnum):
@@ -27,11 +29,23 @@ def landing_folder(lake: Path, table: LakeTable) -> Path:
 
 
 def segment_name(*, unix_ms: int) -> str:
-    """Return a new name for a segment sealed at `unix_ms`.
+    """Return a new name for a segment sealed at `unix_ms`."""
+    return _new_name(unix_ms) + SEGMENT_SUFFIX
 
-    The time makes names sort by age; process id and random part keep forked and parallel writers apart.
-    """
-    return f"{unix_ms:013d}-{os.getpid()}-{uuid.uuid4().hex[:12]}{SEGMENT_SUFFIX}"
+
+def journal_folder(lake: Path, table: LakeTable) -> Path:
+    """Return the folder of journals: rows of `table` that are safe from a crash, but not visible yet."""
+    return lake / "journal" / table.value
+
+
+def journal_name(*, unix_ms: int) -> str:
+    """Return a new name for a journal begun at `unix_ms`."""
+    return _new_name(unix_ms) + JOURNAL_SUFFIX
+
+
+def _new_name(unix_ms: int) -> str:
+    # The time makes names sort by age; process id and random part keep forked and parallel writers apart.
+    return f"{unix_ms:013d}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
 
 
 def landing_segments(lake: Path, table: LakeTable) -> list[Path]:

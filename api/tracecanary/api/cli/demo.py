@@ -83,7 +83,7 @@ def _progress(console: Console) -> Progress:
 
 def _replay(runs: list[RecordedRun], lake: Path, progress: Progress) -> None:
     task = progress.add_task("replaying runs as traces", total=len(runs))
-    processor = CanarySpanProcessor(lake, flush_interval_s=_FLUSH_INTERVAL_S)
+    processor = CanarySpanProcessor(lake, flush_interval_s=_FLUSH_INTERVAL_S, seal_interval_s=_FLUSH_INTERVAL_S)
     provider = replay_tracer_provider()
     provider.add_span_processor(processor)
     replay_runs(runs, tracer_provider=provider, on_run=lambda: progress.advance(task))

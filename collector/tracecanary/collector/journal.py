@@ -1,0 +1,129 @@
+"""Rows that are safe from a crash, but not in the lake yet.
+
+Theory of operation. Parquet is cheap only in large batches, and large batches wait. In between, rows go to a journal:
+files of at most a segment's rows, on disk before `append` returns. `publish` turns each file into a segment of the lake
+and deletes it. While the lake can't be written (an object store that is out of reach), full files pile up to
+`max_bytes`. A process that is killed leaves its files to whoever comes next: see `publish_orphans`. Killed between the
+two steps of publishing, it leaves rows twice, which readers count once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracecanary.collector.journal_files import JournalFile, claimed, read_journal
+from tracecanary.collector.segments import publish_segment
+from tracecanary.schema import JOURNAL_SUFFIX, LakeError, LakeTable, journal_folder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_logger = logging.getLogger(__name__)
+_DAMAGED_SUFFIX = ".damaged"
+
+
+class Journal:
+    """What one process has journaled of one table. Its caller sees to it that one thread at a time uses it.
+
+    Args:
+        lake: Lake that rows are published to.
+        table: Table that they belong to.
+        max_file_rows: Most rows in a file, and so in a segment.
+        max_bytes: Most bytes in all files.
+    """
+
+    def __init__(self, lake: Path, table: LakeTable, *, max_file_rows: int, max_bytes: int) -> None:
+        self._lake, self._table = lake, table
+        self._folder = journal_folder(lake, table)
+        self._max_file_rows, self._max_bytes = max_file_rows, max_bytes
+        self._files: deque[JournalFile] = deque()  # oldest first; only the last one is added to
+
+    @property
+    def rows(self) -> int:
+        """Rows that are journaled and not published."""
+        return sum(file.rows for file in self._files)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size_bytes for file in self._files)
+
+    def append(self, rows: pa.Table) -> None:
+        """Add `rows`; they survive a crash when this returns.
+
+        Raises:
+            LakeError: They could not be written, or too many bytes wait already; nothing was added.
+        """
+        if self.size_bytes >= self._max_bytes:
+            raise LakeError(
+                f"the journal {self._folder} is full: {self.size_bytes} bytes wait for the lake. "
+                "See the errors above why it can't be written."
+            )
+        if not self._files or self._files[-1].rows + rows.num_rows > self._max_file_rows:
+            self._files.append(JournalFile(self._folder, rows.schema))
+        self._files[-1].append(rows)
+
+    def publish(self, more: pa.Table | None = None) -> None:
+        """Move everything into the lake, together with `more`.
+
+        Raises:
+            LakeError: The lake can't be written. What is journaled stays so; `more` was not added.
+        """
+        added = 0 if more is None else more.num_rows
+        while self._files:
+            is_room_left = len(self._files) == 1 and self._files[0].rows + added <= self._max_file_rows
+            self._publish_oldest(more if is_room_left else None)
+            if is_room_left:
+                return
+        if more is not None and added:
+            publish_segment(self._lake, self._table, more)
+
+    def close(self) -> None:
+        """Let go of all files: what is in them is published by whoever comes next."""
+        while self._files:
+            self._files.popleft().close()
+
+    def _publish_oldest(self, more: pa.Table | None) -> None:
+        _publish_file(self._files[0].path, self._lake, self._table, more=more)
+        self._files.popleft().close()
+
+
+def publish_orphans(lake: Path) -> int:
+    """Publish the journals of processes that have died; return the number of rows.
+
+    Any number of processes may do this at a time. A journal that can't be read is renamed, never deleted.
+
+    Raises:
+        LakeError: The lake can't be written; what is journaled stays so.
+    """
+    published = 0
+    for table in LakeTable:
+        for path in sorted(journal_folder(lake, table).glob(f"*{JOURNAL_SUFFIX}")):
+            with claimed(path) as is_orphan:
+                if is_orphan:
+                    rows = _publish_file(path, lake, table)
+                    published += rows
+                    if rows:
+                        _logger.info("published %d rows of %s that a process had left", rows, table.value)
+    return published
+
+
+def _publish_file(path: Path, lake: Path, table: LakeTable, *, more: pa.Table | None = None) -> int:
+    import pyarrow as pa
+
+    try:
+        contents = read_journal(path)
+        rows = [part for part in (contents.rows, more) if part is not None]
+        if rows:
+            publish_segment(lake, table, pa.concat_tables(rows))
+        if contents.is_damaged:
+            kept = path.rename(path.with_suffix(_DAMAGED_SUFFIX))
+            _logger.error("a journal is damaged, and rows in it are lost. It is kept: %s", kept)
+        else:
+            path.unlink()
+    except OSError as error:
+        raise LakeError(f"can't publish the journal {path}: {error}. Check the rights of the lake's folder.") from error
+    return sum(part.num_rows for part in rows)

@@ -1,0 +1,209 @@
+"""One journal file: rows that are safe from a crash, but not in the lake yet.
+
+A file is an Arrow IPC stream cut into frames, one for each append: length and CRC-32 of the payload, then the payload.
+Arrow's stream alone has no checksum, and does not tell a torn tail, which a crash may leave, from damage.
+
+Whoever writes a file holds an advisory lock on it, which ends with the process however that ends: a process id would be
+given away again, and means nothing in another container. A file that can be locked is therefore an orphan.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tracecanary.collector.segments import sync_folder
+from tracecanary.schema import LakeError, journal_name
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from typing_extensions import Buffer
+
+# Appends are small. Measured at 512 rows: lz4 4 µs a row for writing and reading back, zstd 10 µs.
+_COMPRESSION: Final = "lz4"
+_sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+_FRAME = struct.Struct("<II")  # length of the payload, its CRC-32
+
+
+class JournalFile:
+    """A new journal file of this process. One thread at a time may use it.
+
+    Raises:
+        LakeError: It can't be made, for instance on a full disk, or where files can't be locked.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self.rows = 0
+        self.size_bytes = 0
+        self._waiting = _Waiting()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.path, self._descriptor = _new_locked_file(folder)
+            sync_folder(folder)
+        except OSError as error:
+            raise _write_error(folder, error) from error
+        import pyarrow as pa
+
+        options = pa.ipc.IpcWriteOptions(compression=_COMPRESSION)
+        self._writer = pa.ipc.new_stream(pa.PythonFile(self._waiting, mode="w"), schema, options=options)
+        try:
+            # The stream starts with its schema, which the writer gives out with the first batch only.
+            self._append(pa.record_batch([pa.array([], type=field.type) for field in schema], schema=schema))
+        except LakeError:
+            self.path.unlink(missing_ok=True)
+            self.close()
+            raise
+
+    def append(self, table: pa.Table) -> None:
+        """Add the rows of `table`; they are on disk when this returns.
+
+        Raises:
+            LakeError: They could not be written; the file is as it was before.
+        """
+        self._append(table)
+        self.rows += table.num_rows
+
+    def _append(self, rows: pa.Table | pa.RecordBatch) -> None:
+        self._writer.write(rows)
+        payload = self._waiting.take()
+        contents = _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+        try:
+            written = 0
+            while written < len(contents):
+                written += os.write(self._descriptor, contents[written:])
+            if rows.num_rows:
+                _sync(self._descriptor)
+        except OSError as error:
+            # What was acknowledged later would stand behind half a message, and could not be read.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self.size_bytes)
+                os.lseek(self._descriptor, self.size_bytes, os.SEEK_SET)
+            raise _write_error(self.path, error) from error
+        self.size_bytes += len(contents)
+
+    def close(self) -> None:
+        """Let go of the file. In a forked child, this leaves the parent's lock alone."""
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalContents:
+    """What could be read of a journal: `rows` is None when there are none."""
+
+    rows: pa.Table | None
+    is_damaged: bool
+
+
+def read_journal(path: Path) -> JournalContents:
+    """Return the rows of the journal at `path`. A torn tail, which was never acknowledged, is no damage.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    import pyarrow as pa
+
+    stored = memoryview(path.read_bytes())
+    payloads, offset, is_damaged = [], 0, False
+    while offset + _FRAME.size <= len(stored):
+        length, checksum = _FRAME.unpack_from(stored, offset)
+        payload = stored[offset + _FRAME.size : offset + _FRAME.size + length]
+        if len(payload) < length:
+            break
+        if zlib.crc32(payload) != checksum:
+            is_damaged = True
+            break
+        payloads.append(payload)
+        offset += _FRAME.size + length
+    if not payloads:
+        return JournalContents(rows=None, is_damaged=is_damaged)
+    try:
+        rows = pa.ipc.open_stream(pa.py_buffer(b"".join(payloads))).read_all()
+    except pa.ArrowInvalid:  # no journal at all
+        return JournalContents(rows=None, is_damaged=True)
+    return JournalContents(rows=rows if rows.num_rows else None, is_damaged=is_damaged)
+
+
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Hold the journal at `path` while the block runs, if nobody else does; give whether that is so."""
+    if fcntl is None:
+        yield False
+        return
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:  # gone, or not ours to write
+        yield False
+        return
+    try:
+        yield _lock(descriptor) and _is_still_at(path, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _new_locked_file(folder: Path) -> tuple[Path, int]:
+    if fcntl is None:
+        raise OSError("this platform can't lock files")
+    while True:
+        path = folder / journal_name(unix_ms=time.time_ns() // 1_000_000)
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        try:
+            # Whoever looks for orphans may have taken the new file for one.
+            if _lock(descriptor) and _is_still_at(path, descriptor):
+                return path, descriptor
+        except OSError:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_still_at(path: Path, descriptor: int) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _write_error(path: Path, error: OSError) -> LakeError:
+    return LakeError(f"can't write the journal {path}: {error}. Check that the folder is writable and has free space.")
+
+
+class _Waiting(io.RawIOBase):
+    """Takes what Arrow writes, so that it can be written to the file whole or not at all."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, part: Buffer) -> int:
+        self._parts.append(bytes(part))
+        return len(self._parts[-1])
+
+    def take(self) -> bytes:
+        contents = b"".join(self._parts)
+        self._parts.clear()
+        return contents
