@@ -20,7 +20,7 @@ SEAL_INTERVAL_S = 0.4
 # Between the end of the interval and the sync of the journal: converting and writing, on a machine shared by others.
 PATIENCE_S = 1.0
 _THREADS = 3
-_CALL = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "m"}
+CALL = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "m"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ def _run(lake: str, notes: Path) -> None:
             while True:
                 batch = []
                 for _ in range(rng.randrange(1, 60)):
-                    span = tracer.start_span("chat", attributes=_CALL)
+                    span = tracer.start_span("chat", attributes=CALL)
                     span.end()
                     batch.append(f"{span.get_span_context().trace_id:032x}")
                 ended.write("".join(f"{trace_id} {time.time_ns()}\n" for trace_id in batch))
