@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -46,6 +46,7 @@ _MAX_TIME_LENGTH = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEP_SPAN = re.compile(r"step ([0-9]{1,9})")
 _RESENDS = "http.request.resend_count"
+FALLBACK_TO = "gen_ai.fallback.to"
 
 
 def complete_row(row: list[Any], span: CapturedSpan, exception: Mapping[str, Any] | None) -> None:
@@ -53,21 +54,29 @@ def complete_row(row: list[Any], span: CapturedSpan, exception: Mapping[str, Any
     if exception is not None or row[_STATUS] == "error":
         _complete_failure(row, span, exception)
     if row[_CACHE_READ] or row[_CACHE_WRITE]:
-        _include_cached_tokens(row)
+        row[_INPUT] = with_cached_tokens(row[_INPUT], row[_CACHE_READ], row[_CACHE_WRITE])
     if row[_STEP] is not None or row[_STEP_NAME] is not None or row[_OPERATION] == "agent_step":
-        _complete_step(row, span)
+        row[_STEP] = numbered_step(row[_STEP], span.name)
+        if row[_STEP] is not None or row[_STEP_NAME] is not None:
+            row[_STEP_SOURCE] = step_source(span.attributes)
     if row[_CONVENTION] == "langfuse" and row[_TIME_TO_FIRST_TOKEN] is None:
         row[_TIME_TO_FIRST_TOKEN] = _time_to(span, span.attributes.get(_COMPLETION_START))
     if row[_RETRY_COUNT] is not None and row[_RETRY_SOURCE] is None:
-        is_of_http = _RESENDS in span.attributes and row[_KIND] == "other"
-        row[_RETRY_SOURCE] = "http_children" if is_of_http else "attribute"
-    if row[_FALLBACK_USED] is None and (row[_FALLBACK_FROM] is not None or "gen_ai.fallback.to" in span.attributes):
+        row[_RETRY_SOURCE] = retry_source(row[_KIND], span.attributes)
+    if row[_FALLBACK_USED] is None and (row[_FALLBACK_FROM] is not None or FALLBACK_TO in span.attributes):
         row[_FALLBACK_USED] = True
+    _complete_kind(row, span)
+
+
+def _complete_kind(row: list[Any], span: CapturedSpan) -> None:
     kind = row[_KIND]
     if kind == "tool":
-        _complete_tool(row, span)
+        if row[_TOOL_NAME] is None:
+            row[_TOOL_NAME] = tool_name(span.name, span.attributes)
+        if row[_TOOL_ARGUMENTS_HASH] is None:
+            row[_TOOL_ARGUMENTS_HASH] = tool_arguments_hash(span.attributes, span.events)
     elif kind == "agent" and row[_AGENT_NAME] is None:
-        row[_AGENT_NAME] = _name_from(span, AGENT_NAMES, AGENT_NAME_PREFIXES)
+        row[_AGENT_NAME] = agent_name(span.name, span.attributes)
 
 
 def _complete_failure(row: list[Any], span: CapturedSpan, exception: Mapping[str, Any] | None) -> None:
@@ -77,24 +86,33 @@ def _complete_failure(row: list[Any], span: CapturedSpan, exception: Mapping[str
         row[_ERROR_CLASS] = error_class(row[_ERROR_TYPE], span.attributes, exception)
 
 
-def _include_cached_tokens(row: list[Any]) -> None:
+def with_cached_tokens(input_tokens: int | None, cache_read: int | None, cache_write: int | None) -> int | None:
     """Add cached tokens to an input that leaves them out, as Anthropic's API counts.
 
     Source: GenAI semantic conventions: `gen_ai.usage.input_tokens` includes cached tokens. More cached than all input
     tells that they were not included.
     """
-    cached = (row[_CACHE_READ] or 0) + (row[_CACHE_WRITE] or 0)
-    if row[_INPUT] is not None and cached > row[_INPUT]:
-        row[_INPUT] += cached
+    cached = (cache_read or 0) + (cache_write or 0)
+    return input_tokens + cached if input_tokens is not None and cached > input_tokens else input_tokens
 
 
-def _complete_step(row: list[Any], span: CapturedSpan) -> None:
-    is_own = names.TRAJECTORY_STEP in span.attributes or names.TRAJECTORY_STEP_NAME in span.attributes
-    if row[_STEP] is None:  # the AI SDK numbers its steps by the name of the span alone
-        numbered = _STEP_SPAN.fullmatch(span.name)
-        row[_STEP] = int(numbered.group(1)) if numbered else None
-    if row[_STEP] is not None or row[_STEP_NAME] is not None:
-        row[_STEP_SOURCE] = "attribute" if is_own else "framework"
+def numbered_step(step: int | None, span_name: str) -> int | None:
+    """Return the number of a span's step; the AI SDK numbers its steps by the name of the span alone."""
+    if step is not None:
+        return step
+    numbered = _STEP_SPAN.fullmatch(span_name)
+    return int(numbered.group(1)) if numbered else None
+
+
+def step_source(attributes: Collection[str]) -> str:
+    """Tell where a span with these attributes has its step from."""
+    is_own = names.TRAJECTORY_STEP in attributes or names.TRAJECTORY_STEP_NAME in attributes
+    return "attribute" if is_own else "framework"
+
+
+def retry_source(kind: str, attributes: Collection[str]) -> str:
+    """Tell where a span of this kind, with these attributes, has its retries from."""
+    return "http_children" if _RESENDS in attributes and kind == "other" else "attribute"
 
 
 def _time_to(span: CapturedSpan, time: object) -> int | None:
@@ -109,24 +127,32 @@ def _time_to(span: CapturedSpan, time: object) -> int | None:
     return time_ns - span.start_ns if span.start_ns <= time_ns <= span.end_ns else None
 
 
-def _complete_tool(row: list[Any], span: CapturedSpan) -> None:
-    if row[_TOOL_NAME] is None:
-        row[_TOOL_NAME] = _name_from(span, TOOL_NAMES, TOOL_NAME_PREFIXES)
-    if row[_TOOL_ARGUMENTS_HASH] is None:
-        arguments = next((span.attributes[name] for name in TOOL_ARGUMENTS if name in span.attributes), None)
-        if arguments is None:
-            arguments = next(
-                (event[1].get("content") for event in span.events if event[0] == "gen_ai.tool.message"), None
-            )
-        row[_TOOL_ARGUMENTS_HASH] = to_hash(arguments)
+def tool_name(span_name: str, attributes: Mapping[str, Any]) -> str | None:
+    """Return the name of a tool that no attribute of its own gives."""
+    return _name_from(span_name, attributes, TOOL_NAMES, TOOL_NAME_PREFIXES)
 
 
-def _name_from(span: CapturedSpan, candidates: tuple[str, ...], prefixes: tuple[str, ...]) -> str | None:
+def agent_name(span_name: str, attributes: Mapping[str, Any]) -> str | None:
+    """Return the name of an agent that no attribute of its own gives."""
+    return _name_from(span_name, attributes, AGENT_NAMES, AGENT_NAME_PREFIXES)
+
+
+def tool_arguments_hash(attributes: Mapping[str, Any], events: Sequence[tuple[Any, ...]]) -> str | None:
+    """Return the hash of a tool's arguments, from its attributes, else its events."""
+    arguments = next((attributes[name] for name in TOOL_ARGUMENTS if name in attributes), None)
+    if arguments is None:
+        arguments = next((event[1].get("content") for event in events if event[0] == "gen_ai.tool.message"), None)
+    return to_hash(arguments)
+
+
+def _name_from(
+    span_name: str, attributes: Mapping[str, Any], candidates: tuple[str, ...], prefixes: tuple[str, ...]
+) -> str | None:
     for candidate in candidates:
-        name = to_name(span.attributes.get(candidate))
+        name = to_name(attributes.get(candidate))
         if name is not None:
             return name
-    name = span.name
+    name = span_name
     for prefix in prefixes:
         name = name.removeprefix(prefix)
     return to_name(name)

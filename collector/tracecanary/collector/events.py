@@ -29,9 +29,11 @@ _READS: Mapping[str, tuple[tuple[int, str, Reader], ...]] = {
     )
     for event, columns in EVENT_COLUMNS.items()
 }
+# Any other event tells nothing.
+WANTED_EVENTS = frozenset({names.EXCEPTION_EVENT, *_READS}) | RETRY_EVENTS | FIRST_TOKEN_EVENTS
 # The SDK keeps 128; what comes from elsewhere must not cost more.
 _MAX_EVENTS = 1_024
-_FLAG_KEY = "feature_flag.key"
+FLAG_KEY = "feature_flag.key"
 
 
 def read_events(row: list[Any], span: CapturedSpan, feature_flags: frozenset[str]) -> Mapping[str, Any] | None:
@@ -58,7 +60,7 @@ def read_events(row: list[Any], span: CapturedSpan, feature_flags: frozenset[str
 
 def is_wanted_flag(attributes: Mapping[str, Any], feature_flags: frozenset[str]) -> bool:
     """Tell whether the flag that `attributes` name, if any, is one of `feature_flags`; all are when it is empty."""
-    return not feature_flags or _FLAG_KEY not in attributes or to_name(attributes[_FLAG_KEY]) in feature_flags
+    return not feature_flags or FLAG_KEY not in attributes or to_name(attributes[FLAG_KEY]) in feature_flags
 
 
 def _read_event(row: list[Any], name: str, attributes: Mapping[str, Any]) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.config import DEFAULT_MAX_SEGMENT_SPANS
-from tracecanary.collector.normalise import span_row
+from tracecanary.collector.normalise import default_normaliser
 from tracecanary.collector.otlp import spans_from_json, spans_from_protobuf
-from tracecanary.collector.segments import write_segment
-from tracecanary.schema import SPAN_COLUMNS, LakeTable, MalformedInputError
+from tracecanary.collector.segments import publish_segment
+from tracecanary.collector.span_tables import span_table
+from tracecanary.schema import LakeTable, MalformedInputError
 
 _logger = logging.getLogger(__name__)
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -63,6 +64,6 @@ def store_spans(lake: Path, spans: list[CapturedSpan]) -> int:
     if len(valid) < len(spans):
         _logger.warning("%d spans without a valid trace id, span id or time were left out", len(spans) - len(valid))
     for first in range(0, len(valid), DEFAULT_MAX_SEGMENT_SPANS):
-        rows = [span_row(span) for span in valid[first : first + DEFAULT_MAX_SEGMENT_SPANS]]
-        write_segment(lake, LakeTable.SPANS, SPAN_COLUMNS, rows)
+        rows = span_table(valid[first : first + DEFAULT_MAX_SEGMENT_SPANS], default_normaliser())
+        publish_segment(lake, LakeTable.SPANS, rows)
     return len(valid)

@@ -34,8 +34,8 @@ from tracecanary.collector.plans import COLUMN_INDEX, Plan, compile_plan
 
 SpanRow = tuple[Any, ...]
 
-_OTEL_KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
-_STATUSES = ("unset", "ok", "error")
+OTEL_KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
+STATUSES = ("unset", "ok", "error")
 _SERVER = 2
 _SAMPLING_THRESHOLD = re.compile(r"(?:^|,)\s*ot=(?:[^,]*;)?th:([0-9a-f]{1,14})(?:[;,]|$)")
 _THRESHOLD_RANGE = 16**14
@@ -92,11 +92,11 @@ class Normaliser:
     def row(self, span: CapturedSpan) -> SpanRow:
         """Return the values of `span`, whose ids are valid, in the order of `SPAN_COLUMNS`."""
         attributes = span.attributes
-        plan = self._plan(span)
+        plan = self.plan(span.scope_name, span.scope_version, span.kind, tuple(span.attributes))
         row = _new_row(plan, span)
-        for index, value in self._resource_values(span.resource):
+        for index, value in self.resource_values(span.resource):
             row[index] = value
-        kind = _kind_of(plan, span)
+        kind = kind_of(plan, span.name, attributes)
         if kind is not None:
             row[_KIND] = kind
         _read_attributes(row, plan, attributes)
@@ -106,24 +106,24 @@ class Normaliser:
             self._apply_rules(row, attributes)
         exception = read_events(row, span, self._rules.feature_flags) if span.events else None
         complete_row(row, span, exception)
-        row[_MODEL] = self._model(row[_REQUEST_MODEL], row[_RESPONSE_MODEL])
+        row[_MODEL] = self.model(row[_REQUEST_MODEL], row[_RESPONSE_MODEL])
         row[_ATTRIBUTES] = _remaining_attributes(plan, attributes)
         return tuple(row)
 
-    def _plan(self, span: CapturedSpan) -> Plan:
-        is_server = span.kind == _SERVER
-        key = (span.scope_name, span.scope_version, is_server, tuple(span.attributes))
+    def plan(self, scope_name: str | None, scope_version: str | None, kind: int, attributes: tuple[str, ...]) -> Plan:
+        """Return how to read a span of this scope and OTLP kind, with these attributes."""
+        is_server = kind == _SERVER
+        key = (scope_name, scope_version, is_server, attributes)
         plan = self._plans.get(key)
         if plan is None:
-            plan = compile_plan(
-                span.scope_name or "", span.scope_version or "", span.attributes, is_server=span.kind == _SERVER
-            )
+            plan = compile_plan(scope_name or "", scope_version or "", attributes, is_server=is_server)
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
             self._plans[key] = plan
         return plan
 
-    def _resource_values(self, resource: Mapping[str, Any]) -> tuple[tuple[int, Any], ...]:
+    def resource_values(self, resource: Mapping[str, Any]) -> tuple[tuple[int, Any], ...]:
+        """Return the columns that `resource` fills: index and value."""
         held = self._resources.get(id(resource))
         if held is not None and held[0] is resource:
             return held[1]
@@ -136,7 +136,8 @@ class Normaliser:
         self._resources[id(resource)] = (resource, tuple(values.items()))
         return tuple(values.items())
 
-    def _model(self, request_model: str | None, response_model: str | None) -> str | None:
+    def model(self, request_model: str | None, response_model: str | None) -> str | None:
+        """Return the canonical model of a call; see `canonical_model`."""
         key = (request_model, response_model)
         model = self._models.get(key)
         if model is None:
@@ -154,6 +155,11 @@ class Normaliser:
 
 
 _default_normaliser = Normaliser()
+
+
+def default_normaliser() -> Normaliser:
+    """Return the normaliser without an installation's rules."""
+    return _default_normaliser
 
 
 def span_row(span: CapturedSpan) -> SpanRow:
@@ -182,10 +188,10 @@ def _new_row(plan: Plan, span: CapturedSpan) -> list[Any]:
         span.span_id.to_bytes(8).hex(),
         parent_span_id.to_bytes(8).hex() if parent_span_id else None,
         to_name(span.name),
-        _OTEL_KINDS[kind if 0 <= kind < len(_OTEL_KINDS) else 0],
+        OTEL_KINDS[kind if 0 <= kind < len(OTEL_KINDS) else 0],
         start_ns,
         max(duration_ns, 0),  # a clock that was set back must not give a negative latency
-        _STATUSES[status if 0 <= status < len(_STATUSES) else 0],
+        STATUSES[status if 0 <= status < len(STATUSES) else 0],
         *plan.template,
     ]
     row[_IS_SAMPLED] = span.is_sampled
@@ -195,12 +201,13 @@ def _new_row(plan: Plan, span: CapturedSpan) -> list[Any]:
     return row
 
 
-def _kind_of(plan: Plan, span: CapturedSpan) -> str | None:
+def kind_of(plan: Plan, span_name: str, attributes: Mapping[str, Any]) -> str | None:
+    """Return the kind of a span as its convention tells it; None when it doesn't."""
     for start, kind in plan.kinds_by_name:
-        if span.name.startswith(start):
+        if span_name.startswith(start):
             return kind
     for name in plan.kind_from:
-        value = span.attributes[name]
+        value = attributes[name]
         if isinstance(value, str):
             known = plan.kinds.get(value) or plan.kinds.get(value[:MAX_TEXT_LENGTH].strip('"').lower())
             if known is not None:
@@ -255,21 +262,26 @@ def _tagged_cohort(attributes: Mapping[str, Any], cohort_tags: frozenset[str]) -
 def _remaining_attributes(plan: Plan, attributes: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     remaining = []
     for stored_name, name in plan.remaining:
-        value = attributes[name]
-        kind = type(value)
-        if kind is str:
-            if len(value) > MAX_WORD_LENGTH:
-                continue
-            text = value if value.isascii() else storable_text(value)
-        elif kind is float or (kind is int and -_MAX_INT64 <= value <= _MAX_INT64):
-            text = str(value)
-        else:
-            text = _text_of(value)
-        # No list of names knows every attribute that may hold a prompt: a word is a fact, text is content.
-        if text and len(text) <= MAX_WORD_LENGTH and not _WHITE_SPACE.search(text):
+        text = remaining_text(attributes[name])
+        if text is not None:
             remaining.append((stored_name, text))
     # A tuple: the garbage collector stops following tuples of plain values, and so the whole row.
     return tuple(remaining)
+
+
+def remaining_text(value: object) -> str | None:
+    """Return what is stored of an attribute that no column is read from; None for what may be content."""
+    text: str | None
+    if isinstance(value, str):
+        if len(value) > MAX_WORD_LENGTH:
+            return None
+        text = storable_text(value)
+    else:
+        text = _text_of(value)
+    # No list of names knows every attribute that may hold a prompt: a word is a fact, text is content.
+    if text and len(text) <= MAX_WORD_LENGTH and not _WHITE_SPACE.search(text):
+        return text
+    return None
 
 
 def _text_of(value: object) -> str | None:

@@ -9,7 +9,7 @@ any class, slow every collection of the host application.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from opentelemetry.sdk.resources import Resource
@@ -122,7 +122,7 @@ def _shortened(name: str, attributes: dict[str, Any], events: _Events) -> tuple[
     )
 
 
-def captured_span(record: SpanRecord, resources: Resources) -> CapturedSpan:
+def captured_span(record: Sequence[Any], resources: Mapping[int, Mapping[str, Any]]) -> CapturedSpan:
     """Return the values of `record` under their names."""
     trace_id, span_id, parent_span_id, name, kind, start, end, status, attributes, events, resource, *rest = record
     scope_name, scope_version, is_sampled, trace_state, dropped_attributes, _ = rest

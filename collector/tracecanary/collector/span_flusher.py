@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from tracecanary.collector.config import CaptureSettings
 from tracecanary.collector.journal import Journal, publish_orphans
 from tracecanary.collector.losses import Losses
-from tracecanary.collector.normalise import SpanRow, span_row
-from tracecanary.collector.sdk_spans import Resources, SpanRecord, captured_span
-from tracecanary.collector.segments import UNSTORABLE_ERRORS, segment_table, storable_rows
+from tracecanary.collector.normalise import default_normaliser
+from tracecanary.collector.sdk_spans import SpanRecord
 from tracecanary.collector.span_buffer import SpanBuffer
-from tracecanary.schema import SPAN_COLUMNS, LakeError, LakeTable
+from tracecanary.collector.span_tables import span_table
+from tracecanary.schema import LakeError, LakeTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,10 +99,9 @@ class SpanFlusher:
     def _store(self, records: list[SpanRecord], *, is_publishing: bool) -> bool:
         """Store `records` but for those that can't be stored, which are counted; return False to try again."""
         try:
-            rows = _valid_rows(records, self._buffer.resources)
             with self.writing:
                 self._publish_orphans()
-                table = _table(rows)
+                table = span_table(records, default_normaliser(), self._buffer.resources)
                 if table.num_rows and not self._is_table_stored(table, is_publishing=is_publishing):
                     return False
         except Exception as error:  # noqa: BLE001  memory full, Arrow missing: not the spans' fault
@@ -152,23 +151,3 @@ class SpanFlusher:
     def _log_failure(self, error: Exception) -> None:
         if self.is_lake_writable and self.is_storing:
             _logger.error("%s Spans are kept and tried again.", error)
-
-
-def _valid_rows(records: Sequence[SpanRecord], resources: Resources) -> list[SpanRow]:
-    rows = []
-    for record in records:
-        try:
-            span = captured_span(record, resources)
-            if span.is_valid:
-                rows.append(span_row(span))
-        except Exception:
-            _logger.debug("a span could not be read", exc_info=True)
-    return rows
-
-
-def _table(rows: list[SpanRow]) -> pa.Table:
-    """Return the rows that can be stored: a hostile value takes no other span with it."""
-    try:
-        return segment_table(SPAN_COLUMNS, rows)
-    except UNSTORABLE_ERRORS:
-        return segment_table(SPAN_COLUMNS, storable_rows(SPAN_COLUMNS, rows))
