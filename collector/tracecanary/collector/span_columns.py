@@ -68,19 +68,6 @@ def is_plain_span(span: Sequence[Any]) -> bool:
     return not events or WANTED_EVENTS.isdisjoint([event[0] for event in events])
 
 
-def is_valid_span(span: Sequence[Any]) -> bool:
-    """Tell whether a captured span has ids and times as they should be."""
-    start, end = span[START], span[END]
-    return (
-        type(start) is int
-        and type(end) is int
-        and 0 <= start <= _MAX_INT64
-        and 0 <= end <= _MAX_INT64
-        and 0 < span[TRACE_ID] < _TRACE_ID_LIMIT
-        and 0 < span[SPAN_ID] < _SPAN_ID_LIMIT
-    )
-
-
 class SpanColumns:
     """The columns of `spans`, which share their plan, resource and attribute names.
 
@@ -99,6 +86,18 @@ class SpanColumns:
         for index, value in resource:
             self._constants[index] = value
         self._lists: dict[int, Values] = {}
+
+    def are_valid(self) -> bool:
+        """Tell whether all spans have ids and times as they should be."""
+        for place, limit in ((TRACE_ID, _TRACE_ID_LIMIT), (SPAN_ID, _SPAN_ID_LIMIT)):
+            ids = [span[place] for span in self._spans]
+            if min(ids) <= 0 or max(ids) >= limit:
+                return False
+        for place in (START, END):
+            times = [span[place] for span in self._spans]
+            if set(map(type, times)) != {int} or min(times) < 0 or max(times) > _MAX_INT64:
+                return False
+        return True
 
     def table(self) -> pa.Table:
         """Return the columns as a table."""
@@ -131,20 +130,25 @@ class SpanColumns:
         lists[_at("parent_span_id")] = [
             parent.to_bytes(_SPAN_ID_BYTES).hex() if parent else None for parent in [span[PARENT] for span in spans]
         ]
-        lists[_at("name")] = _read_all(to_name, [span[NAME] for span in spans])
-        lists[_at("otel_kind")] = [
-            OTEL_KINDS[kind if 0 <= kind < len(OTEL_KINDS) else 0] for kind in [span[KIND] for span in spans]
-        ]
+        self._read("name", to_name, [span[NAME] for span in spans])
+        kind = spans[0][KIND]  # which is part of their shape
+        self._constants[_at("otel_kind")] = OTEL_KINDS[kind if 0 <= kind < len(OTEL_KINDS) else 0]
         lists[_at("start_unix_ns")] = starts
         lists[_at("duration_ns")] = [max(end - start, 0) for start, end in zip(starts, ends, strict=True)]
-        lists[_at("status")] = [
-            STATUSES[status if 0 <= status < len(STATUSES) else 0] for status in [span[STATUS] for span in spans]
-        ]
-        lists[_at("is_sampled")] = [span[IS_SAMPLED] for span in spans]
-        lists[_at("dropped_attributes")] = [(span[DROPPED] and to_int(span[DROPPED])) or 0 for span in spans]
-        states = [span[TRACE_STATE] for span in spans]
-        if any(states):
-            lists[_at("sampling_probability")] = _read_all(_probability, states)
+        self._read("status", _status, [span[STATUS] for span in spans])
+        self._read("is_sampled", bool, [span[IS_SAMPLED] for span in spans])
+        self._read("dropped_attributes", _dropped, [span[DROPPED] for span in spans])
+        self._read("sampling_probability", _probability, [span[TRACE_STATE] for span in spans])
+
+    def _read(self, column: str, read: Callable[[Any], object], values: list[Any]) -> None:
+        """Set a column to what `read` makes of `values`."""
+        self._set(_at(column), _read_all(read, values))
+
+    def _set(self, index: int, values: Values) -> None:
+        if len(values) == len(self._spans):
+            self._lists[index] = values
+        else:
+            self._constants[index] = values[0]
 
     def _read_kinds(self) -> None:
         plan = self._plan
@@ -157,7 +161,10 @@ class SpanColumns:
             if key not in known:
                 known[key] = kind_of(plan, key[0], attributes)
         default = self._constants[_at("kind")]
-        self._lists[_at("kind")] = [known[key] or default for key in keys]
+        if len(known) == 1:
+            self._constants[_at("kind")] = known[keys[0]] or default
+        else:
+            self._lists[_at("kind")] = [known[key] or default for key in keys]
 
     def _read_attributes(self) -> None:
         plan = self._plan
@@ -173,7 +180,7 @@ class SpanColumns:
         present = self._lists.get(index)
         if present is None:
             if self._constants[index] is None:
-                self._lists[index] = _read_all(read, [values[name] for values in self._attributes])
+                self._set(index, _read_all(read, [values[name] for values in self._attributes]))
         elif None in present:
             self._lists[index] = [
                 read(values[name]) if value is None else value
@@ -246,25 +253,27 @@ class SpanColumns:
         ]
 
     def _remaining(self) -> pa.Array[Any]:
+        """Return the map of attributes that no column is read from."""
         import pyarrow as pa
 
-        stored_names = [stored for stored, _ in self._plan.remaining]
-        columns = [
-            _read_all(remaining_text, [values[name] for values in self._attributes]) for _, name in self._plan.remaining
-        ]
-        keys, items, offsets = [], [], [0]
-        if not any(None in column for column in columns):
-            rows, width = len(self._spans), len(columns)
-            keys = stored_names * rows
-            items = [text for row in zip(*columns, strict=True) for text in row]
-            offsets = list(range(0, rows * width + 1, width)) if width else [0] * (rows + 1)
+        rows = len(self._spans)
+        kept: list[tuple[str, Values]] = []
+        for stored_name, name in self._plan.remaining:
+            texts = _read_all(remaining_text, [values[name] for values in self._attributes])
+            if texts != [None]:
+                kept.append((stored_name, texts))
+        names, width = [name for name, _ in kept], len(kept)
+        offsets: Sequence[int] = range(0, rows * width + 1, width) if width else [0] * (rows + 1)
+        keys: Any
+        items: Any
+        if all(len(texts) < rows for _, texts in kept):
+            keys, items = _repeated(names, rows), _repeated([texts[0] for _, texts in kept], rows)
         else:
-            for row in zip(*columns, strict=True):
-                for name, text in zip(stored_names, row, strict=True):
-                    if text is not None:
-                        keys.append(name)
-                        items.append(text)
-                offsets.append(len(keys))
+            columns = [texts if len(texts) == rows else [texts[0]] * rows for _, texts in kept]
+            if any(None in column for column in columns):
+                keys, items, offsets = _without_gaps(names, columns)
+            else:
+                keys, items = _repeated(names, rows), [text for row in zip(*columns, strict=True) for text in row]
         # The stubs know offsets of 64 bits only; the array has 32.
         arrays = (pa.array(offsets, pa.int32()), pa.array(keys, pa.string()), pa.array(items, pa.string()))
         return pa.MapArray.from_arrays(*arrays)  # type: ignore[call-overload,no-any-return]
@@ -297,17 +306,50 @@ class SpanColumns:
         return any(value is not None for value in values)
 
 
+def _without_gaps(names: list[str], columns: list[Values]) -> tuple[list[str], list[str], list[int]]:
+    """Return keys, items and offsets of a map whose columns have no value in some rows."""
+    keys, items, offsets = [], [], [0]
+    for row in zip(*columns, strict=True):
+        for name, text in zip(names, row, strict=True):
+            if text is not None:
+                keys.append(name)
+                items.append(text)
+        offsets.append(len(keys))
+    return keys, items, offsets
+
+
+def _repeated(texts: list[str], times: int) -> pa.Array[Any]:
+    """Return `texts` as many times in a row; doubling them costs no more than copying the result."""
+    import pyarrow as pa
+
+    length = len(texts) * times
+    repeated = pa.array(texts, pa.string())
+    while len(repeated) < length:
+        repeated = pa.concat_arrays([repeated, repeated])
+    return repeated.slice(0, length)
+
+
 def _probability(trace_state: object) -> float | None:
     return sampling_probability(str(trace_state)) if trace_state else None
 
 
-def _read_all(read: Callable[[object], object], values: list[Any]) -> Values:
-    """Return what `read` makes of each value, reading equal ones once."""
+def _status(status: int) -> str:
+    return STATUSES[status if 0 <= status < len(STATUSES) else 0]
+
+
+def _dropped(attributes: object) -> int:
+    return to_int(attributes) or 0
+
+
+def _read_all(read: Callable[[Any], object], values: list[Any]) -> Values:
+    """Return what `read` makes of each value, reading equal ones once; a single value if all are equal."""
     kinds = set(map(type, values))
-    if kinds == {int} and read in _COUNT_READERS and min(values) >= 0 and max(values) <= _MAX_INT64:
-        return values
     distinct = set(values) if kinds in _MEMOISED else set()
     if not distinct or (kinds == {float} and 0.0 in distinct):  # which -0.0 is equal to
         return [read(value) for value in values]
+    if len(distinct) == 1:
+        return [read(values[0])]
+    if kinds == {int} and read in _COUNT_READERS and min(distinct) >= 0 and max(distinct) <= _MAX_INT64:
+        return values
     known = {value: read(value) for value in distinct}
-    return list(known.values()) * len(values) if len(known) == 1 else [known[value] for value in values]
+    return [known[value] for value in values]

@@ -19,7 +19,6 @@ from tracecanary.collector.span_columns import (
     SpanColumns,
     is_plain_plan,
     is_plain_span,
-    is_valid_span,
 )
 from tracecanary.schema import SPAN_COLUMNS
 
@@ -79,10 +78,10 @@ def _columns(
     names, scope, scope_version, kind, _ = _shape(group[0])
     try:
         plan = normaliser.plan(scope, scope_version, kind, names)
-        if not is_plain_plan(plan, names) or not all(map(is_valid_span, group)):
+        if not is_plain_plan(plan, names):
             return None
-        resource = normaliser.resource_values(_resource(group[0], resources))
-        return SpanColumns(group, plan, resource, normaliser).table()
+        columns = SpanColumns(group, plan, normaliser.resource_values(_resource(group[0], resources)), normaliser)
+        return columns.table() if columns.are_valid() else None
     except Exception:
         _logger.debug("%d spans are read one by one", len(group), exc_info=True)
         return None
