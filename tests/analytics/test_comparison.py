@@ -5,14 +5,13 @@ from random import Random
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.analytics.evidence_cases import evidence, question
+from tests.analytics.evidence_cases import Arm, Moments, Pair, evidence, question
 
 from tracecanary.analytics.answer import Answer, answer_rows
 from tracecanary.analytics.comparison import answer_question, spec_hash
-from tracecanary.analytics.evidence import ArmEvidence, ArmSide, Cell, Evidence, MetricKey, Tally, merge_cells
+from tracecanary.analytics.evidence import ArmSide, Evidence, MetricKey, Tally, merge_cells
 from tracecanary.analytics.metrics import METRICS, MetricKind
 from tracecanary.analytics.question import time_of
-from tracecanary.analytics.statistics import Moments, Ordered
 
 KEYS: list[tuple[MetricKey, MetricKind]] = [
     ((metric.name, evaluator), metric.kind)
@@ -29,18 +28,23 @@ def moments(draw: st.DrawFn, kind: MetricKind, traces: int) -> Moments:
     n = draw(st.integers(0, traces))
     if kind is MetricKind.RATE:
         hits = draw(st.integers(0, n))
-        return Moments(n=n, total=float(hits), total_of_squares=float(hits))
+        return Moments(n=n, total=float(hits), squares=float(hits), cubes=float(hits))
     values = [draw(AMOUNTS) for _ in range(min(n, 3))]
-    return Moments(n=len(values), total=math.fsum(values), total_of_squares=math.fsum(value**2 for value in values))
+    return Moments(
+        n=len(values),
+        total=math.fsum(values),
+        squares=math.fsum(value**2 for value in values),
+        cubes=math.fsum(value**3 for value in values),
+    )
 
 
 @st.composite
-def arms(draw: st.DrawFn) -> ArmEvidence:
+def arms(draw: st.DrawFn) -> Arm:
     traces = draw(st.one_of(st.integers(0, 3), st.integers(0, 5000)))
     if traces == 0:
-        return ArmEvidence()
+        return Arm()
     counted = st.integers(0, traces)
-    return ArmEvidence(
+    return Arm(
         side=ArmSide(
             traces=traces,
             without_root=draw(counted),
@@ -51,14 +55,14 @@ def arms(draw: st.DrawFn) -> ArmEvidence:
             routes=draw(TALLIES),
         ),
         moments={key: draw(moments(kind, traces)) for key, kind in KEYS if draw(st.booleans())},
-        latencies_s=Ordered.of(draw(AMOUNTS) * np.linspace(draw(st.sampled_from([0.0, 0.5, 1.0])), 1.0, traces)),
+        latencies_s=draw(AMOUNTS) * np.linspace(draw(st.sampled_from([0.0, 0.5, 1.0])), 1.0, traces),
     )
 
 
 @st.composite
 def any_evidence(draw: st.DrawFn) -> Evidence:
     names = draw(st.lists(st.sampled_from(["", "(none)", "bank", "shop", "ü / x"]), unique=True, max_size=4))
-    return evidence([Cell(cohort=name, base=draw(arms()), candidate=draw(arms())) for name in names])
+    return evidence([Pair(cohort=name, base=draw(arms()), candidate=draw(arms())) for name in names])
 
 
 def refuse(constant: str) -> None:
@@ -83,7 +87,7 @@ def test_every_cohort_is_routed_once(found: Evidence) -> None:
 
     routed = [*answer.routing.base, *answer.routing.candidate, *answer.routing.unverified]
     assert sorted(routed) == sorted(cohort.cohort for cohort in answer.cohorts)
-    assert len(routed) == len(found.cohorts)
+    assert len(routed) == len(found.cells)
 
 
 @given(any_evidence())
@@ -100,16 +104,16 @@ def test_weights_are_shares_and_reasons_are_given(found: Evidence) -> None:
 def test_a_cohort_that_one_arm_alone_saw_never_moves(found: Evidence) -> None:
     answer = answer_question(question(), found)
 
-    alone = {cell.cohort for cell in found.cohorts if not cell.has_both_arms}
-    assert alone <= set(answer.routing.unverified)
+    alone = {cell.cohort for cell in found.cells if not cell.has_both_arms}
+    assert alone <= {*answer.routing.unverified, *answer.routing.base}
 
 
 @given(any_evidence(), st.randoms(use_true_random=False))
 def test_merging_cells_does_not_depend_on_their_order(found: Evidence, random: Random) -> None:
-    shuffled = list(found.cohorts)
+    shuffled = list(found.cells)
     random.shuffle(shuffled)
 
-    assert merge_cells(shuffled) == merge_cells(found.cohorts)
+    assert merge_cells(shuffled) == merge_cells(found.cells)
 
 
 def test_spec_hash_names_the_rules() -> None:

@@ -62,6 +62,22 @@ class Session:
         except duckdb.Error as error:
             raise _store_error(error) from error
 
+    def columns(self, query: str, parameters: Mapping[str, Any] | None = None) -> dict[str, list[Any]]:
+        """Run the query file `query` and return its columns: the same rows, for many of them.
+
+        Raises:
+            StoreError: The engine failed, for instance on a damaged segment.
+        """
+        try:
+            result = self._connection.execute(_query_text(query), dict(parameters or {}))
+            names = [column[0] for column in result.description or ()]
+            columns = zip(*result.fetchall(), strict=True)
+            return {name: list(column) for name, column in zip(names, columns, strict=False)} or {
+                name: [] for name in names
+            }
+        except duckdb.Error as error:
+            raise _store_error(error) from error
+
     def materialise(self, table: str, query: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Keep the result of the query file `query` as the temporary table `table` of this session."""
         try:
