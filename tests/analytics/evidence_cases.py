@@ -104,9 +104,7 @@ def evidence(cells: Iterable[Pair]) -> Evidence:
     found = {key for one in cohorts for side in (one.base, one.candidate) for key in side.moments}
     keys = tuple(sorted(found, key=lambda key: (key[0], key[1] or "")))
     return Evidence(
-        cells=[
-            Cell(cohort=one.cohort, base=one.base.side, candidate=one.candidate.side) for one in cohorts
-        ],
+        cells=[Cell(cohort=one.cohort, base=one.base.side, candidate=one.candidate.side) for one in cohorts],
         values=_values(cohorts, keys),
         evaluators=tuple(sorted({evaluator for _, evaluator in keys if evaluator is not None})),
         last_trace=datetime(2026, 1, 1, tzinfo=UTC),
