@@ -23,7 +23,7 @@ from tracecanary.analytics.answer import (
     QuestionEcho,
 )
 from tracecanary.analytics.assessment import Judging, exceeds_margin, metric_rows
-from tracecanary.analytics.evidence import Cell, Evidence, Flags, comparable_cells, merge_cells
+from tracecanary.analytics.evidence import Cell, Evidence, Flags, comparable_cells
 from tracecanary.analytics.findings import name_findings
 from tracecanary.analytics.freezing import hash_of, keep, kept
 from tracecanary.analytics.gathering import gather_evidence
@@ -118,8 +118,7 @@ def _is_due(question: Question, evidence: Evidence) -> bool:
 
 
 def _arm_traces(cells: Sequence[Cell]) -> tuple[int, int]:
-    together = merge_cells(cells)
-    return together.base.traces, together.candidate.traces
+    return sum(cell.base.traces for cell in cells), sum(cell.candidate.traces for cell in cells)
 
 
 def answer_question(question: Question, evidence: Evidence, *, plan_problem: str | None = None) -> Answer:
@@ -143,7 +142,7 @@ def answer_question(question: Question, evidence: Evidence, *, plan_problem: str
         overall=Overall(
             verdict=decision.verdict,
             reasons=decision.reasons,
-            traces=_traces(merge_cells(evidence.cells)),
+            traces=ArmCounts(base=_arm_traces(evidence.cells)[0], candidate=_arm_traces(evidence.cells)[1]),
             metrics=list(judged.overall.rows),
             findings=name_findings(judged.overall, judged.cohorts, paired),
             settled_by=settled_by,
@@ -189,16 +188,13 @@ class _Judge:
         chosen = np.array([cell in self._compared for cell in cells], dtype=np.bool_)
         cohorts = self._cohorts()
         harmed = np.array([bool(cell.confirmed_harms) for cell in cohorts], dtype=np.bool_)
-        overall, measured = self._together(chosen, self._compared)
+        overall, measured = self._together(chosen)
         without_harmed = overall
         if harmed.any():
-            rest = [
-                cell for cell, is_harmed in zip(cells, harmed, strict=True) if cell in self._compared and not is_harmed
-            ]
-            without_harmed, _ = self._together(chosen & ~harmed, rest)
+            without_harmed, _ = self._together(chosen & ~harmed)
         latest = None
         if len(self._evidence.periods) > 1:
-            latest = self._together(chosen, self._compared, last_period_only=True)[0].rows
+            latest = self._together(chosen, last_period_only=True)[0].rows
         return _Judged(
             rows=self._rows,
             look=self._look,
@@ -214,12 +210,12 @@ class _Judge:
         if not cells:
             return []
         stack = stack_cohorts(self._evidence.values, tuple(cell.cohort or "" for cell in cells))
-        summaries = summarise(stack)
+        summaries = summarise(stack, self._rows)
         measured = measure(summaries, self._rows, self._look)
-        rows = [self._metric_rows(cell, measured, place, stack) for place, cell in enumerate(cells)]
-        standing, confidence = self._confirmed(summaries, rows)
-        if standing.any():
-            rows = self._at_raised_confidence(rows, summaries, standing, confidence)
+        rows = [self._metric_rows(measured, place, stack) for place in range(len(cells))]
+        standing, raised, confidence = self._confirmed(summaries, rows)
+        if raised is not None:
+            rows = _at_raised_confidence(rows, raised, standing, confidence)
         total = sum(cell.traces for cell in self._compared)
         return [
             JudgedCell(
@@ -234,54 +230,51 @@ class _Judge:
             for place, cell in enumerate(cells)
         ]
 
-    def _confirmed(self, summaries: Summaries, rows: Sequence[Sequence[MetricRow]]) -> tuple[Flags, float]:
-        """Choose the harms that stand among all guardrail cells that were looked at."""
+    def _confirmed(
+        self, summaries: Summaries, rows: Sequence[Sequence[MetricRow]]
+    ) -> tuple[Flags, Measurements | None, float]:
+        """Choose the harms that stand among all guardrail cells that were looked at, and measure them as such."""
         tests = sum(row.ci_low is not None and is_taking_part(row) for cell in rows for row in cell)
         found = np.array([[row.state is CellState.HARM and is_taking_part(row) for row in cell] for cell in rows])
 
+        raised: Measurements | None = None
+
         def is_found_at(confidence: float) -> Flags:
-            return exceeds_margin(self._rows, measure(summaries, self._rows, self._look.at_confidence(confidence)))
+            nonlocal raised
+            raised = measure(summaries, self._rows, self._look.at_confidence(confidence))
+            return exceeds_margin(self._rows, raised)
 
-        return confirmed_findings(tests, found, is_found_at, false_discovery_rate=1 - self._question.confidence)
+        standing, confidence = confirmed_findings(
+            tests, found, is_found_at, false_discovery_rate=1 - self._question.confidence
+        )
+        return standing, raised, confidence
 
-    def _at_raised_confidence(
-        self, rows: list[list[MetricRow]], summaries: Summaries, standing: Flags, confidence: float
-    ) -> list[list[MetricRow]]:
-        """Give harms that stand the interval of the confidence at which they do (false coverage rate)."""
-        raised = measure(summaries, self._rows, self._look.at_confidence(confidence))
-
-        def at(bound: float) -> float | None:
-            return bound if math.isfinite(bound) else None
-
-        return [
-            [
-                row.model_copy(
-                    update={
-                        "ci_low": at(float(raised.low[place, column])),
-                        "ci_high": at(float(raised.high[place, column])),
-                        "ci_confidence": confidence,
-                    }
-                )
-                if standing[place, column]
-                else row
-                for column, row in enumerate(cell)
-            ]
-            for place, cell in enumerate(rows)
-        ]
-
-    def _together(
-        self, chosen: Flags, cells: Sequence[Cell], *, last_period_only: bool = False
-    ) -> tuple[JudgedCell, Measurements]:
+    def _together(self, chosen: Flags, *, last_period_only: bool = False) -> tuple[JudgedCell, Measurements]:
         stack = stack_together(self._evidence.values, chosen, last_period_only=last_period_only)
-        measured = measure(summarise(stack), self._rows, self._look)
-        rows = self._metric_rows(merge_cells(cells), measured, 0, stack)
+        measured = measure(summarise(stack, self._rows), self._rows, self._look)
+        rows = self._metric_rows(measured, 0, stack)
         harms = frozenset(row_label(row) for row in rows if row.state is CellState.HARM and is_taking_part(row))
         return JudgedCell(cohort=None, weight=1.0, rows=rows, confirmed_harms=harms), measured
 
-    def _metric_rows(self, cell: Cell, measured: Measurements, place: int, stack: Stack) -> list[MetricRow]:
+    def _metric_rows(self, measured: Measurements, place: int, stack: Stack) -> list[MetricRow]:
         base, candidate = (round(float(count)) for count in stack.traces[place])
-        judging = Judging(cell=cell, compared=(base, candidate), look=self._look, awaits_look=self._awaits)
+        judging = Judging(compared=(base, candidate), look=self._look, awaits_look=self._awaits)
         return metric_rows(self._rows, measured, place, judging)
+
+
+def _at_raised_confidence(
+    rows: Sequence[Sequence[MetricRow]], raised: Measurements, standing: Flags, confidence: float
+) -> list[list[MetricRow]]:
+    """Give harms that stand the interval of the confidence at which they do (false coverage rate)."""
+
+    def at(bound: float) -> float | None:
+        return bound if math.isfinite(bound) else None
+
+    made = [list(cell) for cell in rows]
+    for place, column in np.argwhere(standing).tolist():
+        interval = {"ci_low": at(float(raised.low[place, column])), "ci_high": at(float(raised.high[place, column]))}
+        made[place][column] = made[place][column].model_copy(update={**interval, "ci_confidence": confidence})
+    return made
 
 
 def _awaited_look(question: Question, evidence: Evidence) -> str | None:

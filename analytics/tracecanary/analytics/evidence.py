@@ -47,14 +47,6 @@ class ArmSide:
     environments: Tally = field(default_factory=dict)
     evaluator_versions: Tally = field(default_factory=dict)
 
-    def __add__(self, other: ArmSide) -> ArmSide:
-        """Add counts, and tallies value by value."""
-        merged: dict[str, Any] = {}
-        for item in fields(self):
-            mine, theirs = getattr(self, item.name), getattr(other, item.name)
-            merged[item.name] = dict(Counter(mine) + Counter(theirs)) if isinstance(mine, Mapping) else mine + theirs
-        return ArmSide(**merged)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
@@ -143,9 +135,24 @@ def merge_cells(cells: Iterable[Cell]) -> Cell:
     merged = list(cells)
     return Cell(
         cohort=None,
-        base=sum((cell.base for cell in merged), start=ArmSide()),
-        candidate=sum((cell.candidate for cell in merged), start=ArmSide()),
+        base=_merge_sides([cell.base for cell in merged]),
+        candidate=_merge_sides([cell.candidate for cell in merged]),
     )
+
+
+def _merge_sides(sides: Sequence[ArmSide]) -> ArmSide:
+    """Add counts, and tallies value by value."""
+    merged: dict[str, Any] = {}
+    for item in fields(ArmSide):
+        parts = [getattr(side, item.name) for side in sides]
+        if item.name in FACTORS:
+            tally: Counter[str] = Counter()
+            for part in parts:
+                tally.update(part)
+            merged[item.name] = dict(tally)
+        else:
+            merged[item.name] = sum(parts)
+    return ArmSide(**merged)
 
 
 def comparable_cells(cells: Sequence[Cell]) -> list[Cell]:

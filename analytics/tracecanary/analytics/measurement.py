@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracecanary.analytics.evidence import Floats
 from tracecanary.analytics.metrics import Metric, MetricKind
@@ -25,8 +26,19 @@ from tracecanary.analytics.statistics.spread import ClusterEffect, MixedHistogra
 from tracecanary.analytics.statistics.standardise import ArmMeans, standardise
 
 MeasuredRow = tuple[Metric, str | None]
+# Columns of an array.
+Places = NDArray[np.intp] | Sequence[int]
 # An effect this many times nearer to the margin than no difference would take so many traces that a number misleads.
 _MAX_NEARNESS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class QuantileSummary:
+    """Values whose quantiles are measured: which, and what clusters do to them."""
+
+    quantiles: tuple[float, ...]
+    mixed: MixedHistograms
+    clusters: ClusterEffect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,7 +48,7 @@ class Summaries:
     stack: Stack
     means: ArmMeans
     tails: ArmMeans | None
-    histograms: Mapping[str, MixedHistograms]
+    quantiles: Mapping[str, QuantileSummary]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,13 +93,20 @@ class Measurements:
     tail_high: Floats
 
 
-def summarise(stack: Stack) -> Summaries:
+def summarise(stack: Stack, rows: Sequence[MeasuredRow]) -> Summaries:
     """Average every metric over its strata, alike in both arms."""
+    quantiles: dict[str, QuantileSummary] = {}
+    for name in {metric.values_from for metric, _ in rows if metric.kind is MetricKind.QUANTILE}:
+        if name in stack.histograms:
+            ps = tuple(_quantile_of(metric) for metric, _ in rows if metric.values_from == name)
+            mixed = mix_histograms(stack.histograms[name])
+            clusters = _cluster_effects(stack, name, mixed, np.array(ps))
+            quantiles[name] = QuantileSummary(quantiles=ps, mixed=mixed, clusters=clusters)
     return Summaries(
         stack=stack,
         means=standardise(stack.sums),
         tails=None if stack.tails is None else standardise(stack.tails),
-        histograms={name: mix_histograms(histograms) for name, histograms in stack.histograms.items()},
+        quantiles=quantiles,
     )
 
 
@@ -101,9 +120,10 @@ def measure(summaries: Summaries, rows: Sequence[MeasuredRow], look: Look) -> Me
     made.fewest[:] = 0.0
     keys = {key: place for place, key in enumerate(summaries.stack.keys)}
     by_kind: dict[MetricKind, list[tuple[int, int]]] = {MetricKind.RATE: [], MetricKind.MEAN: []}
+    quantiles: dict[str, list[int]] = {}
     for row, (metric, evaluator) in enumerate(rows):
         if metric.kind is MetricKind.QUANTILE:
-            _measure_quantile(made, row, summaries, metric, look)
+            quantiles.setdefault(metric.values_from, []).append(row)
         elif (metric.name, evaluator) in keys:
             by_kind[metric.kind].append((row, keys[metric.name, evaluator]))
     for kind, measured in ((MetricKind.RATE, _measure_rates), (MetricKind.MEAN, _measure_means)):
@@ -111,11 +131,13 @@ def measure(summaries: Summaries, rows: Sequence[MeasuredRow], look: Look) -> Me
             places = np.array(by_kind[kind])
             margins = np.array([rows[row][0].margin for row in places[:, 0]])
             measured(made, places[:, 0], summaries, places[:, 1], margins, look)
+    for chosen in quantiles.values():
+        _measure_quantiles(made, chosen, summaries, [rows[row][0] for row in chosen], look)
     return made
 
 
 def _measure_rates(
-    made: Measurements, rows: Floats, summaries: Summaries, keys: Floats, margins: Floats, look: Look
+    made: Measurements, rows: Places, summaries: Summaries, keys: Places, margins: Floats, look: Look
 ) -> None:
     means = summaries.means
     rates, traces = means.mean[:, :, keys], means.rate_traces[:, :, keys]
@@ -138,7 +160,7 @@ def _measure_rates(
 
 
 def _measure_means(
-    made: Measurements, rows: Floats, summaries: Summaries, keys: Floats, margins: Floats, look: Look
+    made: Measurements, rows: Places, summaries: Summaries, keys: Places, margins: Floats, look: Look
 ) -> None:
     means = summaries.means
     arms = MeanArms(
@@ -168,83 +190,89 @@ def _measure_means(
         _keep_tails(made, rows, summaries.tails, keys, look)
 
 
-def _keep_tails(made: Measurements, rows: Floats, tails: ArmMeans, keys: Floats, look: Look) -> None:
+def _keep_tails(made: Measurements, rows: Places, tails: ArmMeans, keys: Places, look: Look) -> None:
     rates, traces = tails.mean[:, :, keys], tails.rate_traces[:, :, keys]
     found = rate_differences((rates[0], rates[1]), (traces[0], traces[1]), look)
     made.tail_base[:, rows], made.tail_candidate[:, rows] = rates[0], rates[1]
     made.tail_low[:, rows], made.tail_high[:, rows] = found.low, found.high
 
 
-def _measure_quantile(made: Measurements, row: int, summaries: Summaries, metric: Metric, look: Look) -> None:
-    p = metric.quantile
-    if p is None:
-        raise ValueError(f"metric {metric.name} is a quantile, but its catalogue entry does not say which")
-    mixed = summaries.histograms.get(metric.values_from)
-    if mixed is None:
+def _measure_quantiles(
+    made: Measurements, rows: Sequence[int], summaries: Summaries, metrics: Sequence[Metric], look: Look
+) -> None:
+    """Measure quantiles of the same values."""
+    name = metrics[0].values_from
+    summary = summaries.quantiles.get(name)
+    if summary is None:
         return
-    clusters = _clusters_of(summaries, metric.values_from, mixed, p)
-    traces = mixed.traces / clusters.design_effect
-    arms = log_quantile_bounds(mixed.mixed, p, traces, look)
+    mixed, clusters, ps = summary.mixed, summary.clusters, np.array(summary.quantiles)
+    traces = mixed.traces[..., None] / clusters.design_effect
+    arms = log_quantile_bounds(mixed.mixed, summary.quantiles, traces, look)
     base, candidate = (Bounds(value=arms.value[:, i], low=arms.low[:, i], high=arms.high[:, i]) for i in (0, 1))
     found = quantile_ratios(base, candidate, correlation=clusters.correlation)
     with np.errstate(all="ignore"):
-        crude = np.exp(mixed.crude.log_value((1 + (mixed.n - 1) * p)[..., None])[..., 0])
-        shown = _exact(summaries.stack, metric.values_from, p, mixed.n, crude)
+        n = mixed.n[..., None]
+        crude = np.exp(mixed.crude.log_value(1 + (n - 1) * ps))
+        shown = _exact(summaries.stack, name, ps, mixed.n, crude)
         # The histogram's ratio with the exact values in place of its own, where those are known.
         factor = np.nan_to_num(divide(shown[:, 1] * crude[:, 0], shown[:, 0] * crude[:, 1]), nan=1.0)
         found = Bounds(value=found.value * factor, low=found.low * factor, high=found.high * factor)
-        n = np.moveaxis(mixed.n, 1, 0)
-        rows = np.array([row])
-        by_row = Bounds(value=found.value[:, None], low=found.low[:, None], high=found.high[:, None])
-        fewest = np.where(n.min(axis=0) > 0, traces.min(axis=1), 0.0)
-        _keep(made, rows, by_row, n=n[:, :, None], values=shown.T[:, :, None], fewest=fewest[:, None])
-        made.crude[:, row] = divide(shown[:, 1], shown[:, 0])
-        width = (arms.high - arms.low) / 2
-        harmonic = 1 / (1 / traces).sum(axis=1)
-        variance = mixed.n * (width / look.critical(harmonic)[:, None]) ** 2
+        fewest = np.where(mixed.n.min(axis=1)[:, None] > 0, traces.min(axis=1), 0.0)
+        counts = np.broadcast_to(np.moveaxis(n, 1, 0), (2, len(n), len(rows)))
+        _keep(made, rows, found, n=counts, values=np.moveaxis(shown, 1, 0), fewest=fewest)
+        made.crude[:, rows] = divide(shown[:, 1], shown[:, 0])
+        variance = n * ((arms.high - arms.low) / 2 / look.critical(1 / (1 / traces).sum(axis=1))[:, None]) ** 2
         # An arm with too few traces for both bounds is taken to be like the other one.
         variance = np.where(np.isfinite(variance), variance, variance[:, ::-1])
         both = variance.sum(axis=1) * (1 - clusters.correlation)
-        made.needed[:, row] = _needed(both[:, None], np.log(np.array([metric.margin])), np.log(by_row.value), look)[
-            :, 0
-        ]
+        margins = np.log(np.array([metric.margin for metric in metrics]))
+        made.needed[:, rows] = _needed(both, margins, np.log(found.value), look)
     if summaries.stack.group_histograms:
-        in_group = summaries.stack.group_histograms[metric.values_from].counts.sum(axis=(1, 4))
-        made.groups[:, row] = (in_group > 0).sum(axis=-1).min(axis=1)
-        made.largest_group[:, row] = np.nan_to_num(divide(in_group.max(axis=-1), in_group.sum(axis=-1))).max(axis=1)
+        in_group = summaries.stack.group_histograms[name].counts.sum(axis=(1, 4))
+        made.groups[:, rows] = (in_group > 0).sum(axis=-1).min(axis=1)[:, None]
+        shares = np.nan_to_num(divide(in_group.max(axis=-1), in_group.sum(axis=-1)))
+        made.largest_group[:, rows] = shares.max(axis=1)[:, None]
 
 
-def _clusters_of(summaries: Summaries, name: str, mixed: MixedHistograms, p: float) -> ClusterEffect:
-    groups = summaries.stack.group_histograms.get(name)
+def _quantile_of(metric: Metric) -> float:
+    if metric.quantile is None:
+        raise ValueError(f"metric {metric.name} is a quantile, but its catalogue entry does not say which")
+    return metric.quantile
+
+
+def _cluster_effects(stack: Stack, name: str, mixed: MixedHistograms, ps: Floats) -> ClusterEffect:
+    groups = stack.group_histograms.get(name)
     if groups is None:
-        return ClusterEffect(design_effect=np.ones_like(mixed.n), correlation=np.zeros(len(mixed.n)))
-    log_value = mixed.mixed.log_value((1 + (mixed.n - 1) * p)[..., None])[..., 0]
-    return cluster_effect(groups, mixed, log_value, is_paired=summaries.stack.sums.is_paired)
+        cells = len(mixed.n)
+        return ClusterEffect(design_effect=np.ones((cells, 2, len(ps))), correlation=np.zeros((cells, len(ps))))
+    log_values = mixed.mixed.log_value(1 + (mixed.n[..., None] - 1) * ps)
+    return cluster_effect(groups, mixed, log_values, is_paired=stack.sums.is_paired)
 
 
-def _exact(stack: Stack, name: str, p: float, n: Floats, otherwise: Floats) -> Floats:
+def _exact(stack: Stack, name: str, ps: Floats, n: Floats, otherwise: Floats) -> Floats:
     """Return exact quantiles where those of just these values are known."""
     shown = otherwise.copy()
     for (values_name, cell, arm), (exact_n, by_quantile) in stack.exact.items():
-        if values_name == name and p in by_quantile and exact_n == n[cell, arm]:
-            shown[cell, arm] = by_quantile[p]
+        if values_name == name and exact_n == n[cell, arm]:
+            for column, p in enumerate(ps.tolist()):
+                shown[cell, arm, column] = by_quantile.get(p, shown[cell, arm, column])
     return shown
 
 
-def _keep(made: Measurements, rows: Floats, found: Bounds, *, n: Floats, values: Floats, fewest: Floats) -> None:
+def _keep(made: Measurements, rows: Places, found: Bounds, *, n: Floats, values: Floats, fewest: Floats) -> None:
     made.effect[:, rows], made.low[:, rows], made.high[:, rows] = found.value, found.low, found.high
     made.base_n[:, rows], made.candidate_n[:, rows] = n[0], n[1]
     made.base[:, rows], made.candidate[:, rows] = values[0], values[1]
     made.fewest[:, rows] = np.nan_to_num(fewest)
 
 
-def _keep_quality(made: Measurements, rows: Floats, summaries: Summaries, keys: Floats) -> None:
+def _keep_quality(made: Measurements, rows: Places, summaries: Summaries, keys: Places) -> None:
     if summaries.stack.sums.is_clustered:
         made.groups[:, rows] = summaries.means.groups.min(axis=0)[:, keys]
         made.largest_group[:, rows] = summaries.means.largest_group.max(axis=0)[:, keys]
 
 
-def _keep_mix(made: Measurements, rows: Floats, means: ArmMeans, keys: Floats, traces: Floats, look: Look) -> None:
+def _keep_mix(made: Measurements, rows: Places, means: ArmMeans, keys: Places, traces: Floats, look: Look) -> None:
     with np.errstate(all="ignore"):
         harmonic = 1 / (1 / traces).sum(axis=0)
         error = means.mix_error[:, keys]

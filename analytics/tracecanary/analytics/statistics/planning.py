@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tracecanary.analytics.statistics.clock import Look
 
 DEFAULT_POWER = 0.8  # the usual convention; half of the plans at 0.5 would end undecided
-_STEPS = 40
+_STEPS = 12
 
 
 def traces_needed(variance: Floats, margin: Floats, look: Look, *, power: float = DEFAULT_POWER) -> Floats:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize.elementwise import find_root
-from scipy.special import betaln, xlog1py, xlogy
+from scipy.special import betaln, expit, logit, psi, xlog1py, xlogy
 
 from tracecanary.analytics.statistics.arrays import Bounds, mover
+from tracecanary.analytics.statistics.roots import roots
 
 if TYPE_CHECKING:
     from tracecanary.analytics.statistics.arrays import Floats
     from tracecanary.analytics.statistics.clock import Look
 
 _SMALLEST_RATE = 1e-300
-# Far below what any interval is read to, and half the work of full precision.
-_ABSOLUTE, _RELATIVE = 1e-14, 1e-10
 
 
 def rate_bounds(rate: Floats, traces: Floats, look: Look) -> Bounds:
@@ -80,7 +78,7 @@ def log_mixture_e_value(rate: Floats, hits: Floats, misses: Floats, prior_traces
         return found
 
 
-def _wilson(rate: Floats, traces: Floats, z: float) -> tuple[Floats, Floats]:
+def _wilson(rate: Floats, traces: Floats, z: Floats | float) -> tuple[Floats, Floats]:
     scale = 1 + z * z / traces
     centre = (rate + z * z / (2 * traces)) / scale
     reach = z * np.sqrt(rate * (1 - rate) / traces + z * z / (4 * traces * traces)) / scale
@@ -89,22 +87,31 @@ def _wilson(rate: Floats, traces: Floats, z: float) -> tuple[Floats, Floats]:
 
 def _mixture_lower(hits: Floats, misses: Floats, prior_traces: float, threshold: float) -> Floats:
     """Return the smallest rate that the data does not reject; 0 where even the smallest is not."""
-
-    def excess(rate: Floats, hits: Floats, misses: Floats) -> Floats:
-        return log_mixture_e_value(rate, hits, misses, prior_traces) - threshold
-
     shape = hits.shape
     hits, misses = hits.ravel(), misses.ravel()
     low = np.zeros_like(hits)
     rate = hits / (hits + misses)
     # One hit or less rejects no rate near 0: its likelihood there falls no faster than the mixture's.
     possible = np.flatnonzero(hits > 1)
-    if possible.size:
-        seen = (hits[possible], misses[possible])
-        # Just below a rate of 1 the mixture still has both of its sides.
-        top = np.minimum(rate[possible], 1 - 1e-12)
-        bracket = np.maximum(top * 1e-15, _SMALLEST_RATE), top
-        found = find_root(excess, bracket, args=seen, tolerances={"xatol": _ABSOLUTE, "xrtol": _RELATIVE})
-        # No change of sign: with hardly more than one hit nothing near 0 is rejected either.
-        low[possible] = np.where(found.success, found.x, 0.0)
+    # Just below a rate of 1 the mixture still has both of its sides.
+    top = np.minimum(rate[possible], 1 - 1e-12)
+    seen_hits, seen_misses = hits[possible], misses[possible]
+    bottom = np.maximum(top * 1e-15, _SMALLEST_RATE)
+    is_rejected = log_mixture_e_value(bottom, seen_hits, seen_misses, prior_traces) > threshold
+    chosen, top, bottom = possible[is_rejected], top[is_rejected], bottom[is_rejected]
+    seen_hits, seen_misses = seen_hits[is_rejected], seen_misses[is_rejected]
+
+    def value_and_slope(logit: Floats) -> tuple[Floats, Floats]:
+        rate = expit(logit)
+        value = log_mixture_e_value(rate, seen_hits, seen_misses, prior_traces) - threshold
+        prior_hits, prior_misses = prior_traces * rate, prior_traces * (1 - rate)
+        pull = psi(prior_hits + seen_hits) - psi(prior_hits) - psi(prior_misses + seen_misses) + psi(prior_misses)
+        return value, prior_traces * pull * rate * (1 - rate) - seen_hits * (1 - rate) + seen_misses * rate
+
+    traces = seen_hits + seen_misses
+    ratio = traces / (prior_traces + 1)
+    # Wilson's interval with the normal mixture's critical value is near.
+    critical = np.sqrt((1 + 1 / ratio) * (np.log1p(ratio) + 2 * threshold))
+    guess = np.clip(_wilson(seen_hits / traces, traces, critical)[0], bottom, top)
+    low[chosen] = expit(roots(value_and_slope, logit(top), logit(bottom), logit(guess)))
     return low.reshape(shape)

@@ -37,7 +37,7 @@ class MixedHistograms:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ClusterEffect:
-    """What clusters do to a quantile: design effect of each arm (cells, 2), and the arms' correlation (cells,)."""
+    """What clusters do: design effects (cells, 2, quantiles), and the arms' correlations (cells, quantiles)."""
 
     design_effect: Floats
     correlation: Floats
@@ -65,29 +65,35 @@ def mix_histograms(histograms: Histograms) -> MixedHistograms:
     )
 
 
-def cluster_effect(groups: Histograms, mixed: MixedHistograms, log_value: Floats, *, is_paired: bool) -> ClusterEffect:
-    """Measure how much more the share of values below a quantile varies than it would without clusters.
+def cluster_effect(groups: Histograms, mixed: MixedHistograms, log_values: Floats, *, is_paired: bool) -> ClusterEffect:
+    """Measure how much more the share of values below quantiles varies than it would without clusters.
 
     Args:
         groups: Coarse histograms by cluster group, shape (cells, strata, 2, groups, buckets).
         mixed: The same values' histograms.
-        log_value: Natural logarithm of the quantile of each arm, shape (cells, 2).
+        log_values: Natural logarithms of the quantiles of each arm, shape (cells, 2, quantiles).
         is_paired: Whether the same clusters are in both arms.
 
     Source: Deng, Knoblich and Lu, KDD 2018, section 4 (quantiles under clustered assignment).
     """
     columns = groups.counts.shape[-1]
-    position = np.nan_to_num(log_value / np.log(2), neginf=0.0) * 2**groups.scale - groups.first
-    below = np.clip(np.floor(position), 0, columns - 1)
-    part = np.clip(position - below, 0.0, 1.0)
     cumulative = np.cumsum(groups.counts, axis=-1)
-    # Between two ends of buckets: exact shares at both, and the design effects in between.
-    ends = [_at_column(cumulative, np.clip(below + step, 0, columns - 1)) for step in (0, 1)]
-    effects, correlations = zip(*(_at_end(end, cumulative[..., -1], mixed) for end in ends), strict=True)
-    design = (1 - part) * effects[0] + part * effects[1]
-    middle = part.mean(axis=1)
-    correlation = (1 - middle) * correlations[0] + middle * correlations[1] if is_paired else np.zeros(len(middle))
-    return ClusterEffect(design_effect=np.maximum(design, 1.0), correlation=np.clip(correlation, 0.0, 0.999))
+    n = cumulative[..., -1]
+    positions = np.nan_to_num(log_values / np.log(2), neginf=0.0) * 2**groups.scale - groups.first
+    designs, correlations = [], []
+    for position in np.moveaxis(positions, -1, 0):
+        below = np.clip(np.floor(position), 0, columns - 1)
+        part = np.clip(position - below, 0.0, 1.0)
+        # Between two ends of buckets: exact shares at both, and the design effects in between.
+        ends = [_at_column(cumulative, np.clip(below + step, 0, columns - 1)) for step in (0, 1)]
+        (low, low_shared), (high, high_shared) = (_at_end(end, n, mixed) for end in ends)
+        middle = part.mean(axis=1)
+        designs.append(np.maximum((1 - part) * low + part * high, 1.0))
+        correlations.append(np.clip((1 - middle) * low_shared + middle * high_shared, 0.0, 0.999))
+    shared = np.stack(correlations, axis=-1)
+    return ClusterEffect(
+        design_effect=np.stack(designs, axis=-1), correlation=shared if is_paired else np.zeros_like(shared)
+    )
 
 
 def _at_column(cumulative: Floats, column: Floats) -> Floats:
