@@ -199,70 +199,65 @@ def one_look(rng: np.random.Generator, size: int) -> Iterator[Figure]:
         )
     for p, n in ((0.5, 300), (0.95, 300), (0.95, 2000), (0.99, 5000)):
         name = QUANTILES[p]
-        counts, first = quantile_counts(rng, 2 * size, n)
+        counts, first = counted(rng.lognormal(0, 1, (2 * size, 2, n)))
         answer = answer_question(asked(METRICS_BY_NAME[name], sequential=False), one_histogram(counts, first))
         yield figure(f"p{100 * p:g}, {n} traces", answer, name, 1.0, most=0.98)
 
 
-def quantile_counts(rng: np.random.Generator, replicates: int, n: int) -> tuple[Floats, int]:
-    """Draw lognormal latencies of both arms and count them, shape (replicates, 2, buckets)."""
-    column, first, width = bucketed(rng.lognormal(0, 1, (replicates, 2, n)))
-    counts = np.zeros((replicates, 2, width))
-    place = np.arange(replicates)[:, None, None], np.arange(2)[:, None]
-    np.add.at(counts, (*np.broadcast_arrays(*place, column)[:2], column), 1)
-    return counts, first
+USERS, USER_TRACES, CORRELATION = 500, 5000, 0.15
 
 
 def clustered(rng: np.random.Generator, size: int) -> Iterator[Figure]:
     """Coverage where users repeat: 500 users, 5000 traces an arm, intra-class correlation 0.15."""
-    users, traces, replicates = 500, 5000, max(size, 100)
+    section = "coverage, clusters"
     for paired in (False, True):
-        hits = np.zeros((replicates, 1, 2, 1, GROUPS))
-        n = np.zeros_like(hits)
-        fine, coarse = [], []
-        latencies = np.empty((replicates, 2, traces))
-        groups = np.empty((replicates, 2, traces), dtype=np.intp)
-        for place in range(replicates):
-            shared_group = rng.integers(0, GROUPS, users)
-            alpha = (1 / 0.15 - 1) * np.array([0.1, 0.9])
-            shared_rate, shared_speed = rng.beta(*alpha, users), rng.normal(0, math.sqrt(0.15), users)
-            for arm in range(2):
-                group = shared_group if paired else rng.integers(0, GROUPS, users)
-                rate = shared_rate if paired else rng.beta(*alpha, users)
-                speed = shared_speed if paired else rng.normal(0, math.sqrt(0.15), users)
-                user = rng.integers(0, users, traces)
-                np.add.at(n[place, 0, arm, 0], group[user], 1)
-                np.add.at(hits[place, 0, arm, 0], group[user], rng.random(traces) < rate[user])
-                latencies[place, arm] = np.exp(speed[user] + rng.normal(0, math.sqrt(0.85), traces))
-                groups[place, arm] = group[user]
         told = "the same users in both arms" if paired else "users in one arm each"
-        flags = {"is_clustered": True, "is_paired": paired}
-        answer = answer_question(
-            asked(RATE, sequential=False), evidence_of(rate_values(hits, n, ["error_rate"], **flags))
-        )
-        rows = rows_of(answer, "error_rate")
-        yield Figure(
-            section="coverage, clusters",
-            name=f"rate 10%, {told}",
-            share=share_covering(rows, 0.0),
-            replicates=replicates,
-            low=0.94,
-            high=0.97,
-        )
-        fine, first = counted(latencies)
-        coarse = counted_by_group(latencies, groups)
+        hits, n = clustered_hits(rng, 4 * size, paired=paired)
+        values = rate_values(hits, n, ["error_rate"], is_clustered=True, is_paired=paired)
+        answer = answer_question(asked(RATE, sequential=False), evidence_of(values))
+        share = share_covering(rows_of(answer, "error_rate"), 0.0)
+        yield Figure(section=section, name=f"rate 10%, {told}", share=share, replicates=4 * size, low=0.94, high=0.97)
+        fine, first, coarse = clustered_latencies(rng, 2 * size, paired=paired)
         for p in (0.5, 0.95):
             metric = METRICS_BY_NAME[QUANTILES[p]]
             answer = answer_question(asked(metric, sequential=False), one_histogram(fine, first, coarse, paired=paired))
             share = share_covering(rows_of(answer, metric.name), 1.0)
             yield Figure(
-                section="coverage, clusters",
-                name=f"p{100 * p:g}, {told}",
-                share=share,
-                replicates=replicates,
-                low=0.94,
-                high=0.97,
+                section=section, name=f"p{100 * p:g}, {told}", share=share, replicates=2 * size, low=0.94, high=0.97
             )
+
+
+def clustered_hits(rng: np.random.Generator, replicates: int, *, paired: bool) -> tuple[Floats, Floats]:
+    """Draw hits and traces by cluster group, shape (replicates, 1, 2, 1, groups); users differ in their rates."""
+    hits, n = (np.zeros((replicates, 1, 2, 1, GROUPS)) for _ in range(2))
+    spread = 1 / CORRELATION - 1
+    for place in range(replicates):
+        groups = rng.integers(0, GROUPS, (2, USERS))
+        rates = rng.beta(0.1 * spread, 0.9 * spread, (2, USERS))
+        for arm in range(2):
+            who = 0 if paired else arm
+            user = rng.integers(0, USERS, USER_TRACES)
+            group, hit = groups[who][user], rng.random(USER_TRACES) < rates[who][user]
+            n[place, 0, arm, 0] = np.bincount(group, minlength=GROUPS)
+            hits[place, 0, arm, 0] = np.bincount(group, weights=hit, minlength=GROUPS)
+    return hits, n
+
+
+def clustered_latencies(rng: np.random.Generator, replicates: int, *, paired: bool) -> tuple[Floats, int, Histograms]:
+    """Draw lognormal latencies of users that differ in their speed, and count them, also by cluster group."""
+    latencies = np.empty((replicates, 2, USER_TRACES))
+    groups = np.empty((replicates, 2, USER_TRACES), dtype=np.intp)
+    for place in range(replicates):
+        group = rng.integers(0, GROUPS, (2, USERS))
+        speed = rng.normal(0, math.sqrt(CORRELATION), (2, USERS))
+        for arm in range(2):
+            who = 0 if paired else arm
+            user = rng.integers(0, USERS, USER_TRACES)
+            noise = rng.normal(0, math.sqrt(1 - CORRELATION), USER_TRACES)
+            latencies[place, arm] = np.exp(speed[who][user] + noise)
+            groups[place, arm] = group[who][user]
+    fine, first = counted(latencies)
+    return fine, first, counted_by_group(latencies, groups)
 
 
 def counted(values: Floats) -> tuple[Floats, int]:

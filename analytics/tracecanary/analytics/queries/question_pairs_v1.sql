@@ -1,6 +1,6 @@
 -- Pairs: the base's and the candidate's answer to one request, by what each metric with values 0 and 1 found in them.
--- A pair with several traces in an arm counts with the first of each. Traces whose pair id the other arm lacks, or that have none, are
--- no pair.
+-- A pair with several traces in an arm counts with the first of each. Traces whose pair id the other arm lacks, or that
+-- have none, are no pair.
 -- grain: cohort, metric, evaluator   params: $base, $candidate VARCHAR; $metrics VARCHAR[]
 -- reads: question_traces, question_metric_values
 WITH first_traces AS (
