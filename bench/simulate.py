@@ -354,7 +354,7 @@ def discoveries(rng: np.random.Generator, size: int) -> Iterator[Figure]:
     base = np.array([0.05, 0.1, 0.15, 0.2])
     metrics = [with_margin(name, margin) for name in FOUR_RATES]
     question = asked(*metrics, sequential=True, planned=4000)
-    replicates = max(size // 10, 20)
+    replicates = max(size // 4, 20)
     for name, harmed_share in (("15 % of the cells harmed by 60 %", 0.15), ("none harmed", 0.0)):
         false_shares, found, any_false = [], [], []
         for _ in range(replicates):

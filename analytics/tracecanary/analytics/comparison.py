@@ -52,6 +52,8 @@ from tracecanary.schema import LakeError
 _METHOD_VERSION = 2
 # Evaluators below this share of the busiest one's judgements take no part, unless the question names them.
 MIN_EVALUATOR_SHARE = 0.01
+# Among the reasons; the answer lists all.
+_MOST_FINDINGS_TOLD = 3
 # A shorter period says too little about how many traces come in a day.
 _MIN_DAYS_FOR_RATE = 1 / 24
 # Further away, a date would only pretend to know.
@@ -137,14 +139,16 @@ def answer_question(question: Question, evidence: Evidence, *, plan_problem: str
     decision = decide_overall(judged.overall, judged.without_harmed, judged.cohorts, checked, settled_by=settled_by)
     is_awaited = _awaited_look(question, evidence) is not None
     paired = None if is_awaited else paired_answer(evidence, judged.rows, judged.look)
+    findings = name_findings(judged.overall, judged.cohorts, paired)
+    named = [f"{finding.kind.replace('_', ' ')}: {finding.text}" for finding in findings[:_MOST_FINDINGS_TOLD]]
     return Answer(
         question=_echo(question, evidence),
         overall=Overall(
             verdict=decision.verdict,
-            reasons=decision.reasons,
+            reasons=[*decision.reasons, *named],
             traces=ArmCounts(base=_arm_traces(evidence.cells)[0], candidate=_arm_traces(evidence.cells)[1]),
             metrics=list(judged.overall.rows),
-            findings=name_findings(judged.overall, judged.cohorts, paired),
+            findings=findings,
             settled_by=settled_by,
         ),
         cohorts=[

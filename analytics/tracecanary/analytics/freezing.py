@@ -42,9 +42,7 @@ def kept(lake: Path, spec_hash: str, kind: Kind) -> Mapping[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        _logger.warning(
-            "can't read %s: %s. Remove it to begin the comparison anew.", _path(lake, spec_hash, kind), error
-        )
+        _logger.warning("can't read %s: %s. Remove it to fix it anew.", _path(lake, spec_hash, kind), error)
         return None
     return content if isinstance(content, Mapping) else None
 
@@ -57,25 +55,22 @@ def keep(lake: Path, spec_hash: str, kind: Kind, content: Mapping[str, Any]) -> 
     path = _path(lake, spec_hash, kind)
     try:
         path.parent.mkdir(exist_ok=True)
-        _publish(path, json.dumps(content, indent=1))
-    except FileExistsError:
-        return Kept(content=kept(lake, spec_hash, kind) or content)
+        is_first = _publish(path, json.dumps(content, indent=1))
     except OSError as error:
         problem = f"the lake can't be written ({error.strerror}), so that the {kind} is not fixed for later looks"
         return Kept(content=content, problem=problem)
-    return Kept(content=content)
+    found = content if is_first else kept(lake, spec_hash, kind)
+    if found is None:
+        return Kept(content=content, problem=f"{path} is damaged, so that the {kind} is not fixed: remove it")
+    return Kept(content=found)
 
 
 def _path(lake: Path, spec_hash: str, kind: Kind) -> Path:
     return lake / _FOLDER / f"{spec_hash}.{kind}.json"
 
 
-def _publish(path: Path, text: str) -> None:
-    """Write a file whole, under a name that nobody has taken.
-
-    Raises:
-        FileExistsError: Somebody has.
-    """
+def _publish(path: Path, text: str) -> bool:
+    """Write a file whole, unless its name is taken; tell whether it was free."""
     draft = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         with draft.open("x", encoding="utf-8") as file:
@@ -84,5 +79,8 @@ def _publish(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         # A link fails if the name is taken; a rename would replace what others already read.
         os.link(draft, path)
+    except FileExistsError:
+        return False
     finally:
         draft.unlink(missing_ok=True)
+    return True

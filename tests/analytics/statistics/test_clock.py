@@ -16,9 +16,8 @@ def test_optimal_ratio_makes_the_interval_tightest() -> None:
     ratio = optimal_ratio(0.95)
 
     assert ratio == pytest.approx(8.212, abs=5e-4)
-    # The critical value over the root of R has its minimum there: traces are best spent.
-    near = np.array([0.9, 1.0, 1.1]) * ratio
-    squares = (1 + 1 / near) * (np.log1p(near) + 2 * math.log(20)) * ratio / near * near / ratio
+    squares = [(1 + 1 / r) * (math.log1p(r) + 2 * math.log(20)) for r in (0.99 * ratio, ratio, 1.01 * ratio)]
+    assert min(squares) == squares[1]
     assert LOOK.critical(np.array([2000.0]))[0] == pytest.approx(math.sqrt(squares[1]))
 
 
