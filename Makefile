@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test crash-test check fmt bench lock clean
+.PHONY: help install install-dev demo test crash-test check fmt bench simulate lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -48,8 +48,13 @@ fmt: $(VENV)/.installed-dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-dev ## Measure what capturing a span costs, beside BatchSpanProcessor with OTLP
+bench: $(VENV)/.installed-dev ## Measure what capturing a span costs, beside BatchSpanProcessor with OTLP, and what statistics do
 	$(BIN)/python bench/capture.py
+
+	OMP_NUM_THREADS=1 $(BIN)/python bench/statistics.py
+
+simulate: $(VENV)/.installed-dev ## Measure coverage, false alarms and wrong verdicts on simulated traffic (SIZE=small for a minute)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/simulate.py --size $(or $(SIZE),full)
 
 lock: $(VENV)/.installed-dev ## Renew requirements.lock from pyproject.toml
 	$(PIP_INSTALL) 'uv>=0.9'

@@ -71,9 +71,8 @@ def main() -> None:
             profile.runcall(answer_question, question, found)
             profile.print_stats("cumulative")
         told = "clustered" if is_clustered else "independent"
-        print(
-            f"{told}: {rows} rows, verdict {answer.overall.verdict}: median {np.median(times):.1f} ms of CPU, target {TARGET_MS:.0f} ms"
-        )
+        cost = f"median {np.median(times):.1f} ms of CPU, target {TARGET_MS:.0f} ms"
+        print(f"{told}: {rows} rows, verdict {answer.overall.verdict}: {cost}")
 
 
 if __name__ == "__main__":

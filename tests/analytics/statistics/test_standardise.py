@@ -111,10 +111,14 @@ def test_clusters_never_narrow() -> None:
         assert (clustered.variance >= independent.variance - 1e-15).all()
 
 
+def judged(rng: np.random.Generator, rates: NDArray[np.float64]) -> list[Value]:
+    return [(float(rng.random() < rates[g]), g) for g in rng.integers(0, 128, 4000).tolist()]
+
+
 def test_shared_clusters_correlate_the_arms() -> None:
     rng = np.random.default_rng(10)
     rates = rng.beta(0.5, 0.5, 128)
-    arms = tuple([(float(rng.random() < rates[g]), g) for g in rng.integers(0, 128, 4000).tolist()] for _ in range(2))
+    arms = (judged(rng, rates), judged(rng, rates))
 
     paired, apart = (standardise(sums_of([arms], groups=128, is_paired=flag)) for flag in (True, False))
 

@@ -37,8 +37,9 @@ def check(file: File = Path(POLICY_FILE)) -> None:
     critical = [metric.name for metric in policy.metrics if metric.is_critical]
     critical += [name for name, metric in policy.evaluators.items() if metric.is_critical]
     _say(
-        f"{file} is a valid policy: {len(guardrails)} guardrails, {len(policy.evaluators)} evaluators with rules of their "
-        f"own, critical: {', '.join(critical) or 'none'}; planned for {policy.planned_traces:,} traces of each arm"
+        f"{file} is a valid policy: {len(guardrails)} guardrails, {len(policy.evaluators)} evaluators with rules of "
+        f"their own, critical: {', '.join(critical) or 'none'}; "
+        f"planned for {policy.planned_traces:,} traces of each arm"
     )
 
 
