@@ -50,7 +50,6 @@ fmt: $(VENV)/.installed-dev ## Format the code and mend what the linter can
 
 bench: $(VENV)/.installed-dev ## Measure what capturing a span costs, beside BatchSpanProcessor with OTLP, and what statistics do
 	$(BIN)/python bench/capture.py
-
 	OMP_NUM_THREADS=1 $(BIN)/python bench/statistics.py
 
 simulate: $(VENV)/.installed-dev ## Measure coverage, false alarms and wrong verdicts on simulated traffic (SIZE=small for a minute)
