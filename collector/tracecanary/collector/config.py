@@ -22,8 +22,8 @@ DEFAULT_FLUSH_INTERVAL_S = 1.0
 DEFAULT_SEAL_INTERVAL_S = 5.0
 # Only a lake that can't be written for long fills it.
 DEFAULT_MAX_JOURNAL_BYTES = 1024 * 1024 * 1024
-# Whichever of these two is reached first. A span with 25 attributes counts for about 2.7 KB.
-DEFAULT_MAX_PENDING_SPANS = 50_000
+# Whichever of these two is reached first. A span with 25 attributes takes about 0.5 KB.
+DEFAULT_MAX_PENDING_SPANS = 250_000
 DEFAULT_MAX_PENDING_BYTES = 128 * 1024 * 1024
 # Parquet compresses a span seven times cheaper in batches of 16k than of 512; beyond 64k nothing is gained.
 DEFAULT_MAX_SEGMENT_SPANS = 65_536

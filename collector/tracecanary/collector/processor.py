@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import baggage
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from tracecanary.collector.attributes import CANARY_BAGGAGE
@@ -103,8 +103,13 @@ class CanarySpanProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Set what the context tells about the span: its step; cohort, variant and pair id unless it has its own."""
         try:
-            mark_step(span, parent_context)
-            carried = baggage.get_all(parent_context)
+            context = get_current() if parent_context is None else parent_context
+            # Most contexts hold the parent and nothing else: that costs less to see than to ask for step and baggage.
+            if len(context) > (span.parent is not None):
+                mark_step(span, context)
+                carried = baggage.get_all(context)
+            else:
+                carried = _NOTHING
             if carried:
                 given = _attributes_from_baggage(carried)
                 if given:

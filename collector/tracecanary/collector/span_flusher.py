@@ -120,7 +120,8 @@ class SpanFlusher:
 
         unpack = self._buffer.packer.unpack
         chunks = [taken[first : first + _CHUNK_SPANS] for first in range(0, len(taken), _CHUNK_SPANS)]
-        return pa.concat_tables([grouped_table(*unpack(chunk), default_normaliser()) for chunk in chunks])
+        tables = [grouped_table(*unpack(chunk), default_normaliser()) for chunk in chunks]
+        return pa.concat_tables(tables).combine_chunks()  # each chunk would be compressed by itself
 
     def _is_table_stored(self, table: pa.Table, *, is_publishing: bool) -> bool:
         # Each is the other's way out: a lake out of reach leaves the journal, a folder without locks the lake.
