@@ -54,7 +54,8 @@ def publish_segment(lake: Path, table: LakeTable, contents: pa.Table) -> Path:
             unfinished,
             compression="zstd",
             compression_level=1,
-            use_dictionary=_repeating_columns(contents.schema),  # type: ignore[arg-type]  the stubs know bool only
+            # The stubs know bool only.
+            use_dictionary=_repeating_columns(contents.schema),  # type: ignore[arg-type]
         )
         with unfinished.open("rb+") as written:
             os.fsync(written.fileno())
