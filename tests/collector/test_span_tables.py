@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from tests.collector.test_hostile_values import ATTRIBUTES, EVENTS, NAMES, SCALARS, SCOPES
 
 from tracecanary.collector.captured import CapturedEvent, CapturedSpan
-from tracecanary.collector.normalise import Normaliser, Rules
+from tracecanary.collector.models import ModelRules
+from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.otlp import spans_from_protobuf
+from tracecanary.collector.rules import Rules
 from tracecanary.collector.segments import segment_table, storable_rows
 from tracecanary.collector.span_tables import span_table
 from tracecanary.schema import SPAN_COLUMNS
@@ -149,7 +151,9 @@ def test_values_that_are_equal_and_of_different_types_stay_apart() -> None:
 
 
 def test_the_rules_of_an_installation_hold_by_columns_too() -> None:
-    rules = Rules(aliases={"m": "model"}, feature_flags=frozenset({"wanted"}), cohort_tags=frozenset({"gold"}))
+    rules = Rules(
+        models=ModelRules(aliases={"m": "model"}), feature_flags=frozenset({"wanted"}), cohort_tags={"gold": "gold"}
+    )
     spans = [
         PLAIN._replace(
             span_id=number + 1,

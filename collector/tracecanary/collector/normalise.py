@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sized
-from dataclasses import dataclass, field
 from typing import Any
 
 from tracecanary.collector import attributes as names
@@ -29,8 +28,9 @@ from tracecanary.collector.conventions.context import TAGS
 from tracecanary.collector.derived import complete_row
 from tracecanary.collector.documents import parse_document, read_path
 from tracecanary.collector.events import is_wanted_flag, read_events
-from tracecanary.collector.models import NO_ALIASES, canonical_model
+from tracecanary.collector.models import canonical_model
 from tracecanary.collector.plans import COLUMN_INDEX, Plan, compile_plan
+from tracecanary.collector.rules import Rules
 
 SpanRow = tuple[Any, ...]
 
@@ -62,21 +62,6 @@ _RESOURCE_READS = tuple(
     for column, attributes in RESOURCE_COLUMNS.items()
     for attribute in attributes
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """What an installation may say about its own spans.
-
-    Attributes:
-        aliases: Canonical names of models, by exact name or glob; see `canonical_model`.
-        feature_flags: Keys of the flags whose variant is an arm; empty for any flag.
-        cohort_tags: Tags that are cohorts, for libraries that keep tags only.
-    """
-
-    aliases: Mapping[str, str] = field(default_factory=lambda: NO_ALIASES)
-    feature_flags: frozenset[str] = frozenset()
-    cohort_tags: frozenset[str] = frozenset()
 
 
 class Normaliser:
@@ -141,7 +126,7 @@ class Normaliser:
         key = (request_model, response_model)
         model = self._models.get(key)
         if model is None:
-            model = canonical_model(request_model, response_model, self._rules.aliases)
+            model = canonical_model(request_model, response_model, self._rules.models)
             if len(self._models) >= _MAX_MODELS:
                 self._models.clear()
             self._models[key] = model
@@ -247,7 +232,7 @@ def _read_documents(row: list[Any], plan: Plan, attributes: Mapping[str, Any]) -
                     row[index] = read(value)
 
 
-def _tagged_cohort(attributes: Mapping[str, Any], cohort_tags: frozenset[str]) -> str | None:
+def _tagged_cohort(attributes: Mapping[str, Any], cohort_tags: Mapping[str, str]) -> str | None:
     for name in TAGS:
         tags = attributes.get(name)
         if isinstance(tags, str):
@@ -255,7 +240,7 @@ def _tagged_cohort(attributes: Mapping[str, Any], cohort_tags: frozenset[str]) -
         if isinstance(tags, list | tuple):
             for tag in tags[:MAX_TEXT_LENGTH]:
                 if isinstance(tag, str) and tag.strip() in cohort_tags:
-                    return tag.strip()
+                    return cohort_tags[tag.strip()]
     return None
 
 

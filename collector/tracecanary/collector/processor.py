@@ -42,6 +42,8 @@ class CanarySpanProcessor(SpanProcessor):
 
     Args:
         lake: Folder of the lake, made if absent. Default: the environment variable `TRACECANARY_LAKE`.
+        config: Configuration file, see `docs/configuration.md`. Default: the environment variable
+            `TRACECANARY_CONFIG`. With one that can't be used, an error is logged and spans are captured without it.
         select: Which traffic is kept. An attribute or baggage name that must be there; a mapping of such names to a
             value or values, of which one must match; or a function of the span's attributes and the baggage. Once a
             span of a trace is selected, so are all that start or end later. Default: everything is kept.
@@ -63,6 +65,7 @@ class CanarySpanProcessor(SpanProcessor):
         self,
         lake: str | os.PathLike[str] | None = None,
         *,
+        config: str | os.PathLike[str] | None = None,
         select: Select | None = None,
         flush_interval_s: float | None = None,
         seal_interval_s: float | None = None,
@@ -76,6 +79,7 @@ class CanarySpanProcessor(SpanProcessor):
     ) -> None:
         settings = capture_settings(
             lake,
+            config=config,
             flush_interval_s=flush_interval_s,
             seal_interval_s=seal_interval_s,
             max_pending_spans=max_pending_spans,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tracecanary.collector.config import CaptureSettings
 from tracecanary.collector.journal import Journal, publish_orphans
 from tracecanary.collector.losses import Losses
-from tracecanary.collector.normalise import default_normaliser
+from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.sdk_spans import SpanRecord
 from tracecanary.collector.span_buffer import SpanBuffer
 from tracecanary.collector.span_tables import span_table
@@ -29,6 +29,7 @@ class SpanFlusher:
         self._settings = settings
         self._buffer = buffer
         self._losses = losses
+        self._normaliser = Normaliser(settings.rules)
         self._journal = Journal(
             settings.lake,
             LakeTable.SPANS,
@@ -101,7 +102,7 @@ class SpanFlusher:
         try:
             with self.writing:
                 self._publish_orphans()
-                table = span_table(records, default_normaliser(), self._buffer.resources)
+                table = span_table(records, self._normaliser, self._buffer.resources)
                 if table.num_rows and not self._is_table_stored(table, is_publishing=is_publishing):
                     return False
         except Exception as error:  # noqa: BLE001  memory full, Arrow missing: not the spans' fault
