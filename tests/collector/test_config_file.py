@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import baggage
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
@@ -15,7 +16,7 @@ from tracecanary.collector import CanarySpanExporter, CanarySpanProcessor
 from tracecanary.collector.config import capture_settings, config_path, read_rules
 from tracecanary.collector.models import ModelRules, canonical_model
 from tracecanary.collector.rules import EvaluatorRule
-from tracecanary.schema import read_config_file
+from tracecanary.schema import ConfigFileError, read_config_file
 
 Stored = Callable[[], list[dict[str, Any]]]
 
@@ -139,6 +140,31 @@ def test_endings_of_answers_are_cut(request_model: str | None, response_model: s
     rules = ModelRules(version_suffixes=("-preview", "-v*"))
 
     assert canonical_model(request_model, response_model, rules) == model
+
+
+def test_declared_baggage_becomes_an_attribute_and_makes_no_canary(lake: Path, stored: Stored, config: Path) -> None:
+    config.write_text('[cohorts.dimensions]\ntenant = { baggage = "tenant.id" }')
+    processor = CanarySpanProcessor(lake, config=config, max_pending_spans=2, canary_reserve=0.5, flush_interval_s=3600)
+    provider = TracerProvider()
+    provider.add_span_processor(processor)
+    tracer = provider.get_tracer("app")
+
+    for tenant in ("acme", "line\nbreak", "too late"):
+        tracer.start_span(tenant, context=baggage.set_baggage("tenant.id", tenant)).end()
+    provider.shutdown()
+
+    assert [(row["name"], row["attributes"]) for row in stored()] == [("acme", {"tenant.id": "acme"})]
+    assert processor.dropped == {"queue_full": 2}
+
+
+def test_a_dimension_of_content_is_refused(config: Path) -> None:
+    config.write_text('[cohorts.dimensions]\nprompt_text = { attribute = "gen_ai.prompt.0.content" }')
+    file = read_config_file(config)
+
+    read_rules(file)
+
+    with pytest.raises(ConfigFileError, match="that may hold prompts or secrets, which are never stored"):
+        file.check()
 
 
 def test_rules_can_be_turned_off(config: Path) -> None:

@@ -169,6 +169,17 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     assert service_settings(written(tmp_path, "\ufeff# nothing\n")) == service_settings(None)
 
 
+def test_the_documented_file_is_valid(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "configuration.md"
+    example = page.read_text().split("```toml\n")[1].split("```")[0]
+    (tmp_path / "prices.toml").touch()
+
+    settings = service_settings(written(tmp_path, example))
+
+    assert [dimension.name for dimension in settings.rules.dimensions] == ["plan", "tenant", "region"]
+    assert settings.prices.file == tmp_path / "prices.toml"
+
+
 @given(st.binary(max_size=200))
 def test_no_content_gives_another_error_than_its_own(tmp_path_factory: pytest.TempPathFactory, body: bytes) -> None:
     path = written(tmp_path_factory.mktemp("any"), body)

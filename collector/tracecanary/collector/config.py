@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tracecanary.collector.conventions.content import is_content
 from tracecanary.collector.models import PROVIDER_PREFIXES, ModelRules
 from tracecanary.collector.rules import EvaluatorRule, Rules
 from tracecanary.schema import (
@@ -145,11 +146,16 @@ def config_path(config: str | os.PathLike[str] | None = None) -> Path | None:
 def read_rules(file: ConfigFile) -> Rules:
     """Return what `file` says about spans; problems are noted in `file`."""
     features, cohorts = file.section("features"), file.section("cohorts")
+    dimensions = read_dimensions(file)
+    for declared in dimensions:
+        if is_content(declared.key):
+            remedy = "that may hold prompts or secrets, which are never stored; declare an attribute without content"
+            cohorts.table("dimensions").note(declared.name, declared.key, remedy)
     return Rules(
         models=_model_rules(file.section("models")),
         feature_flags=frozenset(features.texts("flags")),
         cohort_tags=cohorts.names("tags"),
-        dimensions=read_dimensions(file),
+        dimensions=dimensions,
         evaluators={name: _evaluator_rule(rule) for name, rule in file.section("evaluators").tables().items()},
     )
 

@@ -47,6 +47,7 @@ _MAX_RESOURCES = 256
 _MAX_MODELS = 4_096
 
 _KIND = COLUMN_INDEX["kind"]
+_FALLBACK_FROM = COLUMN_INDEX["fallback_from"]
 _REQUEST_MODEL = COLUMN_INDEX["request_model"]
 _RESPONSE_MODEL = COLUMN_INDEX["response_model"]
 _MODEL = COLUMN_INDEX["model"]
@@ -68,7 +69,9 @@ class Normaliser:
     """Turns captured spans into rows. Safe to share between threads: its caches hold what can be made again."""
 
     def __init__(self, rules: Rules | None = None) -> None:
-        self._rules = rules or Rules()
+        self._rules = rules = rules or Rules()
+        self._dimensions = rules.span_dimensions
+        self._resource_dimensions = rules.resource_dimensions
         self._plans: dict[tuple[str | None, str | None, bool, tuple[str, ...]], Plan] = {}
         # By identity, with the resource beside its values: while it is held, no other one gets its id.
         self._resources: dict[int, tuple[Mapping[str, Any], tuple[tuple[int, Any], ...]]] = {}
@@ -92,7 +95,9 @@ class Normaliser:
         exception = read_events(row, span, self._rules.feature_flags) if span.events else None
         complete_row(row, span, exception)
         row[_MODEL] = self.model(row[_REQUEST_MODEL], row[_RESPONSE_MODEL])
-        row[_ATTRIBUTES] = _remaining_attributes(plan, attributes)
+        if row[_FALLBACK_FROM] is not None:
+            row[_FALLBACK_FROM] = self.model(row[_FALLBACK_FROM], None)
+        row[_ATTRIBUTES] = (row[_ATTRIBUTES] or ()) + _remaining_attributes(plan, attributes)
         return tuple(row)
 
     def plan(self, scope_name: str | None, scope_version: str | None, kind: int, attributes: tuple[str, ...]) -> Plan:
@@ -101,14 +106,21 @@ class Normaliser:
         key = (scope_name, scope_version, is_server, attributes)
         plan = self._plans.get(key)
         if plan is None:
-            plan = compile_plan(scope_name or "", scope_version or "", attributes, is_server=is_server)
+            plan = compile_plan(
+                scope_name or "",
+                scope_version or "",
+                attributes,
+                is_server=is_server,
+                dimensions=self._dimensions,
+                taken=self._resource_dimensions,
+            )
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
             self._plans[key] = plan
         return plan
 
     def resource_values(self, resource: Mapping[str, Any]) -> tuple[tuple[int, Any], ...]:
-        """Return the columns that `resource` fills: index and value."""
+        """Return the columns that `resource` fills: index and value. What it adds to the map is a tuple of pairs."""
         held = self._resources.get(id(resource))
         if held is not None and held[0] is resource:
             return held[1]
@@ -116,6 +128,9 @@ class Normaliser:
         for index, name, read in _RESOURCE_READS:
             if values.get(index) is None and name in resource:
                 values[index] = read(resource[name])
+        if self._resource_dimensions:
+            found = ((stored_as, to_name(resource.get(name))) for stored_as, name in self._resource_dimensions.items())
+            values[_ATTRIBUTES] = tuple((stored_as, value) for stored_as, value in found if value is not None)
         if len(self._resources) >= _MAX_RESOURCES:
             self._resources.clear()
         self._resources[id(resource)] = (resource, tuple(values.items()))
@@ -250,6 +265,10 @@ def _remaining_attributes(plan: Plan, attributes: Mapping[str, Any]) -> tuple[tu
         text = remaining_text(attributes[name])
         if text is not None:
             remaining.append((stored_name, text))
+    for name in plan.dimensions:
+        value = to_name(attributes[name])
+        if value is not None:
+            remaining.append((name, value))
     # A tuple: the garbage collector stops following tuples of plain values, and so the whole row.
     return tuple(remaining)
 

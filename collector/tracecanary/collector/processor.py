@@ -90,6 +90,8 @@ class CanarySpanProcessor(SpanProcessor):
             flush_on_sigterm=flush_on_sigterm,
         )
         self._select = predicate(select) if select is not None else None
+        # What else the context may tell about a new span belongs here.
+        self._baggage = tuple(dict.fromkeys((*CANARY_BAGGAGE, *settings.rules.baggage_dimensions)))
         self._canary_traces = RememberedTraces()
         self._writer = SpanWriter(settings, metrics=SelfMetrics(meter_provider))
         if settings.flush_on_sigterm:
@@ -110,11 +112,13 @@ class CanarySpanProcessor(SpanProcessor):
             mark_step(span, parent_context)
             carried = baggage.get_all(parent_context)
             if carried:
-                given = _attributes_from_baggage(carried)
+                given = {
+                    name: str(carried[name]) for name in self._baggage if is_valid_baggage_value(carried.get(name))
+                }
                 if given:
                     own = span.attributes or _NOTHING  # a remote caller can forge baggage, but not this
                     span.set_attributes({name: value for name, value in given.items() if name not in own})
-                    if self._select is None:
+                    if self._select is None and has_canary_mark(given, _NOTHING):
                         self._canary_traces.add(span.context.trace_id)
             if self._select is not None:
                 self._is_kept(span, carried)
@@ -158,11 +162,6 @@ class CanarySpanProcessor(SpanProcessor):
         if self._select is not None or span.context.trace_id in self._canary_traces:
             return True
         return has_canary_mark(span.attributes or {}, _NOTHING)
-
-
-def _attributes_from_baggage(carried: Mapping[str, object]) -> dict[str, str]:
-    # What else the context may tell about a new span belongs here.
-    return {name: str(carried[name]) for name in CANARY_BAGGAGE if is_valid_baggage_value(carried.get(name))}
 
 
 def _seconds(timeout_millis: int) -> float:

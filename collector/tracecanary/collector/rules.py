@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tracecanary.collector.models import ModelRules
-from tracecanary.schema import CohortDimension
+from tracecanary.schema import CohortDimension, DimensionSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +42,24 @@ class Rules:
     cohort_tags: Mapping[str, str] = field(default_factory=dict)
     dimensions: tuple[CohortDimension, ...] = ()
     evaluators: Mapping[str, EvaluatorRule] = field(default_factory=dict)
+
+    @property
+    def resource_dimensions(self) -> Mapping[str, str]:
+        """Attributes of resources to keep, by the name that they are stored under."""
+        return {
+            declared.stored_as: declared.key
+            for declared in self.dimensions
+            if declared.source is DimensionSource.RESOURCE
+        }
+
+    @property
+    def span_dimensions(self) -> tuple[str, ...]:
+        """Attributes of spans to keep."""
+        keys = [declared.key for declared in self.dimensions if declared.source is not DimensionSource.RESOURCE]
+        return tuple(key for key in dict.fromkeys(keys) if key not in self.resource_dimensions)
+
+    @property
+    def baggage_dimensions(self) -> tuple[str, ...]:
+        """Baggage that becomes attributes of spans."""
+        keys = [declared.key for declared in self.dimensions if declared.source is DimensionSource.BAGGAGE]
+        return tuple(dict.fromkeys(keys))

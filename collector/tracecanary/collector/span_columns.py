@@ -110,6 +110,9 @@ class SpanColumns:
         self._complete()
         models = zip(self._values("request_model"), self._values("response_model"), strict=True)
         self._lists[_at("model")] = [self._normaliser.model(asked, answered) for asked, answered in models]
+        if self._has_values("fallback_from"):
+            asked_first = self._values("fallback_from")
+            self._lists[_at("fallback_from")] = [self._normaliser.model(model, None) for model in asked_first]
         schema, rows = arrow_schema(SPAN_COLUMNS), len(self._spans)
         arrays: list[pa.Array[Any]] = []
         for index, field in enumerate(schema):
@@ -257,9 +260,11 @@ class SpanColumns:
         import pyarrow as pa
 
         rows = len(self._spans)
-        kept: list[tuple[str, Values]] = []
-        for stored_name, name in self._plan.remaining:
-            texts = _read_all(remaining_text, [values[name] for values in self._attributes])
+        kept: list[tuple[str, Values]] = [(name, [text]) for name, text in self._constants[_at("attributes")] or ()]
+        wanted = [(*names, remaining_text) for names in self._plan.remaining]
+        wanted += [(name, name, to_name) for name in self._plan.dimensions]
+        for stored_name, name, read in wanted:
+            texts = _read_all(read, [values[name] for values in self._attributes])
             if texts != [None]:
                 kept.append((stored_name, texts))
         names, width = [name for name, _ in kept], len(kept)
