@@ -89,6 +89,7 @@ class SpanColumns:
         self._constants: list[Any] = [*([None] * len(LEADING_COLUMNS)), *plan.template]
         for index, value in normaliser.resource_values(group.shape.resource):
             self._constants[index] = value
+        self._kept_of_resource, self._constants[_at("attributes")] = self._constants[_at("attributes")] or (), None
         self._lists: dict[int, Values] = {}
 
     def are_valid(self) -> bool:
@@ -113,6 +114,8 @@ class SpanColumns:
         self._read_documents()
         self._complete()
         self._combine("model", self._normaliser.model, "request_model", "response_model")
+        if self._has_values("fallback_from"):
+            self._combine("fallback_from", lambda model: self._normaliser.model(model, None), "fallback_from")
         schema, rows = _schema(), self._rows
         arrays: list[pa.Array[Any]] = []
         for index, field in enumerate(schema):
@@ -290,9 +293,10 @@ class SpanColumns:
         import pyarrow as pa
 
         rows = self._rows
-        kept: list[tuple[str, Values]] = []
-        for stored_name, name in self._plan.remaining:
-            texts = _read_all(remaining_text, self._attributes[name])
+        kept: list[tuple[str, Values]] = [(name, [text]) for name, text in self._kept_of_resource]
+        declared = [(name, name, to_name) for name in self._plan.dimensions]
+        for stored_name, name, read in [*((*names, remaining_text) for names in self._plan.remaining), *declared]:
+            texts = _read_all(read, self._attributes[name])
             if texts != [None]:
                 kept.append((stored_name, texts))
         names, width = [name for name, _ in kept], len(kept)

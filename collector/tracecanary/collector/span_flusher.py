@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tracecanary.collector.config import CaptureSettings
 from tracecanary.collector.journal import Journal, publish_orphans
 from tracecanary.collector.losses import Losses
-from tracecanary.collector.normalise import default_normaliser
+from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.packed_spans import PackedSpan
 from tracecanary.collector.span_buffer import SpanBuffer
 from tracecanary.collector.span_tables import grouped_table
@@ -31,6 +31,7 @@ class SpanFlusher:
         self._settings = settings
         self._buffer = buffer
         self._losses = losses
+        self._normaliser = Normaliser(settings.rules)
         self._journal = Journal(
             settings.lake,
             LakeTable.SPANS,
@@ -120,7 +121,7 @@ class SpanFlusher:
 
         unpack = self._buffer.packer.unpack
         chunks = [taken[first : first + _CHUNK_SPANS] for first in range(0, len(taken), _CHUNK_SPANS)]
-        tables = [grouped_table(*unpack(chunk), default_normaliser()) for chunk in chunks]
+        tables = [grouped_table(*unpack(chunk), self._normaliser) for chunk in chunks]
         return pa.concat_tables(tables).combine_chunks()  # each chunk would be compressed by itself
 
     def _is_table_stored(self, table: pa.Table, *, is_publishing: bool) -> bool:

@@ -8,7 +8,10 @@ from tracecanary.schema.columns import (
     ColumnType,
     arrow_schema,
 )
+from tracecanary.schema.config_file import CONFIG_VARIABLE, ConfigFile, Section, read_config_file
+from tracecanary.schema.dimensions import CohortDimension, DimensionSource, read_dimensions
 from tracecanary.schema.errors import (
+    ConfigFileError,
     ConfigurationError,
     InvalidQuestionError,
     LakeError,
@@ -28,17 +31,23 @@ from tracecanary.schema.layout import (
 )
 
 __all__ = [
+    "CONFIG_VARIABLE",
     "EVALUATION_COLUMNS",
     "JOURNAL_SUFFIX",
     "SCHEMA_VERSION",
     "SPAN_COLUMNS",
+    "CohortDimension",
     "Column",
     "ColumnType",
+    "ConfigFile",
+    "ConfigFileError",
     "ConfigurationError",
+    "DimensionSource",
     "InvalidQuestionError",
     "LakeError",
     "LakeTable",
     "MalformedInputError",
+    "Section",
     "StoreError",
     "TraceCanaryError",
     "UnknownArmError",
@@ -47,5 +56,7 @@ __all__ = [
     "journal_name",
     "landing_folder",
     "landing_segments",
+    "read_config_file",
+    "read_dimensions",
     "segment_name",
 ]
