@@ -17,15 +17,27 @@ from tracecanary.schema.errors import (
     TraceCanaryError,
     UnknownArmError,
 )
+from tracecanary.schema.lake_location import (
+    FileLake,
+    LakeLocation,
+    ObjectStoreLake,
+    OtlpServer,
+    parse_file_lake,
+    parse_lake,
+)
+from tracecanary.schema.lake_storage import FolderStorage, LakeStorage, StoredFile, lake_storage, sync_folder
 from tracecanary.schema.layout import (
     JOURNAL_SUFFIX,
     LakeTable,
     journal_folder,
     journal_name,
+    landing_files,
     landing_folder,
+    landing_name,
     landing_segments,
     segment_name,
 )
+from tracecanary.schema.local_copies import Lease, LocalCopies, local_copies
 
 __all__ = [
     "EVALUATION_COLUMNS",
@@ -35,17 +47,33 @@ __all__ = [
     "Column",
     "ColumnType",
     "ConfigurationError",
+    "FileLake",
+    "FolderStorage",
     "InvalidQuestionError",
     "LakeError",
+    "LakeLocation",
+    "LakeStorage",
     "LakeTable",
+    "Lease",
+    "LocalCopies",
     "MalformedInputError",
+    "ObjectStoreLake",
+    "OtlpServer",
     "StoreError",
+    "StoredFile",
     "TraceCanaryError",
     "UnknownArmError",
     "arrow_schema",
     "journal_folder",
     "journal_name",
+    "lake_storage",
+    "landing_files",
     "landing_folder",
+    "landing_name",
     "landing_segments",
+    "local_copies",
+    "parse_file_lake",
+    "parse_lake",
     "segment_name",
+    "sync_folder",
 ]
