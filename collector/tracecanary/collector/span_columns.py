@@ -33,6 +33,7 @@ from tracecanary.collector.normalise import (
     sampling_probability,
 )
 from tracecanary.collector.plans import COLUMN_INDEX, LEADING_COLUMNS, Plan
+from tracecanary.collector.sent_spans import is_sent_row
 from tracecanary.collector.shaped_spans import (
     DROPPED,
     END,
@@ -67,6 +68,8 @@ _at = COLUMN_INDEX.__getitem__
 def is_plain_plan(plan: Plan, attributes: Collection[str]) -> bool:
     """Tell whether spans of this plan and with these attribute names can be read by columns."""
     convention = plan.template[_at("convention") - len(LEADING_COLUMNS)]
+    if is_sent_row(attributes):
+        return False
     return convention != "langfuse" and FLAG_KEY not in attributes and not any(name in attributes for name in TAGS)
 
 
