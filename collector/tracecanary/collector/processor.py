@@ -53,6 +53,7 @@ class CanarySpanProcessor(SpanProcessor):
         max_journal_bytes: Disk that the journal may take while the lake can't be written.
         canary_reserve: Fraction of the queue that only spans with cohort, variant or pair id may fill.
         flush_on_sigterm: Write what waits when the process gets SIGTERM, then do what would have been done.
+        keep_explanations: Store why evaluations judged as they did. It may quote prompts and completions.
         meter_provider: Where the processor reports on itself, if `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is true.
 
     Raises:
@@ -72,6 +73,7 @@ class CanarySpanProcessor(SpanProcessor):
         max_journal_bytes: int | None = None,
         canary_reserve: float | None = None,
         flush_on_sigterm: bool | None = None,
+        keep_explanations: bool | None = None,
         meter_provider: MeterProvider | None = None,
     ) -> None:
         settings = capture_settings(
@@ -84,6 +86,7 @@ class CanarySpanProcessor(SpanProcessor):
             max_journal_bytes=max_journal_bytes,
             canary_reserve=canary_reserve,
             flush_on_sigterm=flush_on_sigterm,
+            keep_explanations=keep_explanations,
         )
         self._select = predicate(select) if select is not None else None
         self._canary_traces = RememberedTraces()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracecanary.collector.captured import CapturedSpan
+from tracecanary.collector.evaluation_spans import SpanEvaluations
 from tracecanary.collector.normalise import Normaliser, SpanRow
 from tracecanary.collector.sdk_spans import captured_span
 from tracecanary.collector.segments import UNSTORABLE_ERRORS, segment_table, storable_rows
@@ -34,7 +35,10 @@ AnySpan = Sequence[Any]  # a `CapturedSpan`, or a record of the same layout
 
 
 def span_table(
-    spans: Sequence[AnySpan], normaliser: Normaliser, resources: Mapping[int, Mapping[str, Any]] = _NO_RESOURCES
+    spans: Sequence[AnySpan],
+    normaliser: Normaliser,
+    resources: Mapping[int, Mapping[str, Any]] = _NO_RESOURCES,
+    evaluations: SpanEvaluations | None = None,
 ) -> pa.Table:
     """Return `spans` as rows of `SPAN_COLUMNS`, in any order; those that can't be stored are left out.
 
@@ -42,6 +46,7 @@ def span_table(
         spans: `CapturedSpan`s, or records whose resource is a key of `resources`.
         normaliser: The conventions, with an installation's rules.
         resources: Attributes of resources, by the number in a record.
+        evaluations: Takes the evaluations that the spans carry.
     """
     import pyarrow as pa
 
@@ -53,6 +58,8 @@ def span_table(
         except Exception:  # noqa: BLE001  what it holds is looked at below
             group = single
         group.append(span)
+    if evaluations is not None:
+        evaluations.read(groups.values(), single)
     tables = []
     for group in groups.values():
         table = _columns(group, normaliser, resources) if len(group) >= _LEAST_GROUP else None
