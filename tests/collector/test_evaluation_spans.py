@@ -17,7 +17,7 @@ from opentelemetry.trace import Tracer
 from tracecanary.collector import CanarySpanProcessor
 from tracecanary.collector.config import capture_settings
 from tracecanary.collector.evaluation_flusher import MAX_WAITING, EvaluationFlusher
-from tracecanary.collector.evaluations import Evaluation, evaluation_row
+from tracecanary.collector.evaluations import Evaluation
 from tracecanary.collector.ingest import decode_otlp_file, store_spans
 from tracecanary.collector.journal import publish_orphans
 from tracecanary.collector.otlp import spans_from_protobuf
@@ -105,10 +105,7 @@ def test_many_alike_spans_lose_no_evaluation(
 
 def test_evaluations_outlive_a_process_that_was_killed(lake: Path, evaluations: Evaluations) -> None:
     killed = EvaluationFlusher(capture_settings(lake))
-    judged = evaluation_row(
-        Evaluation(name="tone", passed=True), trace_id="a" * 32, span_id=None, time_ns=1, received_ns=2
-    )
-    killed.add(judged)
+    killed.add(Evaluation(name="tone", passed=True), trace_id="a" * 32, span_id=None, time_ns=1)
     assert killed.flush(is_publishing=False)
     assert evaluations() == []
     killed.forget()  # what the end of a process does: its locks are gone, its journal stays
@@ -122,13 +119,13 @@ def test_evaluations_outlive_a_process_that_was_killed(lake: Path, evaluations: 
 def test_evaluations_wait_while_the_lake_cannot_be_written(lake: Path, evaluations: Evaluations) -> None:
     lake.write_text("a file where the folder should be")
     flusher = EvaluationFlusher(capture_settings(lake))
-    judged = evaluation_row(
-        Evaluation(name="tone", passed=True), trace_id="a" * 32, span_id=None, time_ns=1, received_ns=2
-    )
-    for _ in range(MAX_WAITING):
-        assert flusher.add(judged)
+    judged = Evaluation(name="tone", passed=True)
 
-    assert not flusher.add(judged)
+    taken = [
+        flusher.add(judged, trace_id=f"{index:032x}", span_id=None, time_ns=1) for index in range(1, MAX_WAITING + 2)
+    ]
+
+    assert taken == [True] * MAX_WAITING + [False]
     assert not flusher.flush(is_publishing=True)
     lake.unlink()
     assert flusher.flush(is_publishing=True)

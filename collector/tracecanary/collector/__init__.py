@@ -3,6 +3,7 @@
 from tracecanary.collector.context import canary_context
 from tracecanary.collector.exporter import CanarySpanExporter
 from tracecanary.collector.processor import CanarySpanProcessor
+from tracecanary.collector.recorded_evaluations import record_evaluation, record_feedback
 from tracecanary.collector.recording import record_fallback, record_retry, trajectory_step
 from tracecanary.collector.sampler import CanarySampler
 
@@ -11,7 +12,9 @@ __all__ = [
     "CanarySpanExporter",
     "CanarySpanProcessor",
     "canary_context",
+    "record_evaluation",
     "record_fallback",
+    "record_feedback",
     "record_retry",
     "trajectory_step",
 ]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tracecanary.collector.config import CaptureSettings
-from tracecanary.collector.evaluations import EvaluationRow
+from tracecanary.collector.evaluation_spans import SpanEvaluations
+from tracecanary.collector.evaluations import Evaluation, EvaluationRow, evaluation_row
 from tracecanary.collector.journal import Journal
 from tracecanary.collector.losses import Losses
+from tracecanary.collector.passing import NO_RULES, derive_passed
 from tracecanary.collector.segments import UNSTORABLE_ERRORS, segment_table, storable_rows
 from tracecanary.schema import EVALUATION_COLUMNS, LakeError, LakeTable
 
@@ -35,16 +39,34 @@ class EvaluationFlusher:
         )
         # Unlocked: `append` and `popleft` are atomic, and the limit may be passed by one row a thread.
         self._waiting: deque[EvaluationRow] = deque()
+        self._rules = NO_RULES
+        self._keeps_explanations = settings.keep_explanations
         self.losses = Losses()
         self._is_storing = True
 
-    def add(self, row: EvaluationRow) -> bool:
+    def add(self, evaluation: Evaluation, *, trace_id: str, span_id: str | None, time_ns: int) -> bool:
         """Queue one evaluation for the next flush, or count it as lost; return whether it was taken."""
         if len(self._waiting) >= MAX_WAITING:
             self.losses.add("queue_full")
             return False
+        rule = self._rules.get(evaluation.name)
+        passed = derive_passed(passed=evaluation.passed, label=evaluation.label, score=evaluation.score, rule=rule)
+        row = evaluation_row(
+            replace(evaluation, passed=passed),
+            trace_id=trace_id,
+            span_id=span_id,
+            time_ns=time_ns,
+            received_ns=time.time_ns(),
+            keeps_explanation=self._keeps_explanations,
+        )
         self._waiting.append(row)
         return True
+
+    def carried(self) -> SpanEvaluations:
+        """Return what collects the evaluations of spans that come now."""
+        return SpanEvaluations(
+            received_ns=time.time_ns(), rules=self._rules, keeps_explanations=self._keeps_explanations
+        )
 
     def store(self, rows: Sequence[EvaluationRow], *, is_publishing: bool) -> bool:
         """Store `rows` but for those that can't be stored, which are counted; return False to try again."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tracecanary.collector.config import CaptureSettings
 from tracecanary.collector.evaluation_flusher import EvaluationFlusher
-from tracecanary.collector.evaluation_spans import SpanEvaluations
 from tracecanary.collector.journal import Journal, publish_orphans
 from tracecanary.collector.losses import Losses
 from tracecanary.collector.normalise import default_normaliser
@@ -107,9 +105,7 @@ class SpanFlusher:
         try:
             with self.writing:
                 self._publish_orphans()
-                carried = SpanEvaluations(
-                    received_ns=time.time_ns(), keeps_explanations=self._settings.keep_explanations
-                )
+                carried = self.evaluations.carried()
                 table = span_table(records, default_normaliser(), self._buffer.resources, carried)
                 # Before the spans: what fails is tried again, and stored twice is stored once.
                 if not self.evaluations.store(carried.rows, is_publishing=is_publishing):
