@@ -1,6 +1,16 @@
 """Spans in, Parquet out: what runs inside the instrumented application."""
 
 from tracecanary.collector.context import canary_context
+from tracecanary.collector.evaluators import (
+    EvaluationResult,
+    Evaluator,
+    EvaluatorSettings,
+    JsonSchemaEvaluator,
+    JudgedSpan,
+    PiiEvaluator,
+    RefusalEvaluator,
+    ToolPermissionEvaluator,
+)
 from tracecanary.collector.exporter import CanarySpanExporter
 from tracecanary.collector.processor import CanarySpanProcessor
 from tracecanary.collector.recorded_evaluations import record_evaluation, record_feedback
@@ -11,6 +21,14 @@ __all__ = [
     "CanarySampler",
     "CanarySpanExporter",
     "CanarySpanProcessor",
+    "EvaluationResult",
+    "Evaluator",
+    "EvaluatorSettings",
+    "JsonSchemaEvaluator",
+    "JudgedSpan",
+    "PiiEvaluator",
+    "RefusalEvaluator",
+    "ToolPermissionEvaluator",
     "canary_context",
     "record_evaluation",
     "record_fallback",
