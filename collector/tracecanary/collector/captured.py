@@ -10,11 +10,6 @@ _SPAN_ID_LIMIT = 2**64
 _TIME_LIMIT_NS = 2**63  # the year 2262
 
 
-def is_trace_and_span_id(trace_id: int, span_id: int) -> bool:
-    """Tell whether these are ids; zero is none."""
-    return 0 < trace_id < _TRACE_ID_LIMIT and 0 < span_id < _SPAN_ID_LIMIT
-
-
 class CapturedEvent(NamedTuple):
     """One event of a span; `time_ns` is 0 when it is not known."""
 
@@ -51,7 +46,8 @@ class CapturedSpan(NamedTuple):
     def is_valid(self) -> bool:
         """Whether the span has ids (an id of zero is none, by the OpenTelemetry specification) and storable times."""
         return (
-            is_trace_and_span_id(self.trace_id, self.span_id)
+            0 < self.trace_id < _TRACE_ID_LIMIT
+            and 0 < self.span_id < _SPAN_ID_LIMIT
             and 0 <= self.start_ns < _TIME_LIMIT_NS
             and 0 <= self.end_ns < _TIME_LIMIT_NS
         )

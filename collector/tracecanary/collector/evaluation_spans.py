@@ -7,12 +7,12 @@ for all spans of one shape; spans with an evaluation event are read one by one a
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tracecanary.collector.attributes import EVALUATION_EVENT
-from tracecanary.collector.captured import is_trace_and_span_id
-from tracecanary.collector.conventions.evaluation import EVALUATOR_KINDS, EVALUATOR_OUTPUT
+from tracecanary.collector.captured import CapturedSpan
+from tracecanary.collector.conventions.evaluation import EVALUATOR_KIND, EVALUATOR_KINDS, EVALUATOR_OUTPUT
 from tracecanary.collector.evaluations import (
     EvaluationRow,
     evaluation_forms,
@@ -21,10 +21,9 @@ from tracecanary.collector.evaluations import (
     read_evaluations,
 )
 from tracecanary.collector.passing import NO_RULES, PassRules
+from tracecanary.collector.shaped_spans import VALUES, SpanGroup, captured_span
 
 _logger = logging.getLogger(__name__)
-# Places of the values in a captured span, or in a record of the same layout.
-_TRACE_ID, _SPAN_ID, _NAME, _END, _ATTRIBUTES, _EVENTS = 0, 1, 3, 6, 8, 9
 _MAX_TIME_NS = 2**63 - 1
 # The SDK keeps 128 events; what comes from elsewhere must not cost more.
 _MAX_EVENTS = 1_024
@@ -46,47 +45,45 @@ class SpanEvaluations:
         self._rules = rules
         self._keeps_explanations = keeps_explanations
 
-    def read(self, groups: Iterable[Sequence[Sequence[Any]]], single: Iterable[Sequence[Any]]) -> None:
-        """Collect the evaluations of spans.
-
-        Args:
-            groups: Spans of the same attribute names each, without evaluation events.
-            single: Spans of any kind.
-        """
-        for group in groups:
-            names = tuple(group[0][_ATTRIBUTES])
-            if evaluation_forms(names):
-                self._read_all(group)
-            elif EVALUATOR_OUTPUT in names and any(kind in names for kind in EVALUATOR_KINDS):
-                self._read_all([span for span in group if is_evaluator_span(span[_ATTRIBUTES])])
+    def read(self, groups: Iterable[SpanGroup], single: Iterable[CapturedSpan]) -> None:
+        """Collect the evaluations of spans: of one shape each, without evaluation events; and of any kind."""
+        for shape, spans in groups:
+            if evaluation_forms(shape.attributes):
+                self._read_all(captured_span(shape, span) for span in spans)
+            elif EVALUATOR_OUTPUT in shape.attributes:
+                places = [index for index, name in enumerate(shape.attributes) if name in EVALUATOR_KINDS]
+                self._read_all(
+                    captured_span(shape, span)
+                    for span in spans
+                    if any(span[VALUES][place] == EVALUATOR_KIND for place in places)
+                )
         self._read_all(single)
 
-    def _read_all(self, spans: Iterable[Sequence[Any]]) -> None:
+    def _read_all(self, spans: Iterable[CapturedSpan]) -> None:
         for span in spans:
             try:
                 self._read_span(span)
             except Exception:
                 _logger.debug("the evaluations of a span could not be read", exc_info=True)
 
-    def _read_span(self, span: Sequence[Any]) -> None:
-        attributes, end_ns = span[_ATTRIBUTES], span[_END]
+    def _read_span(self, span: CapturedSpan) -> None:
+        attributes = span.attributes
         if evaluation_forms(tuple(attributes)) or is_evaluator_span(attributes):
-            self._add(span, attributes, end_ns, default_name=_evaluator_name(span))
-        for event in span[_EVENTS][:_MAX_EVENTS] if span[_EVENTS] else ():
-            if event[0] == EVALUATION_EVENT:
-                self._add(span, event[1], (event[2] if len(event) > 2 else 0) or end_ns)
+            self._add(span, attributes, span.end_ns, default_name=_evaluator_name(span))
+        for event in span.events[:_MAX_EVENTS]:
+            if event.name == EVALUATION_EVENT:
+                self._add(span, event.attributes, event.time_ns or span.end_ns)
 
     def _add(
-        self, span: Sequence[Any], attributes: Mapping[str, Any], time_ns: float, default_name: str | None = None
+        self, span: CapturedSpan, attributes: Mapping[str, Any], time_ns: float, default_name: str | None = None
     ) -> None:
-        trace_id, span_id = span[_TRACE_ID], span[_SPAN_ID]
-        if not is_trace_and_span_id(trace_id, span_id):
-            return  # the span itself can't be stored either
+        if not span.is_valid:
+            return  # the span can't be stored either
         for evaluation in read_evaluations(attributes, rules=self._rules, default_name=default_name):
             row = evaluation_row(
                 evaluation,
-                trace_id=trace_id.to_bytes(16).hex(),
-                span_id=span_id.to_bytes(8).hex(),
+                trace_id=span.trace_id.to_bytes(16).hex(),
+                span_id=span.span_id.to_bytes(8).hex(),
                 time_ns=min(max(int(time_ns or 0), 0), _MAX_TIME_NS) or self._received_ns,
                 received_ns=self._received_ns,
                 keeps_explanation=self._keeps_explanations,
@@ -94,7 +91,7 @@ class SpanEvaluations:
             self.rows.append(row)
 
 
-def _evaluator_name(span: Sequence[Any]) -> str | None:
+def _evaluator_name(span: CapturedSpan) -> str | None:
     """Return the name of an evaluator's span; other spans are no evaluator's name."""
-    kinds = (span[_ATTRIBUTES].get(name) for name in EVALUATOR_KINDS)
-    return str(span[_NAME]).removeprefix(_NAME_PREFIX) if "EVALUATOR" in kinds else None
+    kinds = (span.attributes.get(name) for name in EVALUATOR_KINDS)
+    return span.name.removeprefix(_NAME_PREFIX) if EVALUATOR_KIND in kinds else None

@@ -26,10 +26,9 @@ class WaitingSpan(NamedTuple):
 def waiting_span(span: Any, attributes: dict[str, Any], agent: str | None) -> WaitingSpan:
     """Return the values of an ended `ReadableSpan`, whole: an answer that is cut can't be judged."""
     context, scope, parent = span.context, span.instrumentation_scope, span.parent
-    events = tuple(CapturedEvent(event.name, own_attributes(event), event.timestamp) for event in span.events)
-    size = _SPAN_BYTES + sum(
-        _ATTRIBUTE_BYTES * len(values) + text_size(values) for values in (attributes, *(event[1] for event in events))
-    )
+    events = [(event.name, own_attributes(event), event.timestamp) for event in span.events]
+    held = [attributes, *(values for _, values, _ in events)]
+    size = _SPAN_BYTES + sum(_ATTRIBUTE_BYTES * len(values) + text_size(values) for values in held)
     captured = CapturedSpan(
         trace_id=context.trace_id,
         span_id=context.span_id,
@@ -40,7 +39,7 @@ def waiting_span(span: Any, attributes: dict[str, Any], agent: str | None) -> Wa
         end_ns=int(span.end_time or 0),
         status_code=span.status.status_code.value,
         attributes=attributes,
-        events=events,
+        events=tuple(CapturedEvent(*event) for event in events),
         resource=span.resource.attributes,
         scope_name=None if scope is None else scope.name,
         scope_version=None if scope is None else scope.version,
