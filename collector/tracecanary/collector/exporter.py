@@ -16,10 +16,9 @@ from tracecanary.collector.config import capture_settings
 from tracecanary.collector.forks import tell_of_forks
 from tracecanary.collector.losses import Losses
 from tracecanary.collector.span_buffer import SpanBuffer
-from tracecanary.collector.span_flusher import SpanFlusher
+from tracecanary.collector.span_flusher import FORK_PATIENCE_S, SpanFlusher
 
 _logger = logging.getLogger(__name__)
-_FORK_PATIENCE_S = 1.0
 
 
 class CanarySpanExporter(SpanExporter):
@@ -30,6 +29,7 @@ class CanarySpanExporter(SpanExporter):
 
     Args:
         lake: Folder of the lake, made if absent. Default: the environment variable `TRACECANARY_LAKE`.
+        config: Configuration file, as for `CanarySpanProcessor`.
         max_pending_spans: Spans that wait here to be tried again while the lake can't be written.
         max_pending_bytes: Memory that those may take, roughly.
         max_segment_spans: Most spans in one Parquet segment.
@@ -42,12 +42,14 @@ class CanarySpanExporter(SpanExporter):
         self,
         lake: str | os.PathLike[str] | None = None,
         *,
+        config: str | os.PathLike[str] | None = None,
         max_pending_spans: int | None = None,
         max_pending_bytes: int | None = None,
         max_segment_spans: int | None = None,
     ) -> None:
         self._settings = capture_settings(
             lake,
+            config=config,
             max_pending_spans=max_pending_spans,
             max_pending_bytes=max_pending_bytes,
             max_segment_spans=max_segment_spans,
@@ -109,7 +111,7 @@ class CanarySpanExporter(SpanExporter):
 
     def before_fork(self) -> None:
         """Wait, for a short time, until the exporter is done with Arrow."""
-        self._flusher.writing.acquire(timeout=_FORK_PATIENCE_S)
+        self._flusher.writing.acquire(timeout=FORK_PATIENCE_S)
 
     def after_fork_in_parent(self) -> None:
         """Let the exporter go on."""
