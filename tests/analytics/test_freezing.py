@@ -74,7 +74,7 @@ def test_the_plan_is_stored_and_echoed(tmp_path: Path) -> None:
     echo = compare(Store(tmp_path), asked()).answer.question
 
     stored = json.loads((tmp_path / "comparisons" / f"{echo.spec_hash}.plan.json").read_text(encoding="utf-8"))
-    assert (echo.mode, echo.planned_traces, stored["planned_traces"]) == ("sequential", 4000, 4000)
+    assert (echo.mode, echo.planned_traces, stored["planned_traces"]) == ("sequential", 2000, 2000)
     assert stored["arms"] == ["base", "candidate"]
 
 

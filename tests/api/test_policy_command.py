@@ -18,7 +18,7 @@ def test_a_new_policy_is_valid_and_the_default(tmp_path: Path) -> None:
 
     assert (written.exit_code, checked.exit_code) == (0, 0)
     assert read_policy(path) == Policy()
-    assert "critical: eval_fail_rate, error_rate; planned for 4,000 traces of each arm" in checked.output
+    assert "critical: eval_fail_rate, error_rate; planned for 2,000 traces of each arm" in checked.output
 
 
 def test_an_existing_policy_stays(tmp_path: Path) -> None:

@@ -71,16 +71,15 @@ def gather_evidence(session: Session, question: Question, *, freeze_caps: Freeze
     _check_arms(session, question)
     select_traces(session, question.selection.parameters())
     starts, side_by_side = _period_starts(session, question)
-    select_strata(session, starts)
     arms = (question.base, question.candidate)
+    clustering = _select_clusters(session, starts, arms)
     sides = _RowsByArm(session, question)
     periods = session.columns("question_periods_v1")
-    clusters = session.rows("question_clusters_v1", {"base": arms[0], "candidate": arms[1]})[0]
     cohorts = sides.cohorts()
     axes = Axes(cohorts, len(starts) + 1, arms)
     histograms = axes.histograms(session.columns("question_histograms_v1", {"metrics": [*_MEANS, *_QUANTILES_OF]}))
     caps = freeze_caps(_base_caps(histograms))
-    values = _values(session, axes, periods, _clustering(clusters), histograms, caps)
+    values = _values(session, axes, periods, clustering, histograms, caps)
     return Evidence(
         cells=tuple(sides.cell(cohort, question) for cohort in cohorts),
         values=values,
@@ -94,12 +93,18 @@ def gather_evidence(session: Session, question: Question, *, freeze_caps: Freeze
     )
 
 
-def select_strata(session: Session, period_starts_ns: Sequence[int]) -> None:
-    """Materialise the cluster group and the period of each selected trace."""
+def select_strata(session: Session, period_starts_ns: Sequence[int], *, pairs_first: bool = False) -> None:
+    """Materialise the cluster group and the period of each selected trace.
+
+    Args:
+        session: With selected traces.
+        period_starts_ns: When periods begin but the first, in ns since the epoch, ascending.
+        pairs_first: Whether a pair is a cluster before a conversation is.
+    """
     session.materialise(
         "question_strata",
         "question_strata_v1",
-        {"salt": GROUP_SALT, "period_starts_ns": [*period_starts_ns]},
+        {"salt": GROUP_SALT, "period_starts_ns": [*period_starts_ns], "pairs_first": pairs_first},
     )
 
 
@@ -123,6 +128,22 @@ def _base_caps(histograms: Mapping[str, Histograms]) -> dict[str, float]:
 class _Clustering:
     groups: int
     is_paired: bool
+
+
+def _select_clusters(session: Session, starts: Sequence[int], arms: Sequence[str]) -> _Clustering:
+    """Choose what makes a cluster: conversations, or pairs where conversations do not join the arms and pairs do."""
+    parameters = {"base": arms[0], "candidate": arms[1]}
+    select_strata(session, starts)
+    row = session.rows("question_clusters_v1", parameters)[0]
+    by_conversation = _clustering(row)
+    if by_conversation.is_paired or row["paired_traces"] <= min(row["base_traces"], row["candidate_traces"]):
+        return by_conversation
+    select_strata(session, starts, pairs_first=True)
+    by_pair = _clustering(session.rows("question_clusters_v1", parameters)[0])
+    if not by_pair.is_paired:
+        select_strata(session, starts)
+        return by_conversation
+    return by_pair
 
 
 def _clustering(row: Row) -> _Clustering:
