@@ -37,8 +37,8 @@ DEFAULT_FLUSH_INTERVAL_S = 1.0
 DEFAULT_SEAL_INTERVAL_S = 5.0
 # Only a lake that can't be written for long fills it.
 DEFAULT_MAX_JOURNAL_BYTES = 1024 * 1024 * 1024
-# Whichever of these two is reached first. A span with 25 attributes counts for about 2.7 KB.
-DEFAULT_MAX_PENDING_SPANS = 50_000
+# Whichever of these two is reached first. A span with 25 attributes takes about 0.5 KB.
+DEFAULT_MAX_PENDING_SPANS = 250_000
 DEFAULT_MAX_PENDING_BYTES = 128 * 1024 * 1024
 # Parquet compresses a span seven times cheaper in batches of 16k than of 512; beyond 64k nothing is gained.
 DEFAULT_MAX_SEGMENT_SPANS = 65_536
@@ -50,7 +50,8 @@ DEFAULT_CANARY_RESERVE = 0.1
 class CaptureSettings:
     """Where captured spans go, and the limits on the way.
 
-    `canary_reserve` is the fraction of the queue, 0..1, that only canary traffic may fill.
+    `canary_reserve` is the fraction of the queue, 0..1, that only canary traffic may fill. `keep_explanations` stores
+    what evaluations say in words, which may quote prompts and completions.
     """
 
     lake: Path
@@ -63,6 +64,7 @@ class CaptureSettings:
     canary_reserve: float = DEFAULT_CANARY_RESERVE
     flush_on_sigterm: bool = False
     rules: Rules = field(default_factory=Rules)
+    keep_explanations: bool = False
 
     def __post_init__(self) -> None:
         """Refuse settings that can't work, naming all of them."""
@@ -255,4 +257,5 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "max_journal_bytes": ("TRACECANARY_MAX_JOURNAL_BYTES", int),
     "canary_reserve": ("TRACECANARY_CANARY_RESERVE", float),
     "flush_on_sigterm": ("TRACECANARY_FLUSH_ON_SIGTERM", _to_bool),
+    "keep_explanations": ("TRACECANARY_KEEP_EXPLANATIONS", _to_bool),
 }

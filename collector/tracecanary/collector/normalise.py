@@ -29,8 +29,10 @@ from tracecanary.collector.derived import complete_row
 from tracecanary.collector.documents import parse_document, read_path
 from tracecanary.collector.events import is_wanted_flag, read_events
 from tracecanary.collector.models import canonical_model
-from tracecanary.collector.plans import COLUMN_INDEX, Plan, compile_plan
+from tracecanary.collector.plans import COLUMN_INDEX, LEADING_COLUMNS, Plan, compile_plan
 from tracecanary.collector.rules import Rules
+from tracecanary.collector.sent_spans import is_sent_row, restore_columns
+from tracecanary.schema import SPAN_COLUMNS
 
 SpanRow = tuple[Any, ...]
 
@@ -80,6 +82,8 @@ class Normaliser:
     def row(self, span: CapturedSpan) -> SpanRow:
         """Return the values of `span`, whose ids are valid, in the order of `SPAN_COLUMNS`."""
         attributes = span.attributes
+        if is_sent_row(attributes):
+            return _restored_row(span)
         plan = self.plan(span.scope_name, span.scope_version, span.kind, tuple(span.attributes))
         row = _new_row(plan, span)
         for index, value in self.resource_values(span.resource):
@@ -181,9 +185,18 @@ def sampling_probability(trace_state: str) -> float | None:
 
 def _new_row(plan: Plan, span: CapturedSpan) -> list[Any]:
     """Return the row of `span` with its own fields: the leading columns, then the plan's template."""
+    row = [*_own_fields(span), *plan.template]
+    row[_IS_SAMPLED] = span.is_sampled
+    if span.trace_state:
+        row[_SAMPLING_PROBABILITY] = sampling_probability(span.trace_state)
+    row[_DROPPED] = to_int(span.dropped_attributes) if span.dropped_attributes else 0
+    return row
+
+
+def _own_fields(span: CapturedSpan) -> list[Any]:
     kind, status, parent_span_id = span.kind, span.status_code, span.parent_span_id
     start_ns, duration_ns = span.start_ns, span.end_ns - span.start_ns
-    row = [
+    return [
         span.trace_id.to_bytes(16).hex(),  # half the cost of a format
         span.span_id.to_bytes(8).hex(),
         parent_span_id.to_bytes(8).hex() if parent_span_id else None,
@@ -192,13 +205,14 @@ def _new_row(plan: Plan, span: CapturedSpan) -> list[Any]:
         start_ns,
         max(duration_ns, 0),  # a clock that was set back must not give a negative latency
         STATUSES[status if 0 <= status < len(STATUSES) else 0],
-        *plan.template,
     ]
-    row[_IS_SAMPLED] = span.is_sampled
-    if span.trace_state:
-        row[_SAMPLING_PROBABILITY] = sampling_probability(span.trace_state)
-    row[_DROPPED] = to_int(span.dropped_attributes) if span.dropped_attributes else 0
-    return row
+
+
+def _restored_row(span: CapturedSpan) -> SpanRow:
+    """Return the row that an application has sent as `span`."""
+    row = [*_own_fields(span), *([None] * (len(SPAN_COLUMNS) - len(LEADING_COLUMNS)))]
+    restore_columns(row, span)
+    return tuple(row)
 
 
 def kind_of(plan: Plan, span_name: str, attributes: Mapping[str, Any]) -> str | None:
