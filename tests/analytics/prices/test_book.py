@@ -7,6 +7,7 @@ from pathlib import Path
 import genai_prices
 import pytest
 from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import ModelPrice, TieredPrices
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -164,6 +165,16 @@ def test_before_an_own_price_begins_the_published_one_holds(tmp_path: Path) -> N
     ]
 
 
+def test_other_prices_have_another_fingerprint(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(PRICES)
+    once, again = PriceBook(read_price_file(path)), PriceBook(read_price_file(path))
+    path.write_text(PRICES.replace("input = 10", "input = 11"))
+
+    assert once.fingerprint == again.fingerprint
+    assert len({once.fingerprint, PriceBook(read_price_file(path)).fingerprint, PriceBook().fingerprint}) == 3
+
+
 def test_a_time_without_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="at is 2026-11-01T12:00:00, but must have a time zone"):
         PriceBook().price_call(Usage(), ModelNames(model="gpt-4.1"), AT.replace(tzinfo=None))
@@ -210,4 +221,15 @@ def test_published_prices_are_what_the_package_computes(
         assert price == Price()
     else:
         assert price.cost_nano_usd is not None
-        assert abs(price.cost_nano_usd - theirs.total_price * 10**9) <= Decimal("0.51")
+        # Half a nano-USD for the call; for a rate such as 1/12 USD also half a pico-USD for each token.
+        is_exact = all(rate == round(rate, 6) for rate in rates_of(theirs.model_price))
+        allowed = Decimal("0.51") + (0 if is_exact else (given_tokens + made_tokens) * Decimal("0.0005"))
+        assert abs(price.cost_nano_usd - theirs.total_price * 10**9) <= allowed
+
+
+def rates_of(price: ModelPrice) -> list[Decimal]:
+    found: list[Decimal] = []
+    for value in vars(price).values():
+        found += [value] if isinstance(value, Decimal) else []
+        found += [value.base, *(tier.price for tier in value.tiers)] if isinstance(value, TieredPrices) else []
+    return found

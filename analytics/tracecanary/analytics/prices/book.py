@@ -7,6 +7,8 @@ is priced once for each such period; calls then look their period up, here or in
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -79,6 +81,12 @@ class PriceBook:
 
     entries: Sequence[PriceEntry] = ()
     _periods: dict[ModelNames, tuple[RatePeriod, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that differs when prices do: what was computed with another one is to be computed anew."""
+        version = importlib.metadata.version("genai-prices")
+        return hashlib.sha256(f"{version} {tuple(self.entries)!r}".encode()).hexdigest()[:16]
 
     def periods(self, model: ModelNames) -> tuple[RatePeriod, ...]:
         """Return all rates of `model`, at most one at any time; none when it has no price."""
