@@ -9,6 +9,7 @@ all that was noted, in one error.
 from __future__ import annotations
 
 import math
+import stat
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -254,17 +255,17 @@ def read_config_file(path: Path, sections: Collection[str] = SECTIONS) -> Config
 
 
 def _body(path: Path) -> bytes:
-    if not path.exists():
-        raise ValueError(
-            "there is no such file. Check the path; one that a file names starts at the folder of that file"
-        )
-    if not path.is_file():  # to read a pipe or a device might take for ever
-        raise ValueError("this is no regular file. Give the path of a TOML file")
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # to read a pipe or a device might take for ever
+            raise ValueError("this is no regular file. Give the path of a TOML file")
         with path.open("rb") as file:
             body = file.read(MAX_FILE_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        remedy = "Check the path; one that a file names starts at the folder of that file"
+        raise ValueError(f"there is no such file. {remedy}") from None
     except OSError as error:
-        raise ValueError(f"it can't be read: {error.strerror}. Check its rights") from error
+        raise ValueError(f"it can't be read: {error.strerror}. Check the path and its rights") from error
     if len(body) > MAX_FILE_BYTES:
         raise ValueError(f"it is larger than {MAX_FILE_BYTES:,} bytes. Is it a configuration file?")
     return body
