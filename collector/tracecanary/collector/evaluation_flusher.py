@@ -44,6 +44,11 @@ class EvaluationFlusher:
         self.losses = Losses()
         self._is_storing = True
 
+    @property
+    def is_half_full(self) -> bool:
+        """Whether it is time to write, so that more find room meanwhile."""
+        return len(self._waiting) >= MAX_WAITING // 2
+
     def add(self, evaluation: Evaluation, *, trace_id: str, span_id: str | None, time_ns: int) -> bool:
         """Queue one evaluation for the next flush, or count it as lost; return whether it was taken."""
         if len(self._waiting) >= MAX_WAITING:
