@@ -21,7 +21,7 @@ from tracecanary.collector.evaluations import (
     read_evaluations,
 )
 from tracecanary.collector.passing import NO_RULES, PassRules
-from tracecanary.collector.shaped_spans import VALUES, SpanGroup, captured_span
+from tracecanary.collector.shaped_spans import FIRST_VALUE, SpanGroup, captured_span
 
 _logger = logging.getLogger(__name__)
 _MAX_TIME_NS = 2**63 - 1
@@ -55,7 +55,7 @@ class SpanEvaluations:
                 self._read_all(
                     captured_span(shape, span)
                     for span in spans
-                    if any(span[VALUES][place] == EVALUATOR_KIND for place in places)
+                    if any(span[FIRST_VALUE + place] == EVALUATOR_KIND for place in places)
                 )
         self._read_all(single)
 

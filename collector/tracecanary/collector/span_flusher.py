@@ -12,7 +12,7 @@ from tracecanary.collector.evaluation_flusher import EvaluationFlusher
 from tracecanary.collector.evaluation_spans import SpanEvaluations
 from tracecanary.collector.journal import Journal, publish_orphans
 from tracecanary.collector.losses import Losses
-from tracecanary.collector.normalise import default_normaliser
+from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.packed_spans import PackedSpan
 from tracecanary.collector.span_buffer import SpanBuffer
 from tracecanary.collector.span_tables import grouped_table
@@ -33,6 +33,7 @@ class SpanFlusher:
         self._settings = settings
         self._buffer = buffer
         self._losses = losses
+        self._normaliser = Normaliser(settings.rules)
         self._journal = Journal(
             settings.lake,
             LakeTable.SPANS,
@@ -129,7 +130,8 @@ class SpanFlusher:
 
         unpack = self._buffer.packer.unpack
         chunks = [taken[first : first + _CHUNK_SPANS] for first in range(0, len(taken), _CHUNK_SPANS)]
-        return pa.concat_tables([grouped_table(*unpack(chunk), default_normaliser(), evaluations) for chunk in chunks])
+        tables = [grouped_table(*unpack(chunk), self._normaliser, evaluations) for chunk in chunks]
+        return pa.concat_tables(tables).combine_chunks()  # each chunk would be compressed by itself
 
     def _flush_evaluations(self, *, is_publishing: bool) -> bool:
         try:
