@@ -25,7 +25,7 @@ from tracecanary.collector.evaluators.bound import bound_evaluators
 from tracecanary.collector.evaluators.config import EvaluatorSettings
 from tracecanary.collector.evaluators.judged import Judge
 from tracecanary.collector.evaluators.runner import EvaluatorRunner
-from tracecanary.collector.normalise import default_normaliser
+from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.recording import mark_step
 from tracecanary.collector.selection import RememberedTraces, Select, has_canary_mark, is_selected, predicate
 from tracecanary.collector.self_metrics import SelfMetrics
@@ -111,7 +111,7 @@ class CanarySpanProcessor(SpanProcessor):
         bound = bound_evaluators(evaluators)
         self._writer = SpanWriter(settings, metrics=SelfMetrics(meter_provider))
         limits = evaluator_settings or EvaluatorSettings()
-        self._evaluators = EvaluatorRunner(bound, limits, self._writer, default_normaliser()) if bound else None
+        self._evaluators = EvaluatorRunner(bound, limits, self._writer, Normaliser(settings.rules)) if bound else None
         if settings.flush_on_sigterm:
             flush_at_sigterm(self.force_flush)
 

@@ -1,13 +1,14 @@
 """Results of other evaluation libraries as ours. By their documented fields, so that none of them is imported.
 
 FutureAGI's `fi.evals`: `EvalResult` of `evaluate()` (eval_name, score, passed, reason, status) and of `Evaluator`
-(name, output, reason), `BatchResult` and `BatchRunResult`. OpenInference: `Score` of `phoenix.evals` (name, score, label,
-explanation, kind), and mappings of the same keys.
+(name, output, reason), `BatchResult` and `BatchRunResult`. OpenInference: `Score` of `phoenix.evals` (name, score,
+label, explanation, kind), and mappings of the same keys.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from tracecanary.collector.coercion import MAX_WORD_LENGTH, to_float
@@ -44,7 +45,7 @@ def from_openinference(result: Any) -> list[EvaluationResult]:
 def fi_evaluator(
     evaluate: Callable[[JudgedSpan], Any], *, name: str, version: str = "1", source: str = "llm", **options: Any
 ) -> Evaluator:
-    """Return an evaluator that calls FutureAGI and keeps the result under `name`.
+    """Return an evaluator that calls FutureAGI; a single result is kept under `name`, several under their own.
 
     For instance `fi_evaluator(lambda judged: evaluate("toxicity", output=judged.output_text), name="toxicity")`.
     """
@@ -54,17 +55,17 @@ def fi_evaluator(
 def openinference_evaluator(
     evaluate: Callable[[JudgedSpan], Any], *, name: str, version: str = "1", source: str = "llm", **options: Any
 ) -> Evaluator:
-    """Return an evaluator that calls one of `phoenix.evals`.
+    """Return an evaluator that calls one of `phoenix.evals`; names as for `fi_evaluator`.
 
     For instance `openinference_evaluator(lambda judged: judge.evaluate({"output": judged.output_text}), name="tone")`.
-    Where a `Score` has a name of its own, that is kept.
     """
     return _adapting(evaluate, from_openinference, name=name, version=version, source=source, **options)
 
 
 def _adapting(evaluate: Callable[[JudgedSpan], Any], adapt: Adapt, **options: Any) -> Evaluator:
     def judge(judged: JudgedSpan) -> list[EvaluationResult]:
-        return adapt(evaluate(judged))
+        results = adapt(evaluate(judged))
+        return [replace(results[0], name=None)] if len(results) == 1 else results
 
     return Evaluator(judge=judge, **options)
 
