@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import threading
@@ -98,6 +99,16 @@ def test_verdicts_are_stored_and_the_content_is_not(start: Start, lake: Path) ->
     assert rows["polite"]["time_unix_ns"] == span["start_unix_ns"] + span["duration_ns"]
     assert "secret" not in str(span)
     assert threading.get_ident() not in threads
+
+
+def test_content_is_dropped_once_it_is_judged(start: Start) -> None:
+    app = start(RefusalEvaluator(), Evaluator(judge=lambda _: 1 / 0, name="failing"))
+    for _ in range(5):
+        app.answer()
+    assert app.processor.force_flush()
+
+    gc.collect()
+    assert not [held for held in gc.get_objects() if isinstance(held, JudgedSpan)]
 
 
 def test_only_spans_of_the_wanted_kind_are_judged(start: Start) -> None:

@@ -167,7 +167,7 @@ class CanarySpanProcessor(SpanProcessor):
             if self._select is None or self._is_kept(span, _NOTHING):
                 self._writer.add(span, self._is_canary)
                 if self._evaluators is not None:
-                    self._evaluators.offer(span)
+                    self._offer(self._evaluators, span)
         except Exception:  # noqa: BLE001  an exception here would reach the application
             self._writer.drop("internal")
 
@@ -191,6 +191,12 @@ class CanarySpanProcessor(SpanProcessor):
         deadline_s = time.monotonic() + _seconds(timeout_millis)
         is_judged = self._evaluators is None or self._evaluators.shutdown(_seconds(timeout_millis) / 2)
         return self._writer.shutdown(max(0.0, deadline_s - time.monotonic())) and is_judged
+
+    def _offer(self, evaluators: EvaluatorRunner, span: ReadableSpan) -> None:
+        try:
+            evaluators.offer(span)
+        except Exception:  # the span itself is captured
+            _logger.debug("a span could not be queued for evaluators", exc_info=True)
 
     def _is_kept(self, span: ReadableSpan, carried: Mapping[str, object]) -> bool:
         trace_id = span.context.trace_id

@@ -210,6 +210,7 @@ class EvaluatorRunner:
                 if worker.is_left or self._current is not job:
                     return
                 self._current = None
+                job.judged = None
                 self._pending -= 1
                 self._pending_bytes -= job.size_bytes
                 if not self._pending:
@@ -267,14 +268,17 @@ class EvaluatorRunner:
                 if self._is_shut_down and not self._pending:
                     return
                 self._finished.wait_for(lambda: not self._pending, timeout=self._watch_s)
-                worker, job = self._worker, self._current
-                if worker is None or job is None or not worker.leave_if_late(now_s=time.monotonic()):
-                    continue
-                evaluator = job.evaluators.popleft()
-                self._stuck[evaluator] = worker
-                self._losses.add("timeout")
-                self._warn_once(evaluator, f"took longer than {self._limits_s[evaluator]:g} s")
-                self._worker = EvaluatorWorker(self._work)
+                if self._worker is not None and self._worker.leave_if_late(now_s=time.monotonic()):
+                    self._replace_worker(self._worker)
+
+    def _replace_worker(self, late: EvaluatorWorker) -> None:
+        self._worker = EvaluatorWorker(self._work)
+        if self._current is None:  # shut down just now
+            return
+        evaluator = self._current.evaluators.popleft()
+        self._stuck[evaluator] = late
+        self._losses.add("timeout")
+        self._warn_once(evaluator, f"took longer than {self._limits_s[evaluator]:g} s")
 
     def _warn_once(self, evaluator: Evaluator, problem: str) -> None:
         level = logging.DEBUG if evaluator in self._warned else logging.WARNING
