@@ -77,6 +77,27 @@ OTEL = {"gen_ai.evaluation.name": "helpfulness", "gen_ai.evaluation.score.value"
             id="openinference-a-person-is-no-version",
         ),
         pytest.param(
+            {
+                "gen_ai.span.kind": "EVALUATOR",
+                "gen_ai.evaluation.name": "relevance",
+                "gen_ai.evaluation.score.value": 0.85,
+                "gen_ai.evaluation.explanation": "Good match",
+                "eval.relevance.latency_ms": 0.39,
+                "eval.evaluated_at": 1795474631.6,
+            },
+            Evaluation(name="relevance", score=0.85, explanation="Good match"),
+            id="fi-evals-1.1-as-it-was-run",
+        ),
+        pytest.param(
+            {
+                "openinference.span.kind": "EVALUATOR",
+                "output.value": '[{"name": "names_city", "score": 1.0, "label": "True", "metadata": {}, "kind": "code", '
+                '"direction": "maximize"}]',
+            },
+            Evaluation(name="names_city", score=1.0, label="True", passed=True),
+            id="phoenix-evals-3.9-as-it-was-run",
+        ),
+        pytest.param(
             {"eval.toxicity": 0.7, "eval.toxicity.reason": "insult", "eval.evaluator_version": "3"},
             Evaluation(name="toxicity", version="3", score=0.7, explanation="insult"),
             id="fi-evals-before-gen-ai-names",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -291,6 +293,22 @@ def test_every_problem_of_evaluators_is_named() -> None:
         "two evaluators are called 'b'",
     ):
         assert problem in text
+
+
+@pytest.mark.parametrize(
+    ("module", "make", "extra"),
+    [
+        pytest.param("jsonschema", lambda: JsonSchemaEvaluator(SCHEMA), "evaluators", id="json-schema"),
+        pytest.param("datafog", PiiEvaluator, "pii", id="pii"),
+    ],
+)
+def test_a_library_that_is_not_installed_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch, module: str, make: Callable[[], object], extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+
+    with pytest.raises(ConfigurationError, match=rf"pip install 'tracecanary\[{extra}\]'"):
+        make()
 
 
 @given(st.text())
