@@ -91,8 +91,8 @@ OTEL = {"gen_ai.evaluation.name": "helpfulness", "gen_ai.evaluation.score.value"
         pytest.param(
             {
                 "openinference.span.kind": "EVALUATOR",
-                "output.value": '[{"name": "names_city", "score": 1.0, "label": "True", "metadata": {}, "kind": "code", '
-                '"direction": "maximize"}]',
+                "output.value": '[{"name": "names_city", "score": 1.0, "label": "True", "metadata": {}, '
+                '"kind": "code", "direction": "maximize"}]',
             },
             Evaluation(name="names_city", score=1.0, label="True", passed=True),
             id="phoenix-evals-3.9-as-it-was-run",
