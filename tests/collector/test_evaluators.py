@@ -194,6 +194,16 @@ def test_personal_data_is_found_by_its_looks(text: str | None, expected: tuple[b
     assert verdict(PiiEvaluator()(answered(text))) == expected
 
 
+@pytest.mark.parametrize("place", [0, 9_790, 9_801, 9_995, 10_000, 19_600, 25_000])
+def test_personal_data_is_found_once_anywhere_in_a_long_answer(place: int) -> None:
+    text = "x " * (place // 2) + "jane.doe@example.com " + "y " * 5_000
+
+    result = PiiEvaluator()(answered(text))
+
+    assert result is not None
+    assert (result.score, result.label) == (1, "email")
+
+
 def test_what_counts_as_personal_can_be_said() -> None:
     assert verdict(PiiEvaluator(entities=["IP_ADDRESS"])(answered("a@example.com at 10.0.0.1"))) == (
         False,
