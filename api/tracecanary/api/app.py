@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -11,6 +10,7 @@ from fastapi_offline import FastAPIOffline
 from tracecanary.analytics.store import Store
 from tracecanary.api.problems import add_problem_handlers
 from tracecanary.api.routes import comparison, evaluations, health, listings
+from tracecanary.schema import FileLake
 
 _DESCRIPTION = """Canary analysis for LLM model releases, from the OpenTelemetry traces you already have.
 
@@ -18,8 +18,8 @@ Ask `GET /compare?base=...&candidate=...`; `GET /models` lists what was seen. Er
 """
 
 
-def create_app(lake: Path) -> FastAPI:
-    """Return the service over the lake in the folder `lake`."""
+def create_app(lake: FileLake) -> FastAPI:
+    """Return the service over `lake`."""
     # FastAPI's own documentation page loads its scripts from outside; a closed cluster can't.
     app = FastAPIOffline(
         title="tracecanary",

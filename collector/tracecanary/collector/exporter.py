@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,12 +75,15 @@ class CanarySpanExporter(SpanExporter):
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Try again to write what could not be written; return whether nothing is left."""
-        if not self._exporting.acquire(timeout=max(0.0, min(timeout_millis / 1000, threading.TIMEOUT_MAX))):
+        timeout_s = max(0.0, min(timeout_millis / 1000, threading.TIMEOUT_MAX))
+        deadline_s = time.monotonic() + timeout_s
+        if not self._exporting.acquire(timeout=timeout_s):
             return False
         try:
-            return self._flusher.flush()
+            is_done = self._flusher.flush()
         finally:
             self._exporting.release()
+        return is_done and self._flusher.wait_until_published(max(0.0, deadline_s - time.monotonic()))
 
     def shutdown(self) -> None:
         """Write what is left. What can't be written is counted as `not_written`."""
@@ -88,6 +92,7 @@ class CanarySpanExporter(SpanExporter):
         self._is_shut_down = True
         with self._exporting:
             self._flusher.flush()
+            self._flusher.close()
             not_written = self._buffer.drop_all("not_written")
         if not_written:
             _logger.error("%d spans could not be written to %s", not_written, self._settings.lake)

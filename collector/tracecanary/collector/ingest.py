@@ -6,7 +6,6 @@ import contextlib
 import gzip
 import logging
 import zlib
-from pathlib import Path
 
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.config import DEFAULT_MAX_SEGMENT_SPANS
@@ -14,7 +13,7 @@ from tracecanary.collector.normalise import default_normaliser
 from tracecanary.collector.otlp import spans_from_json, spans_from_protobuf
 from tracecanary.collector.segments import publish_segment
 from tracecanary.collector.span_tables import span_table
-from tracecanary.schema import LakeTable, MalformedInputError
+from tracecanary.schema import FileLake, LakeTable, MalformedInputError
 
 _logger = logging.getLogger(__name__)
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -52,7 +51,7 @@ def _spans_from_json_lines(body: bytes) -> list[CapturedSpan]:
     return spans_from_json(body)
 
 
-def store_spans(lake: Path, spans: list[CapturedSpan]) -> int:
+def store_spans(lake: FileLake, spans: list[CapturedSpan]) -> int:
     """Add `spans` to the lake and return their number; a span that is stored already stays one row to readers.
 
     A span without valid ids or times can't be part of any trace: it is left out, with a warning.

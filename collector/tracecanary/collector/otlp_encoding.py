@@ -38,9 +38,10 @@ _MAX_MEMO = 4_096
 
 @dataclass(frozen=True, slots=True)
 class OtlpRequest:
-    """An `ExportTraceServiceRequest` in protobuf, and how many spans it holds."""
+    """An `ExportTraceServiceRequest` in protobuf, and the rows that it holds: the number of the first, and how many."""
 
     body: bytes
+    first_row: int
     spans: int
 
 
@@ -50,16 +51,16 @@ def otlp_requests(rows: pa.Table, *, max_spans: int, max_bytes: int) -> Iterator
     A single span of more than `max_bytes` has a request of its own. Equal rows give equal requests.
     """
     groups: dict[bytes, dict[bytes, list[bytes]]] = {}
-    spans = size = 0
+    first_row = spans = size = 0
     for resource, scope, span in _encoded_spans(rows):
         if spans and (spans >= max_spans or size + len(span) > max_bytes):
-            yield OtlpRequest(_request(groups), spans)
-            groups, spans, size = {}, 0, 0
+            yield OtlpRequest(_request(groups), first_row, spans)
+            groups, first_row, spans, size = {}, first_row + spans, 0, 0
         groups.setdefault(resource, {}).setdefault(scope, []).append(span)
         spans += 1
         size += len(span)
     if spans:
-        yield OtlpRequest(_request(groups), spans)
+        yield OtlpRequest(_request(groups), first_row, spans)
 
 
 def _request(groups: dict[bytes, dict[bytes, list[bytes]]]) -> bytes:

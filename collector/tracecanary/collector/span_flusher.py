@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracecanary.collector.config import CaptureSettings
-from tracecanary.collector.journal import Journal, publish_orphans
+from tracecanary.collector.destinations import open_journal
+from tracecanary.collector.journal import publish_orphans
 from tracecanary.collector.losses import Losses
 from tracecanary.collector.normalise import default_normaliser
 from tracecanary.collector.packed_spans import PackedSpan
+from tracecanary.collector.remote_journal import RemoteJournal
 from tracecanary.collector.span_buffer import SpanBuffer
 from tracecanary.collector.span_tables import grouped_table
 from tracecanary.schema import LakeError, LakeTable
@@ -31,12 +34,6 @@ class SpanFlusher:
         self._settings = settings
         self._buffer = buffer
         self._losses = losses
-        self._journal = Journal(
-            settings.lake,
-            LakeTable.SPANS,
-            max_file_rows=settings.max_segment_spans,
-            max_bytes=settings.max_journal_bytes,
-        )
         self._in_hand: Sequence[PackedSpan] = ()
         self._has_looked_for_orphans = False
         self.is_lake_writable = True  # whether the lake took what it was given last
@@ -45,6 +42,7 @@ class SpanFlusher:
         # Held while Arrow is imported and used, and across a fork: a child that is forked meanwhile inherits Arrow's
         # and the import's own locks without the thread that would release them, and could never write.
         self.writing = threading.RLock()
+        self._journal = open_journal(settings, LakeTable.SPANS, losses, using_arrow=self.writing)
 
     @property
     def unstored_spans(self) -> int:
@@ -72,9 +70,9 @@ class SpanFlusher:
 
     def close(self) -> None:
         """Let go of the journal: what could not be published is left to the next process on this lake."""
-        left = self._journal.rows
-        self._journal.close()
+        left = self._journal.close()
         if left:
+            self.is_lake_writable = False
             _logger.error(
                 "%d spans stay in the journal of %s. The next process or service that opens this lake adds them.",
                 left,
@@ -83,7 +81,13 @@ class SpanFlusher:
 
     def forget(self) -> None:
         """Leave everything to the parent, in a child that was forked from it."""
-        self._journal.close()
+        self._journal.forget()
+
+    def wait_until_published(self, timeout_s: float) -> bool:
+        """Wait until a lake behind a network has what the journal had; return whether it has, and all went well."""
+        if isinstance(self._journal, RemoteJournal):
+            return self._journal.wait(timeout_s)
+        return self.is_lake_writable
 
     def _store_oldest(self, spans: int, *, is_publishing: bool) -> bool:
         self._in_hand = taken = self._buffer.take(spans)
@@ -149,7 +153,7 @@ class SpanFlusher:
 
     def _publish_orphans(self) -> None:
         """Add what processes that died have left. Once: the service looks from time to time."""
-        if self._has_looked_for_orphans:
+        if self._has_looked_for_orphans or not isinstance(self._settings.lake, Path):  # else its journal does
             return
         self._has_looked_for_orphans = True
         try:

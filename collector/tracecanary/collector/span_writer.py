@@ -81,6 +81,7 @@ class SpanWriter:
             return not self._worker.is_alive() and self._flusher.is_lake_writable
         if os.getpid() != self._pid:
             self._restart()
+        deadline_s = time.monotonic() + timeout_s
         with self._flushed:
             wanted = self._flushes_started + 1
             self._is_publication_wanted = True
@@ -88,7 +89,9 @@ class SpanWriter:
             finished = self._flushed.wait_for(
                 lambda: self._flushes_done >= wanted or self._has_stopped, timeout=timeout_s
             )
-            return finished and self._last_flush_succeeded
+            if not finished or not self._last_flush_succeeded:
+                return False
+        return self._flusher.wait_until_published(max(0.0, deadline_s - time.monotonic()))
 
     def shutdown(self, timeout_s: float) -> bool:
         """Write what is queued and stop, within `timeout_s`; return whether all was written."""
@@ -161,6 +164,7 @@ class SpanWriter:
                 self._published_s = time.monotonic()
             if is_last:
                 self._flusher.close()
+                succeeded = succeeded and self._flusher.is_lake_writable
             self._metrics.report(self._flusher.stored_spans, self._losses)
             with self._flushed:
                 self._flushes_done, self._last_flush_succeeded, self._has_stopped = number, succeeded, is_last

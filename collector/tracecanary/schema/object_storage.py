@@ -42,6 +42,10 @@ class ObjectStorage:
     def __init__(self, lake: ObjectStoreLake) -> None:
         self.lake = lake
 
+    def connect(self) -> None:
+        """See `LakeStorage`."""
+        _ = self._filesystem
+
     def files(self, folder: str, *, is_recursive: bool = False) -> list[StoredFile]:
         """See `LakeStorage`."""
         import pyarrow.fs as pa_fs

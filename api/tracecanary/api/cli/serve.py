@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,12 +9,13 @@ from rich.console import Console
 
 from tracecanary.api.service import listening_socket, serve_forever, service_url
 from tracecanary.collector.config import LAKE_VARIABLE
+from tracecanary.schema import parse_file_lake
 
 DEFAULT_PORT = 8080
 
 
 def serve(
-    lake: Annotated[Path, typer.Option(envvar=LAKE_VARIABLE, help="folder of the lake; made if absent")],
+    lake: Annotated[str, typer.Option(envvar=LAKE_VARIABLE, help="folder (made if absent) or URL of the lake")],
     host: Annotated[str, typer.Option(help="address to listen on; 0.0.0.0 for all")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="port to listen on; 0 for any free one")] = DEFAULT_PORT,
 ) -> None:
@@ -23,11 +23,12 @@ def serve(
 
     The service has no authentication of its own: keep it on loopback, or behind what your network trusts.
     """
+    location = parse_file_lake(lake)
     listener = listening_socket(host, port)
     url = service_url(listener)
-    started = f"tracecanary serves {lake} at {url} (documentation: {url}/docs). Ctrl-C stops it."
+    started = f"tracecanary serves {location} at {url} (documentation: {url}/docs). Ctrl-C stops it."
     serve_forever(
-        lake.absolute(),
+        location,
         listener,
         on_start=lambda: Console(soft_wrap=True).print(started, markup=False, highlight=False),
     )

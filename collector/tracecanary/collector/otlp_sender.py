@@ -1,0 +1,110 @@
+"""Rows of spans to a server by OTLP: in requests that it takes, each until it is taken.
+
+Theory of operation. A request that fails ends the sending: the rows stay in the journal, and all of them are sent
+again. Requests are the same each time, so those that the server has taken by then are known by their digests and left
+out. A restart forgets the digests, and the server gets some spans twice, which it counts once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Final
+
+from tracecanary.collector.otlp_encoding import OtlpRequest, otlp_requests
+from tracecanary.collector.otlp_transport import Outcome, Reply, Transport, transport_to
+from tracecanary.schema import LakeError, LakeTable, OtlpServer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_logger = logging.getLogger(__name__)
+# gRPC servers take 4 MiB by default; more spans would only make a failure dearer.
+MAX_REQUEST_SPANS: Final = 2_000
+MAX_REQUEST_BYTES: Final = 2 * 1024 * 1024
+# A journal of 1 GiB makes fewer requests than this.
+_MAX_DIGESTS = 10_000
+
+
+class BusyServerError(LakeError):
+    """The server wants to be left alone for `retry_after_s`."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class OtlpSender:
+    """Sends spans to `server`.
+
+    Args:
+        server: Where to.
+        headers: What every request carries; they may hold secrets.
+        timeout_s: How long a request may take.
+        on_rejected: Told how many spans the server will never take.
+        using_arrow: Held while rows are read, and while packages are imported.
+    """
+
+    def __init__(
+        self,
+        server: OtlpServer,
+        *,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        on_rejected: Callable[[int], None],
+        using_arrow: AbstractContextManager[object],
+    ) -> None:
+        self._server, self._headers, self._timeout_s = server, headers, timeout_s
+        self._on_rejected, self._using_arrow = on_rejected, using_arrow
+        self._transport: Transport | None = None
+        self._taken: dict[bytes, None] = {}  # in the order they were taken
+
+    def publish(self, table: LakeTable, rows: pa.Table, *, name: str | None) -> None:  # noqa: ARG002
+        """Send `rows` of `table`, all of them.
+
+        Raises:
+            LakeError: The server did not take them all; sending them again is safe.
+        """
+        if table is not LakeTable.SPANS:
+            raise LakeError(f"rows of {table.value} can't be sent to {self._server} by OTLP traces")
+        with self._using_arrow:
+            if self._transport is None:
+                self._transport = transport_to(self._server, self._headers)
+        for first_row in range(0, rows.num_rows, MAX_REQUEST_SPANS):
+            self._send_all(rows.slice(first_row, MAX_REQUEST_SPANS), self._transport, max_spans=MAX_REQUEST_SPANS)
+
+    def _send_all(self, rows: pa.Table, transport: Transport, *, max_spans: int) -> None:
+        with self._using_arrow:
+            requests = list(otlp_requests(rows, max_spans=max_spans, max_bytes=MAX_REQUEST_BYTES))
+        for request in requests:
+            digest = hashlib.blake2b(request.body, digest_size=16).digest()
+            if digest not in self._taken:
+                self._send(rows, request, transport)
+                self._remember(digest)
+
+    def _send(self, rows: pa.Table, request: OtlpRequest, transport: Transport) -> None:
+        reply = transport.send(request.body, self._timeout_s)
+        if reply.outcome is Outcome.TAKEN:
+            if reply.rejected_spans:
+                self._reject(min(reply.rejected_spans, request.spans), reply)
+        elif reply.outcome is Outcome.TOO_LARGE and request.spans > 1:
+            half = (request.spans + 1) // 2
+            self._send_all(rows.slice(request.first_row, request.spans), transport, max_spans=half)
+        elif reply.outcome is Outcome.FAILED:
+            message = f"can't send spans to {self._server}: {reply.message}."
+            if reply.retry_after_s is not None:
+                raise BusyServerError(message, reply.retry_after_s)
+            raise LakeError(message)
+        else:
+            self._reject(request.spans, reply)
+
+    def _reject(self, spans: int, reply: Reply) -> None:
+        self._on_rejected(spans)
+        _logger.error("%s takes %d spans never, and they are lost: %s", self._server, spans, reply.message)
+
+    def _remember(self, digest: bytes) -> None:
+        self._taken[digest] = None
+        while len(self._taken) > _MAX_DIGESTS:
+            self._taken.pop(next(iter(self._taken)), None)
