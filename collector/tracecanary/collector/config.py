@@ -122,6 +122,8 @@ def capture_settings(lake: str | os.PathLike[str] | None = None, **given: object
             except ValueError:
                 shown = "" if variable in _SECRET_VARIABLES else f" {environment[variable]!r}, which is"
                 problems.append(f"{variable} is{shown} no {_KINDS[read]}")
+    if values.get("spool") is not None:
+        values["spool"] = Path(values["spool"]).absolute()
     try:
         values["lake"] = lake_location(lake)
         if not isinstance(values["lake"], Path) and "spool" not in values:

@@ -30,10 +30,15 @@ class CanarySpanExporter(SpanExporter):
     sampled, and the batch processor before it drops the oldest spans uncounted when its queue is full.
 
     Args:
-        lake: Folder of the lake, made if absent. Default: the environment variable `TRACECANARY_LAKE`.
+        lake: Folder of the lake, made if absent, or a URL: see `docs/lakes.md`. Default: the environment variable
+            `TRACECANARY_LAKE`.
         max_pending_spans: Spans that wait here to be tried again while the lake can't be written.
         max_pending_bytes: Memory that those may take, roughly.
         max_segment_spans: Most spans in one Parquet segment.
+        spool: Folder that spans wait in for a lake behind a network. Default: one of the user's.
+        token: Bearer token for a server.
+        headers: Further headers of requests to a server.
+        send_timeout_s: How long a request to a server may take.
 
     Raises:
         ConfigurationError: No lake is given, or a setting can't work; it lists every problem.
@@ -46,6 +51,10 @@ class CanarySpanExporter(SpanExporter):
         max_pending_spans: int | None = None,
         max_pending_bytes: int | None = None,
         max_segment_spans: int | None = None,
+        spool: str | os.PathLike[str] | None = None,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        send_timeout_s: float | None = None,
     ) -> None:
         self._settings = capture_settings(
             lake,
@@ -53,6 +62,10 @@ class CanarySpanExporter(SpanExporter):
             max_pending_bytes=max_pending_bytes,
             max_segment_spans=max_segment_spans,
             canary_reserve=0.0,
+            spool=spool,
+            token=token,
+            headers=headers,
+            send_timeout_s=send_timeout_s,
         )
         self._is_shut_down = False
         self._start()

@@ -41,7 +41,8 @@ class CanarySpanProcessor(SpanProcessor):
     variables in `docs/capture.md`, else has a default.
 
     Args:
-        lake: Folder of the lake, made if absent. Default: the environment variable `TRACECANARY_LAKE`.
+        lake: Folder of the lake, made if absent, or a URL: see `docs/lakes.md`. Default: the environment variable
+            `TRACECANARY_LAKE`.
         select: Which traffic is kept. An attribute or baggage name that must be there; a mapping of such names to a
             value or values, of which one must match; or a function of the span's attributes and the baggage. Once a
             span of a trace is selected, so are all that start or end later. Default: everything is kept.
@@ -53,6 +54,10 @@ class CanarySpanProcessor(SpanProcessor):
         max_journal_bytes: Disk that the journal may take while the lake can't be written.
         canary_reserve: Fraction of the queue that only spans with cohort, variant or pair id may fill.
         flush_on_sigterm: Write what waits when the process gets SIGTERM, then do what would have been done.
+        spool: Folder that spans wait in for a lake behind a network. Default: one of the user's.
+        token: Bearer token for a server.
+        headers: Further headers of requests to a server.
+        send_timeout_s: How long a request to a server may take.
         meter_provider: Where the processor reports on itself, if `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is true.
 
     Raises:
@@ -72,6 +77,10 @@ class CanarySpanProcessor(SpanProcessor):
         max_journal_bytes: int | None = None,
         canary_reserve: float | None = None,
         flush_on_sigterm: bool | None = None,
+        spool: str | os.PathLike[str] | None = None,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        send_timeout_s: float | None = None,
         meter_provider: MeterProvider | None = None,
     ) -> None:
         settings = capture_settings(
@@ -84,6 +93,10 @@ class CanarySpanProcessor(SpanProcessor):
             max_journal_bytes=max_journal_bytes,
             canary_reserve=canary_reserve,
             flush_on_sigterm=flush_on_sigterm,
+            spool=spool,
+            token=token,
+            headers=headers,
+            send_timeout_s=send_timeout_s,
         )
         self._select = predicate(select) if select is not None else None
         self._canary_traces = RememberedTraces()
@@ -96,7 +109,8 @@ class CanarySpanProcessor(SpanProcessor):
         """Spans lost so far in this process, by reason.
 
         `queue_full` and `memory_full` (it came faster than it could be written), `already_shutdown`, `malformed` (it
-        can't be stored), `not_written` (at shutdown), `internal`. What `select` leaves out is not lost.
+        can't be stored), `rejected` (a server will never take it), `not_written` (at shutdown), `internal`. What
+        `select` leaves out is not lost.
         """
         return self._writer.dropped
 

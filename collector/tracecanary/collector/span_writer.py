@@ -89,9 +89,9 @@ class SpanWriter:
             finished = self._flushed.wait_for(
                 lambda: self._flushes_done >= wanted or self._has_stopped, timeout=timeout_s
             )
-            if not finished or not self._last_flush_succeeded:
-                return False
-        return self._flusher.wait_until_published(max(0.0, deadline_s - time.monotonic()))
+            is_flushed = finished and self._last_flush_succeeded
+        # Even after a failure: a full journal has room again once it is published.
+        return self._flusher.wait_until_published(max(0.0, deadline_s - time.monotonic())) and is_flushed
 
     def shutdown(self, timeout_s: float) -> bool:
         """Write what is queued and stop, within `timeout_s`; return whether all was written."""
