@@ -102,7 +102,7 @@ class OtlpSender:
 
     def _reject(self, spans: int, reply: Reply) -> None:
         self._on_rejected(spans)
-        _logger.error("%s takes %d spans never, and they are lost: %s", self._server, spans, reply.message)
+        _logger.error("%s will never take %d spans, and they are lost: %s", self._server, spans, reply.message)
 
     def _remember(self, digest: bytes) -> None:
         self._taken[digest] = None
