@@ -126,7 +126,7 @@ def grpc_sink(received: Received, port: int = 0) -> Iterator[str]:
             return received.response
 
     server = grpc.server(ThreadPoolExecutor(2))
-    add_TraceServiceServicer_to_server(Servicer(), server)
+    add_TraceServiceServicer_to_server(Servicer(), server)  # type: ignore[no-untyped-call]  # generated
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     try:

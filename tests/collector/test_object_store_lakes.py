@@ -102,7 +102,7 @@ def test_what_a_killed_application_left_is_stored_by_the_next(object_store: Obje
     object_store.stop()
     try:
         kill_application(lake, "a", "b")
-        assert len(spooled_files(spool)) == 1
+        assert spooled_files(spool) != []
     finally:
         object_store.start()
 

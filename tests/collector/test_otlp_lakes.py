@@ -127,7 +127,7 @@ def test_what_a_killed_application_left_is_sent_by_the_next(received: Received, 
     port = free_port()
     lake = f"http://127.0.0.1:{port}"
     kill_application(lake, "a", "b")
-    assert len(spooled_files(spool)) == 1
+    assert spooled_files(spool) != []
 
     with http_sink(received, port):
         processor, tracer = traced(lake)

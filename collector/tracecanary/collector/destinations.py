@@ -79,7 +79,7 @@ def open_journal(
             using_arrow=using_arrow,
         )
     return RemoteJournal(
-        journal_folder(_spool_of(lake, settings.spool), table),
+        _spool_of(lake, settings.spool),
         table,
         destination,
         max_file_rows=settings.max_segment_spans,

@@ -17,9 +17,9 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracecanary.collector.journal import FullJournalError, publish_file, publish_orphans_in
+from tracecanary.collector.journal import FullJournalError, Publish, publish_file, publish_orphans_in
 from tracecanary.collector.journal_files import JournalFile
-from tracecanary.schema import LakeError, LakeTable
+from tracecanary.schema import LakeError, LakeTable, journal_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +53,7 @@ class RemoteJournal:
     """What one process has journaled of one table, for `destination`. One thread at a time may append and publish.
 
     Args:
-        folder: Folder of the journal files.
+        spool: Folder of all journals of the lake on this machine.
         table: Table that the rows belong to.
         destination: Where they go.
         max_file_rows: Most rows in a file.
@@ -64,7 +64,7 @@ class RemoteJournal:
 
     def __init__(
         self,
-        folder: Path,
+        spool: Path,
         table: LakeTable,
         destination: Destination,
         *,
@@ -73,7 +73,8 @@ class RemoteJournal:
         using_arrow: threading.RLock,
         close_patience_s: float = 30.0,
     ) -> None:
-        self._folder, self._table, self._destination = folder, table, destination
+        self._spool, self._folder = spool, journal_folder(spool, table)
+        self._table, self._destination = table, destination
         self._max_file_rows, self._max_bytes = max_file_rows, max_bytes
         self._using_arrow, self._close_patience_s = using_arrow, close_patience_s
         # Guards all fields below but the last; notified when one of them changes.
@@ -209,13 +210,15 @@ class RemoteJournal:
         was_failing = self._is_failing
         try:
             while (file := self._oldest()) is not None:
-                publish_file(file.path, self._publish, using_arrow=self._using_arrow)
+                publish_file(file.path, self._publish_to(self._table), using_arrow=self._using_arrow)
                 with self._changed:
                     self._sealed.popleft()
                     self._files_published += 1
                     self._changed.notify_all()
                 file.close()
-            publish_orphans_in(self._folder, self._publish, using_arrow=self._using_arrow)
+            for table in LakeTable:
+                publish = self._publish_to(table)
+                publish_orphans_in(journal_folder(self._spool, table), publish, using_arrow=self._using_arrow)
         except Exception as error:
             if not was_failing:
                 _logger.error("%s %d rows wait in %s and are tried again.", error, self.rows, self._folder)  # noqa: TRY400
@@ -231,13 +234,8 @@ class RemoteJournal:
                 self._seal()
             return self._sealed[0] if self._sealed else None
 
-    def _publish(self, rows: pa.Table, name: str) -> None:
-        self._destination.publish(self._table, rows, name=name)
-
-    def _log_success(self) -> None:
-        if self._is_failing:
-            self._is_failing = False
-            _logger.info("rows that waited in %s are handed on again", self._folder)
+    def _publish_to(self, table: LakeTable) -> Publish:
+        return lambda rows, name: self._destination.publish(table, rows, name=name)
 
 
 def _suppress_instrumentation() -> None:

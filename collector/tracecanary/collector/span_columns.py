@@ -38,6 +38,7 @@ from tracecanary.collector.shaped_spans import (
     DROPPED,
     END,
     EVENTS,
+    FIRST_VALUE,
     IS_SAMPLED,
     NAME,
     PARENT,
@@ -46,7 +47,6 @@ from tracecanary.collector.shaped_spans import (
     STATUS,
     TRACE_ID,
     TRACE_STATE,
-    VALUES,
     SpanGroup,
 )
 from tracecanary.schema import SPAN_COLUMNS, arrow_schema
@@ -87,11 +87,12 @@ class SpanColumns:
         # Turned by zip, which is the cheapest way from rows to columns.
         self._fields = list(zip(*group.spans, strict=True))
         names = group.shape.attributes
-        self._attributes: dict[str, Values] = dict(zip(names, zip(*self._fields[VALUES], strict=True), strict=True))
+        self._attributes: dict[str, Values] = dict(zip(names, self._fields[FIRST_VALUE:], strict=True))
         # A column is either one value for all spans, or a list of one for each.
         self._constants: list[Any] = [*([None] * len(LEADING_COLUMNS)), *plan.template]
         for index, value in normaliser.resource_values(group.shape.resource):
             self._constants[index] = value
+        self._kept_of_resource, self._constants[_at("attributes")] = self._constants[_at("attributes")] or (), None
         self._lists: dict[int, Values] = {}
 
     def are_valid(self) -> bool:
@@ -116,6 +117,8 @@ class SpanColumns:
         self._read_documents()
         self._complete()
         self._combine("model", self._normaliser.model, "request_model", "response_model")
+        if self._has_values("fallback_from"):
+            self._combine("fallback_from", lambda model: self._normaliser.model(model, None), "fallback_from")
         schema, rows = _schema(), self._rows
         arrays: list[pa.Array[Any]] = []
         for index, field in enumerate(schema):
@@ -286,16 +289,17 @@ class SpanColumns:
 
     def _given(self, row: int) -> Mapping[str, Any]:
         """Return the attributes of one span."""
-        return dict(zip(self._shape.attributes, self._fields[VALUES][row], strict=True))
+        return {name: values[row] for name, values in self._attributes.items()}
 
     def _remaining(self) -> pa.Array[Any]:
         """Return the map of attributes that no column is read from."""
         import pyarrow as pa
 
         rows = self._rows
-        kept: list[tuple[str, Values]] = []
-        for stored_name, name in self._plan.remaining:
-            texts = _read_all(remaining_text, self._attributes[name])
+        kept: list[tuple[str, Values]] = [(name, [text]) for name, text in self._kept_of_resource]
+        declared = [(name, name, to_name) for name in self._plan.dimensions]
+        for stored_name, name, read in [*((*names, remaining_text) for names in self._plan.remaining), *declared]:
+            texts = _read_all(read, self._attributes[name])
             if texts != [None]:
                 kept.append((stored_name, texts))
         names, width = [name for name, _ in kept], len(kept)

@@ -8,7 +8,10 @@ from tracecanary.schema.columns import (
     ColumnType,
     arrow_schema,
 )
+from tracecanary.schema.config_file import CONFIG_VARIABLE, ConfigFile, Section, read_config_file
+from tracecanary.schema.dimensions import CohortDimension, DimensionSource, read_dimensions
 from tracecanary.schema.errors import (
+    ConfigFileError,
     ConfigurationError,
     InvalidQuestionError,
     LakeError,
@@ -40,13 +43,18 @@ from tracecanary.schema.layout import (
 from tracecanary.schema.local_copies import Lease, LocalCopies, local_copies
 
 __all__ = [
+    "CONFIG_VARIABLE",
     "EVALUATION_COLUMNS",
     "JOURNAL_SUFFIX",
     "SCHEMA_VERSION",
     "SPAN_COLUMNS",
+    "CohortDimension",
     "Column",
     "ColumnType",
+    "ConfigFile",
+    "ConfigFileError",
     "ConfigurationError",
+    "DimensionSource",
     "FileLake",
     "FolderStorage",
     "InvalidQuestionError",
@@ -59,6 +67,7 @@ __all__ = [
     "MalformedInputError",
     "ObjectStoreLake",
     "OtlpServer",
+    "Section",
     "StoreError",
     "StoredFile",
     "TraceCanaryError",
@@ -74,6 +83,8 @@ __all__ = [
     "local_copies",
     "parse_file_lake",
     "parse_lake",
+    "read_config_file",
+    "read_dimensions",
     "segment_name",
     "sync_folder",
 ]

@@ -10,10 +10,12 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from tracecanary.api.config import service_settings
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.config import LAKE_VARIABLE
 from tracecanary.collector.ingest import decode_otlp_file, store_spans
-from tracecanary.schema import MalformedInputError, parse_file_lake
+from tracecanary.collector.normalise import Normaliser
+from tracecanary.schema import CONFIG_VARIABLE, MalformedInputError, parse_file_lake
 
 
 def ingest(
@@ -21,6 +23,7 @@ def ingest(
         list[str], typer.Argument(help="OTLP trace files: protobuf, JSON or JSON lines, also gzip; - is stdin")
     ],
     lake: Annotated[str, typer.Option(envvar=LAKE_VARIABLE, help="folder (made if absent) or URL of the lake")],
+    config: Annotated[Path | None, typer.Option(envvar=CONFIG_VARIABLE, help="configuration file, TOML")] = None,
 ) -> None:
     """Read OTLP trace files into a lake.
 
@@ -28,10 +31,11 @@ def ingest(
     the command; what the files before it held is stored.
     """
     location = parse_file_lake(lake)
+    normaliser = Normaliser(service_settings(config).rules)
     spans = 0
     console = Console(stderr=True)
     for name in track(files, description="reading", console=console, disable=not console.is_terminal):
-        spans += store_spans(location, _decode(name))
+        spans += store_spans(location, _decode(name), normaliser)
     files_read = f"{len(files)} file{'' if len(files) == 1 else 's'}"
     Console(soft_wrap=True).print(
         f"read {spans:,} spans of {files_read} into {location}", markup=False, highlight=False
