@@ -29,7 +29,7 @@ from tests.collector.remote import traced
 processor, tracer = traced(sys.argv[1], flush_interval_s=0.05, seal_interval_s=0.1)
 for name in sys.argv[2:]:
     tracer.start_span(name).end()
-processor.force_flush(1_000)
+processor.force_flush()
 print("journaled", flush=True)
 threading.Event().wait()
 """
