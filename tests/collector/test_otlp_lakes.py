@@ -210,7 +210,7 @@ def test_request_that_is_too_large_is_halved_until_it_fits(received: Received) -
 
 
 def test_a_server_that_fails_in_between_gets_the_rest_only(received: Received, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracecanary.collector.otlp_sender.MAX_REQUEST_SPANS", 2)
+    monkeypatch.setattr("tracecanary.collector.otlp_sender.MAX_REQUEST_ROWS", 2)
     received.refusals.extend([None, HttpRefusal(503)])
     with http_sink(received) as url:
         processor, tracer = traced(url)
@@ -271,11 +271,11 @@ def test_retry_info_of_grpc_is_read(received: Received, caplog: pytest.LogCaptur
         GrpcRefusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", (("grpc-status-details-bin", status),))
     )
     from tracecanary.collector.otlp_transport import GrpcTransport
-    from tracecanary.schema import OtlpServer
+    from tracecanary.schema import LakeTable, OtlpServer
 
     with grpc_sink(received) as url:
         server = OtlpServer(is_grpc=True, is_secure=False, host="127.0.0.1", port=int(url.rpartition(":")[2]))
-        reply = GrpcTransport(server, {}).send(b"", timeout_s=10)
+        reply = GrpcTransport(server, {}).send(LakeTable.SPANS, b"", timeout_s=10)
 
     assert reply.outcome is Outcome.FAILED
     assert reply.retry_after_s == 1.5

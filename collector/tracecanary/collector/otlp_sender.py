@@ -1,4 +1,4 @@
-"""Rows of spans to a server by OTLP: in requests that it takes, each until it is taken.
+"""Rows to a server by OTLP: in requests that it takes, each until it is taken.
 
 Theory of operation. A request that fails ends the sending: the rows stay in the journal, and all of them are sent
 again. Requests are the same each time, so those that the server has taken by then are known by their digests and left
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 # gRPC servers take 4 MiB by default; more spans would only make a failure dearer.
-MAX_REQUEST_SPANS: Final = 2_000
+MAX_REQUEST_ROWS: Final = 2_000
 MAX_REQUEST_BYTES: Final = 2 * 1024 * 1024
 # A journal of 1 GiB makes fewer requests than this.
 _MAX_DIGESTS = 10_000
@@ -37,13 +37,13 @@ class BusyServerError(LakeError):
 
 
 class OtlpSender:
-    """Sends spans to `server`.
+    """Sends spans to `server` as traces, and evaluations as log records.
 
     Args:
         server: Where to.
         headers: What every request carries; they may hold secrets.
         timeout_s: How long a request may take.
-        on_rejected: Told how many spans the server will never take.
+        on_rejected: Told how many rows the server will never take.
         using_arrow: Held while rows are read, and while packages are imported.
     """
 
@@ -67,42 +67,40 @@ class OtlpSender:
         Raises:
             LakeError: The server did not take them all; sending them again is safe.
         """
-        if table is not LakeTable.SPANS:
-            raise LakeError(f"rows of {table.value} can't be sent to {self._server} by OTLP traces")
         with self._using_arrow:
             if self._transport is None:
                 self._transport = transport_to(self._server, self._headers)
-        for first_row in range(0, rows.num_rows, MAX_REQUEST_SPANS):
-            self._send_all(rows.slice(first_row, MAX_REQUEST_SPANS), self._transport, max_spans=MAX_REQUEST_SPANS)
+        for first_row in range(0, rows.num_rows, MAX_REQUEST_ROWS):
+            self._send_all(table, rows.slice(first_row, MAX_REQUEST_ROWS), self._transport, max_rows=MAX_REQUEST_ROWS)
 
-    def _send_all(self, rows: pa.Table, transport: Transport, *, max_spans: int) -> None:
+    def _send_all(self, table: LakeTable, rows: pa.Table, transport: Transport, *, max_rows: int) -> None:
         with self._using_arrow:
-            requests = list(otlp_requests(rows, max_spans=max_spans, max_bytes=MAX_REQUEST_BYTES))
+            requests = list(otlp_requests(table, rows, max_rows=max_rows, max_bytes=MAX_REQUEST_BYTES))
         for request in requests:
             digest = hashlib.blake2b(request.body, digest_size=16).digest()
             if digest not in self._taken:
-                self._send(rows, request, transport)
+                self._send(table, rows, request, transport)
                 self._remember(digest)
 
-    def _send(self, rows: pa.Table, request: OtlpRequest, transport: Transport) -> None:
-        reply = transport.send(request.body, self._timeout_s)
+    def _send(self, table: LakeTable, rows: pa.Table, request: OtlpRequest, transport: Transport) -> None:
+        reply = transport.send(table, request.body, timeout_s=self._timeout_s)
         if reply.outcome is Outcome.TAKEN:
-            if reply.rejected_spans:
-                self._reject(min(reply.rejected_spans, request.spans), reply)
-        elif reply.outcome is Outcome.TOO_LARGE and request.spans > 1:
-            half = (request.spans + 1) // 2
-            self._send_all(rows.slice(request.first_row, request.spans), transport, max_spans=half)
+            if reply.rejected:
+                self._reject(min(reply.rejected, request.rows), table, reply)
+        elif reply.outcome is Outcome.TOO_LARGE and request.rows > 1:
+            half = (request.rows + 1) // 2
+            self._send_all(table, rows.slice(request.first_row, request.rows), transport, max_rows=half)
         elif reply.outcome is Outcome.FAILED:
-            message = f"can't send spans to {self._server}: {reply.message}."
+            message = f"can't send {table.value} to {self._server}: {reply.message}."
             if reply.retry_after_s is not None:
                 raise BusyServerError(message, reply.retry_after_s)
             raise LakeError(message)
         else:
-            self._reject(request.spans, reply)
+            self._reject(request.rows, table, reply)
 
-    def _reject(self, spans: int, reply: Reply) -> None:
-        self._on_rejected(spans)
-        _logger.error("%s will never take %d spans, and they are lost: %s", self._server, spans, reply.message)
+    def _reject(self, rows: int, table: LakeTable, reply: Reply) -> None:
+        self._on_rejected(rows)
+        _logger.error("%s will never take %d %s, and they are lost: %s", self._server, rows, table.value, reply.message)
 
     def _remember(self, digest: bytes) -> None:
         self._taken[digest] = None

@@ -13,20 +13,21 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from tracecanary.collector.otlp_wire import read_fields
-from tracecanary.schema import OtlpServer
+from tracecanary.schema import LakeTable, OtlpServer
 
-if TYPE_CHECKING:
-    import grpc
-
-_EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+_TRACES_PATH, _LOGS_PATH = "/v1/traces", "/v1/logs"
+_METHODS = {
+    LakeTable.SPANS: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    LakeTable.EVALUATIONS: "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+}
 _RETRY_INFO = b"type.googleapis.com/google.rpc.RetryInfo"
 _MAX_ANSWER_BYTES = 64 * 1024
 _MAX_MESSAGE_LENGTH = 300
 # Numbers of fields of ExportTraceServiceResponse and its ExportTracePartialSuccess, of google.rpc.Status and RetryInfo.
-_PARTIAL_SUCCESS, _REJECTED_SPANS, _ERROR_MESSAGE = 1, 1, 2
+_PARTIAL_SUCCESS, _REJECTED, _ERROR_MESSAGE = 1, 1, 2
 _STATUS_MESSAGE, _STATUS_DETAILS, _ANY_URL, _ANY_VALUE, _RETRY_DELAY, _SECONDS, _NANOS = 2, 3, 1, 2, 1, 1, 2
 
 
@@ -46,28 +47,29 @@ class Reply:
     Attributes:
         outcome: What became of the request.
         message: What the server said, and the remedy where one is known.
-        rejected_spans: Spans of a request that was taken that the server left out.
+        rejected: Rows of a request that was taken that the server left out.
         retry_after_s: How long the server wants to be left alone; None when it did not say.
     """
 
     outcome: Outcome
     message: str = ""
-    rejected_spans: int = 0
+    rejected: int = 0
     retry_after_s: float | None = None
 
 
 class Transport(Protocol):
     """A way to a server. Any thread may use it."""
 
-    def send(self, body: bytes, timeout_s: float) -> Reply:
-        """Hand over an `ExportTraceServiceRequest`; never raises because of the server."""
+    def send(self, table: LakeTable, body: bytes, *, timeout_s: float) -> Reply:
+        """Hand over a request with rows of `table`: traces, or logs; never raises because of the server."""
 
 
 class HttpTransport:
     """OTLP/HTTP in protobuf, with gzip, through the proxy that the environment names."""
 
     def __init__(self, server: OtlpServer, headers: Mapping[str, str]) -> None:
-        self._url = str(server)
+        url = str(server)
+        self._urls = {LakeTable.SPANS: url, LakeTable.EVALUATIONS: url.removesuffix(_TRACES_PATH) + _LOGS_PATH}
         self._headers = {
             **headers,
             "Content-Type": "application/x-protobuf",
@@ -75,12 +77,12 @@ class HttpTransport:
             "User-Agent": "tracecanary",
         }
 
-    def send(self, body: bytes, timeout_s: float) -> Reply:
+    def send(self, table: LakeTable, body: bytes, *, timeout_s: float) -> Reply:
         """See `Transport`."""
         import gzip
 
         compressed = gzip.compress(body, compresslevel=1)  # higher levels gain a tenth for twice the time
-        request = urllib.request.Request(self._url, compressed, self._headers, method="POST")  # noqa: S310
+        request = urllib.request.Request(self._urls[table], compressed, self._headers, method="POST")  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310  parse_lake checked it
                 return taken(response.read(_MAX_ANSWER_BYTES))
@@ -105,15 +107,15 @@ class GrpcTransport:
         else:
             channel = grpc.insecure_channel(target, compression=compression)
         # Without serializers, a call takes and gives bytes.
-        self._export: grpc.UnaryUnaryMultiCallable[Any, Any] = channel.unary_unary(_EXPORT)
+        self._exports: dict[LakeTable, Any] = {table: channel.unary_unary(method) for table, method in _METHODS.items()}
         self._metadata = tuple((name.lower(), value) for name, value in headers.items())
 
-    def send(self, body: bytes, timeout_s: float) -> Reply:
+    def send(self, table: LakeTable, body: bytes, *, timeout_s: float) -> Reply:
         """See `Transport`."""
         import grpc
 
         try:
-            return taken(self._export(body, timeout=timeout_s, metadata=self._metadata))
+            return taken(self._exports[table](body, timeout=timeout_s, metadata=self._metadata))
         except grpc.RpcError as error:
             return _grpc_failure(error)
 
@@ -124,14 +126,14 @@ def transport_to(server: OtlpServer, headers: Mapping[str, str]) -> Transport:
 
 
 def taken(answer: bytes) -> Reply:
-    """Return what an `ExportTraceServiceResponse` says."""
+    """Return what an `ExportTraceServiceResponse`, or one for logs, says."""
     try:
         partial = _message(answer, _PARTIAL_SUCCESS)
-        rejected = next((value for field, value in read_fields(partial) if field == _REJECTED_SPANS), 0)
+        rejected = next((value for field, value in read_fields(partial) if field == _REJECTED), 0)
         message = _message(partial, _ERROR_MESSAGE).decode("utf-8", "replace")[:_MAX_MESSAGE_LENGTH]
     except ValueError:  # it was taken, whatever else it says
         return Reply(outcome=Outcome.TAKEN)
-    return Reply(outcome=Outcome.TAKEN, message=message, rejected_spans=rejected if isinstance(rejected, int) else 0)
+    return Reply(outcome=Outcome.TAKEN, message=message, rejected=rejected if isinstance(rejected, int) else 0)
 
 
 def _http_failure(status: int, headers: Any, answer: bytes) -> Reply:
@@ -143,8 +145,8 @@ def _http_failure(status: int, headers: Any, answer: bytes) -> Reply:
     remedies = {
         401: ". Set TRACECANARY_TOKEN to a token of the server's",
         403: ". Set TRACECANARY_TOKEN to a token that may write",
-        404: ". Check the URL: spans go to its path /v1/traces",
-        405: ". Check the URL: spans go to its path /v1/traces",
+        404: ". Check the URL: rows go to its paths /v1/traces and /v1/logs",
+        405: ". Check the URL: rows go to its paths /v1/traces and /v1/logs",
     }
     return Reply(
         outcome=Outcome.FAILED,
