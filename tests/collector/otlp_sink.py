@@ -13,6 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import (
+    LogsServiceServicer,
+    add_LogsServiceServicer_to_server,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -22,12 +27,15 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
     add_TraceServiceServicer_to_server,
 )
 
+from tracecanary.collector.otlp import _protobuf_attributes
+
 
 @dataclass(slots=True)
 class Received:
     """What a sink was sent and took, and what it answers next in place of taking it."""
 
     requests: list[ExportTraceServiceRequest] = field(default_factory=list)
+    logs: list[ExportLogsServiceRequest] = field(default_factory=list)
     metadata: list[Mapping[str, str]] = field(default_factory=list)
     refusals: deque[Any] = field(default_factory=deque)  # None to take one
     response: ExportTraceServiceResponse = field(default_factory=ExportTraceServiceResponse)
@@ -39,6 +47,17 @@ class Received:
 
     def next_refusal(self) -> Any:
         return self.refusals.popleft() if self.refusals else None
+
+    @property
+    def events(self) -> list[tuple[str, dict[str, Any]]]:
+        """Name and attributes of each log record."""
+        return [
+            (record.event_name, _protobuf_attributes(record.attributes))
+            for request in self.logs
+            for resource_logs in request.resource_logs
+            for scope_logs in resource_logs.scope_logs
+            for record in scope_logs.log_records
+        ]
 
     @property
     def names(self) -> list[str]:
@@ -78,12 +97,15 @@ def http_sink(received: Received, port: int = 0) -> Iterator[str]:
             if refusal := received.next_refusal():
                 self._answer(refusal.status, refusal.headers, refusal.body)
                 return
-            if self.path != "/v1/traces":
-                self._answer(404, {}, b"")
-                return
             if self.headers["Content-Encoding"] == "gzip":
                 body = gzip.decompress(body)
-            received.requests.append(ExportTraceServiceRequest.FromString(body))
+            if self.path == "/v1/traces":
+                received.requests.append(ExportTraceServiceRequest.FromString(body))
+            elif self.path == "/v1/logs":
+                received.logs.append(ExportLogsServiceRequest.FromString(body))
+            else:
+                self._answer(404, {}, b"")
+                return
             self._answer(200, {}, received.response.SerializeToString())
 
         def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
@@ -125,7 +147,13 @@ def grpc_sink(received: Received, port: int = 0) -> Iterator[str]:
             received.requests.append(request)
             return received.response
 
+    class LogsServicer(LogsServiceServicer):
+        def Export(self, request: Any, context: Any) -> Any:  # noqa: N802  the service's name
+            received.logs.append(request)
+            return ExportLogsServiceResponse()
+
     server = grpc.server(ThreadPoolExecutor(2))
+    add_LogsServiceServicer_to_server(LogsServicer(), server)  # type: ignore[no-untyped-call]  # generated
     add_TraceServiceServicer_to_server(Servicer(), server)  # type: ignore[no-untyped-call]  # generated
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()

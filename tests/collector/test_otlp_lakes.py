@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from tests.collector.otlp_sink import GrpcRefusal, HttpRefusal, Received, grpc_sink, http_sink
-from tests.collector.remote import end_spans, kill_application, spooled_files, stored, traced, wait_until
+from tests.collector.remote import CALL, end_spans, kill_application, spooled_files, stored, traced, wait_until
 
 from tracecanary.collector import CanarySpanProcessor
 from tracecanary.collector.normalise import default_normaliser
@@ -195,6 +195,28 @@ def test_spans_that_the_server_left_out_are_counted(
 
     assert processor.dropped == {"rejected": 1}
     assert "one has no id" in caplog.text
+
+
+def test_evaluations_are_sent_as_log_records(sink: Sink, received: Received, spool: Path) -> None:
+    with sink(received) as url:
+        processor, tracer = traced(url)
+        with tracer.start_as_current_span("chat", attributes=CALL) as span:
+            span.add_event(
+                "gen_ai.evaluation.result", {"gen_ai.evaluation.name": "quality", "gen_ai.evaluation.score.value": 0.5}
+            )
+        assert processor.force_flush()
+        assert processor.shutdown()
+
+    ((name, attributes),) = received.events
+    assert name == "gen_ai.evaluation.result"
+    assert attributes == {
+        "gen_ai.evaluation.name": "quality",
+        "gen_ai.evaluation.version": "1",
+        "gen_ai.evaluation.score.value": 0.5,
+        "gen_ai.evaluation.source": "code",
+    }
+    assert received.names == ["chat"]
+    assert spooled_files(spool) == []
 
 
 def test_request_that_is_too_large_is_halved_until_it_fits(received: Received) -> None:

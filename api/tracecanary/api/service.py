@@ -68,8 +68,8 @@ def serve_forever(
 @contextmanager
 def running_service(lake: FileLake, settings: ServiceSettings | None = None) -> Iterator[str]:
     """Run the service on a free loopback port in a thread; give its URL, and stop it at the end."""
-    listener = listening_socket("127.0.0.1", 0)
     server = _server(lake, settings)
+    listener = listening_socket("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="tracecanary-api", daemon=True)
     thread.start()
     waiting = threading.Event()
