@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -337,6 +338,25 @@ def test_what_is_sent_is_not_traced_itself(received: Received, monkeypatch: pyte
         assert processor.shutdown()
 
     assert suppressed == [True]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform can't fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_forked_child_sends_its_own_spans_by_http(received: Received) -> None:
+    with http_sink(received) as url:
+        processor, tracer = traced(url)
+        end_spans(tracer, "parent")
+        assert processor.force_flush()
+
+        child = os.fork()
+        if child == 0:
+            end_spans(tracer, "child")
+            os._exit(0 if processor.force_flush() else 1)
+        _, status = os.waitpid(child, 0)
+        assert processor.shutdown()
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert received.names == ["child", "parent"]
 
 
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tracecanary.collector.config import CaptureSettings, spool_from_environment
+from tracecanary.collector.forks import ForkLocks
 from tracecanary.collector.journal import Journal, Publish, publish_orphans, publish_orphans_in
 from tracecanary.collector.losses import Losses
 from tracecanary.collector.otlp_sender import OtlpSender
@@ -44,39 +44,37 @@ class Destination(Protocol):
 class ObjectStoreDestination:
     """Segments of a lake on an object store. A journal is one segment, however often its upload is tried."""
 
-    def __init__(self, lake: ObjectStoreLake, *, using_arrow: threading.RLock) -> None:
-        self._lake, self._using_arrow = lake, using_arrow
+    def __init__(self, lake: ObjectStoreLake, *, locks: ForkLocks) -> None:
+        self._lake, self._locks = lake, locks
 
     def publish(self, table: LakeTable, rows: pa.Table, *, name: str | None) -> None:
         """See `Destination`."""
-        with self._using_arrow:
+        with self._locks.arrow:
             storage = lake_storage(self._lake)
             storage.connect()
             contents = segment_contents(rows)
         segment = f"{name}{SEGMENT_SUFFIX}" if name else segment_name(unix_ms=time.time_ns() // 1_000_000)
-        storage.publish(f"{landing_name(table)}/{segment}", contents, what=f"{rows.num_rows} rows")
+        with self._locks.network:
+            storage.publish(f"{landing_name(table)}/{segment}", contents, what=f"{rows.num_rows} rows")
 
 
 def open_journal(
-    settings: CaptureSettings, table: LakeTable, losses: Losses, *, using_arrow: threading.RLock
+    settings: CaptureSettings, table: LakeTable, losses: Losses, *, locks: ForkLocks
 ) -> Journal | RemoteJournal:
-    """Return a new journal of `table` for the lake of `settings`; what a server refuses is counted in `losses`.
-
-    `using_arrow` is held while Arrow is used, and across a fork.
-    """
+    """Return a new journal of `table` for the lake of `settings`; what a server refuses is counted in `losses`."""
     lake = settings.lake
     if isinstance(lake, Path):
         return Journal(lake, table, max_file_rows=settings.max_segment_spans, max_bytes=settings.max_journal_bytes)
     destination: Destination
     if isinstance(lake, ObjectStoreLake):
-        destination = ObjectStoreDestination(lake, using_arrow=using_arrow)
+        destination = ObjectStoreDestination(lake, locks=locks)
     else:
         destination = OtlpSender(
             lake,
             headers=settings.request_headers,
             timeout_s=settings.send_timeout_s,
             on_rejected=lambda spans: losses.add("rejected", spans),
-            using_arrow=using_arrow,
+            locks=locks,
         )
     return RemoteJournal(
         _spool_of(lake, settings.spool),
@@ -84,7 +82,7 @@ def open_journal(
         destination,
         max_file_rows=settings.max_segment_spans,
         max_bytes=settings.max_journal_bytes,
-        using_arrow=using_arrow,
+        locks=locks,
     )
 
 
@@ -97,8 +95,7 @@ def publish_left_rows(lake: FileLake) -> int:
     if isinstance(lake, Path):
         return publish_orphans(lake)
     spool = _spool_of(lake, spool_from_environment())
-    using_arrow = threading.RLock()
-    destination = ObjectStoreDestination(lake, using_arrow=using_arrow)
+    destination = ObjectStoreDestination(lake, locks=ForkLocks())
 
     def publish(table: LakeTable) -> Publish:
         return lambda rows, name: destination.publish(table, rows, name=name)

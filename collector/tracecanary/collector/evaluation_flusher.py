@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from tracecanary.collector.config import CaptureSettings
 from tracecanary.collector.destinations import open_journal
 from tracecanary.collector.evaluation_spans import SpanEvaluations
 from tracecanary.collector.evaluations import Evaluation, EvaluationRow, evaluation_row
+from tracecanary.collector.forks import ForkLocks
 from tracecanary.collector.losses import Losses
 from tracecanary.collector.passing import NO_RULES, derive_passed
 from tracecanary.collector.remote_journal import RemoteJournal
@@ -32,11 +32,9 @@ MAX_WAITING = 20_000
 class EvaluationFlusher:
     """Stores evaluations. Any thread may add some; only one thread at a time may call the other methods."""
 
-    def __init__(self, settings: CaptureSettings, *, using_arrow: threading.RLock | None = None) -> None:
+    def __init__(self, settings: CaptureSettings, *, locks: ForkLocks | None = None) -> None:
         self.losses = Losses()
-        self._journal = open_journal(
-            settings, LakeTable.EVALUATIONS, self.losses, using_arrow=using_arrow or threading.RLock()
-        )
+        self._journal = open_journal(settings, LakeTable.EVALUATIONS, self.losses, locks=locks or ForkLocks())
         # Unlocked: `append` and `popleft` are atomic, and the limit may be passed by one row a thread.
         self._waiting: deque[EvaluationRow] = deque()
         self._rules = NO_RULES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import threading
@@ -129,13 +128,12 @@ class CanarySpanExporter(SpanExporter):
         self._exporting = threading.RLock()
 
     def before_fork(self) -> None:
-        """Wait, for a short time, until the exporter is done with Arrow."""
-        self._flusher.writing.acquire(timeout=_FORK_PATIENCE_S)
+        """Wait, for a short time, until the exporter is done with Arrow and the network."""
+        self._flusher.locks.acquire(patience_s=_FORK_PATIENCE_S)
 
     def after_fork_in_parent(self) -> None:
         """Let the exporter go on."""
-        with contextlib.suppress(RuntimeError):  # not acquired in time
-            self._flusher.writing.release()
+        self._flusher.locks.release()
 
     def after_fork_in_child(self) -> None:
         """Start anew: what waits is the parent's to write."""

@@ -5,9 +5,11 @@ At-fork hooks can't be taken back, so there is one set of them for everything th
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Protocol
@@ -27,6 +29,30 @@ class ForkAware(Protocol):
 
     def at_exit_of_child(self) -> None:
         """Write what waits: a child made by `multiprocessing` runs no exit handlers."""
+
+
+class ForkLocks:
+    """Held across a fork: a child inherits the locks inside libraries without the threads that would release them.
+
+    Attributes:
+        arrow: Held while Arrow and whatever is large is imported and used.
+        network: Held while something is sent. Whoever holds it waits for no other lock.
+    """
+
+    def __init__(self) -> None:
+        self.arrow = threading.RLock()
+        self.network = threading.RLock()
+
+    def acquire(self, *, patience_s: float) -> None:
+        """Wait until a fork does no harm, or for `patience_s` each."""
+        self.arrow.acquire(timeout=patience_s)
+        self.network.acquire(timeout=patience_s)
+
+    def release(self) -> None:
+        """Let the others go on."""
+        for lock in (self.network, self.arrow):
+            with contextlib.suppress(RuntimeError):  # not acquired in time, or made since
+                lock.release()
 
 
 _known: weakref.WeakSet[ForkAware] = weakref.WeakSet()

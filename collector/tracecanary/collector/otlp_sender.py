@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
+from tracecanary.collector.forks import ForkLocks
 from tracecanary.collector.otlp_encoding import OtlpRequest, otlp_requests
 from tracecanary.collector.otlp_transport import Outcome, Reply, Transport, transport_to
 from tracecanary.schema import LakeError, LakeTable, OtlpServer
@@ -44,7 +44,7 @@ class OtlpSender:
         headers: What every request carries; they may hold secrets.
         timeout_s: How long a request may take.
         on_rejected: Told how many rows the server will never take.
-        using_arrow: Held while rows are read, and while packages are imported.
+        locks: Held while rows are read, packages are imported, and requests are sent.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class OtlpSender:
         headers: Mapping[str, str],
         timeout_s: float,
         on_rejected: Callable[[int], None],
-        using_arrow: AbstractContextManager[object],
+        locks: ForkLocks,
     ) -> None:
         self._server, self._headers, self._timeout_s = server, headers, timeout_s
-        self._on_rejected, self._using_arrow = on_rejected, using_arrow
+        self._on_rejected, self._locks = on_rejected, locks
         self._transport: Transport | None = None
         self._taken: dict[bytes, None] = {}  # in the order they were taken
 
@@ -67,14 +67,14 @@ class OtlpSender:
         Raises:
             LakeError: The server did not take them all; sending them again is safe.
         """
-        with self._using_arrow:
+        with self._locks.arrow:
             if self._transport is None:
                 self._transport = transport_to(self._server, self._headers)
         for first_row in range(0, rows.num_rows, MAX_REQUEST_ROWS):
             self._send_all(table, rows.slice(first_row, MAX_REQUEST_ROWS), self._transport, max_rows=MAX_REQUEST_ROWS)
 
     def _send_all(self, table: LakeTable, rows: pa.Table, transport: Transport, *, max_rows: int) -> None:
-        with self._using_arrow:
+        with self._locks.arrow:
             requests = list(otlp_requests(table, rows, max_rows=max_rows, max_bytes=MAX_REQUEST_BYTES))
         for request in requests:
             digest = hashlib.blake2b(request.body, digest_size=16).digest()
@@ -83,7 +83,8 @@ class OtlpSender:
                 self._remember(digest)
 
     def _send(self, table: LakeTable, rows: pa.Table, request: OtlpRequest, transport: Transport) -> None:
-        reply = transport.send(table, request.body, timeout_s=self._timeout_s)
+        with self._locks.network:
+            reply = transport.send(table, request.body, timeout_s=self._timeout_s)
         if reply.outcome is Outcome.TAKEN:
             if reply.rejected:
                 self._reject(min(reply.rejected, request.rows), table, reply)

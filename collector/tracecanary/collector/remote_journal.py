@@ -17,6 +17,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracecanary.collector.forks import ForkLocks
 from tracecanary.collector.journal import FullJournalError, Publish, publish_file, publish_orphans_in
 from tracecanary.collector.journal_files import JournalFile
 from tracecanary.schema import LakeError, LakeTable, journal_folder
@@ -58,7 +59,7 @@ class RemoteJournal:
         destination: Where they go.
         max_file_rows: Most rows in a file.
         max_bytes: Most bytes in all files.
-        using_arrow: Held while Arrow is used, and across a fork.
+        locks: Held while Arrow is used.
         close_patience_s: How long `close` waits for what is left to be handed on.
     """
 
@@ -70,13 +71,13 @@ class RemoteJournal:
         *,
         max_file_rows: int,
         max_bytes: int,
-        using_arrow: threading.RLock,
+        locks: ForkLocks,
         close_patience_s: float = 30.0,
     ) -> None:
         self._spool, self._folder = spool, journal_folder(spool, table)
         self._table, self._destination = table, destination
         self._max_file_rows, self._max_bytes = max_file_rows, max_bytes
-        self._using_arrow, self._close_patience_s = using_arrow, close_patience_s
+        self._locks, self._close_patience_s = locks, close_patience_s
         # Guards all fields below but the last; notified when one of them changes.
         self._changed = threading.Condition()
         self._open: JournalFile | None = None
@@ -210,7 +211,7 @@ class RemoteJournal:
         was_failing = self._is_failing
         try:
             while (file := self._oldest()) is not None:
-                publish_file(file.path, self._publish_to(self._table), using_arrow=self._using_arrow)
+                publish_file(file.path, self._publish_to(self._table), using_arrow=self._locks.arrow)
                 with self._changed:
                     self._sealed.popleft()
                     self._files_published += 1
@@ -218,7 +219,7 @@ class RemoteJournal:
                 file.close()
             for table in LakeTable:
                 publish = self._publish_to(table)
-                publish_orphans_in(journal_folder(self._spool, table), publish, using_arrow=self._using_arrow)
+                publish_orphans_in(journal_folder(self._spool, table), publish, using_arrow=self._locks.arrow)
         except Exception as error:
             if not was_failing:
                 _logger.error("%s %d rows wait in %s and are tried again.", error, self.rows, self._folder)  # noqa: TRY400

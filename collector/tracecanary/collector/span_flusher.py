@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from tracecanary.collector.config import CaptureSettings
 from tracecanary.collector.destinations import open_journal
 from tracecanary.collector.evaluation_flusher import EvaluationFlusher
 from tracecanary.collector.evaluation_spans import SpanEvaluations
+from tracecanary.collector.forks import ForkLocks
 from tracecanary.collector.journal import publish_orphans
 from tracecanary.collector.losses import Losses
 from tracecanary.collector.normalise import Normaliser
@@ -43,11 +43,10 @@ class SpanFlusher:
         self.is_lake_writable = True  # whether the lake took what it was given last
         self.is_storing = True  # whether the last spans could be stored, in the lake or the journal
         self.stored_spans = 0
-        # Held while Arrow is imported and used, and across a fork: a child that is forked meanwhile inherits Arrow's
-        # and the import's own locks without the thread that would release them, and could never write.
-        self.writing = threading.RLock()
-        self._journal = open_journal(settings, LakeTable.SPANS, losses, using_arrow=self.writing)
-        self.evaluations = EvaluationFlusher(settings, using_arrow=self.writing)
+        self.locks = ForkLocks()
+        self._writing = self.locks.arrow
+        self._journal = open_journal(settings, LakeTable.SPANS, losses, locks=self.locks)
+        self.evaluations = EvaluationFlusher(settings, locks=self.locks)
 
     @property
     def unstored_spans(self) -> int:
@@ -113,7 +112,7 @@ class SpanFlusher:
     def _store(self, taken: list[PackedSpan], *, is_publishing: bool) -> bool:
         """Store `taken` but for those that can't be stored, which are counted; return False to try again."""
         try:
-            with self.writing:
+            with self._writing:
                 self._publish_orphans()
                 carried = self.evaluations.carried()
                 table = self._table(taken, carried)
@@ -141,7 +140,7 @@ class SpanFlusher:
 
     def _flush_evaluations(self, *, is_publishing: bool) -> bool:
         try:
-            with self.writing:
+            with self._writing:
                 return self.evaluations.flush(is_publishing=is_publishing)
         except Exception as error:  # noqa: BLE001  memory full, Arrow missing
             self._log_failure(error)
@@ -163,7 +162,7 @@ class SpanFlusher:
 
     def _publish(self, more: pa.Table | None) -> bool:
         try:
-            with self.writing:
+            with self._writing:
                 self._journal.publish(more)
         except LakeError as error:
             self._log_failure(error)

@@ -199,13 +199,12 @@ class SpanWriter:
         return time.monotonic() - self._published_s + self._settings.flush_interval_s > self._settings.seal_interval_s
 
     def before_fork(self) -> None:
-        """Wait, for a short time, until the writer is done with Arrow."""
-        self._flusher.writing.acquire(timeout=_FORK_PATIENCE_S)
+        """Wait, for a short time, until the writer is done with Arrow and the network."""
+        self._flusher.locks.acquire(patience_s=_FORK_PATIENCE_S)
 
     def after_fork_in_parent(self) -> None:
         """Let the writer go on."""
-        with contextlib.suppress(RuntimeError):  # not acquired in time, or made since
-            self._flusher.writing.release()
+        self._flusher.locks.release()
 
     def after_fork_in_child(self) -> None:
         """Start anew, with an empty queue, a thread and locks of its own."""
