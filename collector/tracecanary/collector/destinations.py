@@ -10,7 +10,6 @@ from tracecanary.collector.config import CaptureSettings, spool_from_environment
 from tracecanary.collector.forks import ForkLocks
 from tracecanary.collector.journal import Journal, Publish, publish_orphans, publish_orphans_in
 from tracecanary.collector.losses import Losses
-from tracecanary.collector.otlp_sender import OtlpSender
 from tracecanary.collector.remote_journal import RemoteJournal
 from tracecanary.collector.segments import segment_contents
 from tracecanary.schema import (
@@ -69,6 +68,9 @@ def open_journal(
     if isinstance(lake, ObjectStoreLake):
         destination = ObjectStoreDestination(lake, locks=locks)
     else:
+        # Imported where it is used: an application that writes files needs no HTTP client.
+        from tracecanary.collector.otlp_sender import OtlpSender
+
         destination = OtlpSender(
             lake,
             headers=settings.request_headers,
