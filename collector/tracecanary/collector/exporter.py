@@ -16,10 +16,9 @@ from tracecanary.collector.config import capture_settings
 from tracecanary.collector.forks import tell_of_forks
 from tracecanary.collector.losses import Losses
 from tracecanary.collector.span_buffer import SpanBuffer
-from tracecanary.collector.span_flusher import SpanFlusher
+from tracecanary.collector.span_flusher import FORK_PATIENCE_S, SpanFlusher
 
 _logger = logging.getLogger(__name__)
-_FORK_PATIENCE_S = 1.0
 
 
 class CanarySpanExporter(SpanExporter):
@@ -129,7 +128,7 @@ class CanarySpanExporter(SpanExporter):
 
     def before_fork(self) -> None:
         """Wait, for a short time, until the exporter is done with Arrow and the network."""
-        self._flusher.locks.acquire(patience_s=_FORK_PATIENCE_S)
+        self._flusher.locks.acquire(patience_s=FORK_PATIENCE_S)
 
     def after_fork_in_parent(self) -> None:
         """Let the exporter go on."""

@@ -15,6 +15,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 
+# An upload takes a fraction of it; a dead server takes longer, and must not hold up the application.
+_NETWORK_PATIENCE_S = 1.0
+
+
 class ForkAware(Protocol):
     """What has threads, locks or a queue of its own."""
 
@@ -44,9 +48,9 @@ class ForkLocks:
         self.network = threading.RLock()
 
     def acquire(self, *, patience_s: float) -> None:
-        """Wait until a fork does no harm, or for `patience_s` each."""
+        """Wait until a fork does no harm: for `patience_s` until Arrow is not in use, and shortly for the network."""
         self.arrow.acquire(timeout=patience_s)
-        self.network.acquire(timeout=patience_s)
+        self.network.acquire(timeout=_NETWORK_PATIENCE_S)
 
     def release(self) -> None:
         """Let the others go on."""

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _logger = logging.getLogger(__name__)
+# A fork waits at most this long for Arrow to be out of use. Mostly that is at once; on a busy machine, importing Arrow
+# takes seconds, and a child that is forked meanwhile can't write.
+FORK_PATIENCE_S = 10.0
 # Unpacked together: the values of more would not stay in the processor's cache until they are read.
 _CHUNK_SPANS = 1_024
 

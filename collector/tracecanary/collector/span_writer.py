@@ -25,11 +25,9 @@ from tracecanary.collector.forks import tell_of_forks
 from tracecanary.collector.losses import Losses
 from tracecanary.collector.self_metrics import SelfMetrics
 from tracecanary.collector.span_buffer import SpanBuffer
-from tracecanary.collector.span_flusher import SpanFlusher
+from tracecanary.collector.span_flusher import FORK_PATIENCE_S, SpanFlusher
 
 _logger = logging.getLogger(__name__)
-# A fork waits at most this long for a writer to be done with Arrow.
-_FORK_PATIENCE_S = 1.0
 _EXIT_PATIENCE_S = 30.0
 # To ask for the process id costs 0.3 µs: only some spans do. The first one after each flush is among them.
 _PID_CHECK_MASK = 63
@@ -200,7 +198,7 @@ class SpanWriter:
 
     def before_fork(self) -> None:
         """Wait, for a short time, until the writer is done with Arrow and the network."""
-        self._flusher.locks.acquire(patience_s=_FORK_PATIENCE_S)
+        self._flusher.locks.acquire(patience_s=FORK_PATIENCE_S)
 
     def after_fork_in_parent(self) -> None:
         """Let the writer go on."""
