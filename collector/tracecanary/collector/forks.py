@@ -14,7 +14,6 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-
 # An upload takes a fraction of it; a dead server takes longer, and must not hold up the application.
 _NETWORK_PATIENCE_S = 1.0
 
