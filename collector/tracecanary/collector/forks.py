@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import os
 import sys
 import threading
@@ -106,6 +107,12 @@ def _finalize(_: object = None) -> None:
 def _at_exit_of_child() -> None:
     _on_all(lambda one: one.at_exit_of_child())()
 
+
+# OpenTelemetry's SDK (1.45) uses a thread pool in every child. The pools' own hook mends their lock there, and hooks
+# run in the order of imports: with pools imported after the provider is made, the child waits for ever. pandas imports
+# them, and pyarrow pandas. Under `opentelemetry-instrument` the provider is made, and this would do the harm itself.
+if "opentelemetry.instrumentation.auto_instrumentation" not in sys.modules:
+    importlib.import_module("concurrent.futures.thread")
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(
