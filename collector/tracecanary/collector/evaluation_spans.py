@@ -21,6 +21,7 @@ from tracecanary.collector.evaluations import (
     read_evaluations,
 )
 from tracecanary.collector.passing import NO_RULES, EvaluatorRules
+from tracecanary.collector.sent_spans import is_sent_row
 from tracecanary.collector.shaped_spans import FIRST_VALUE, SpanGroup, captured_span
 
 _logger = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ class SpanEvaluations:
 
     def _read_span(self, span: CapturedSpan) -> None:
         attributes = span.attributes
+        if is_sent_row(attributes):
+            return  # its evaluations are sent apart
         if evaluation_forms(tuple(attributes)) or is_evaluator_span(attributes):
             self._add(span, attributes, span.end_ns, default_name=_evaluator_name(span))
         for event in span.events[:_MAX_EVENTS]:

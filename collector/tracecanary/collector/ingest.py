@@ -7,7 +7,6 @@ import gzip
 import logging
 import time
 import zlib
-from pathlib import Path
 
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.config import DEFAULT_MAX_SEGMENT_SPANS
@@ -16,7 +15,7 @@ from tracecanary.collector.normalise import Normaliser, default_normaliser
 from tracecanary.collector.otlp import spans_from_json, spans_from_protobuf
 from tracecanary.collector.segments import publish_segment, write_segment
 from tracecanary.collector.span_tables import span_table
-from tracecanary.schema import EVALUATION_COLUMNS, LakeTable, MalformedInputError
+from tracecanary.schema import EVALUATION_COLUMNS, FileLake, LakeTable, MalformedInputError
 
 _logger = logging.getLogger(__name__)
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -54,7 +53,7 @@ def _spans_from_json_lines(body: bytes) -> list[CapturedSpan]:
     return spans_from_json(body)
 
 
-def store_spans(lake: Path, spans: list[CapturedSpan], normaliser: Normaliser | None = None) -> int:
+def store_spans(lake: FileLake, spans: list[CapturedSpan], normaliser: Normaliser | None = None) -> int:
     """Add `spans` to the lake and return their number; a span that is stored already stays one row to readers.
 
     Evaluations that spans carry are added, too.

@@ -48,7 +48,8 @@ class CanarySpanProcessor(SpanProcessor):
     variables in `docs/capture.md`, else has a default.
 
     Args:
-        lake: Folder of the lake, made if absent. Default: the environment variable `TRACECANARY_LAKE`.
+        lake: Folder of the lake, made if absent, or a URL: see `docs/lakes.md`. Default: the environment variable
+            `TRACECANARY_LAKE`.
         config: Configuration file, see `docs/configuration.md`. Default: the environment variable
             `TRACECANARY_CONFIG`. With one that can't be used, an error is logged and spans are captured without it.
         select: Which traffic is kept. An attribute or baggage name that must be there; a mapping of such names to a
@@ -62,6 +63,10 @@ class CanarySpanProcessor(SpanProcessor):
         max_journal_bytes: Disk that the journal may take while the lake can't be written.
         canary_reserve: Fraction of the queue that only spans with cohort, variant or pair id may fill.
         flush_on_sigterm: Write what waits when the process gets SIGTERM, then do what would have been done.
+        spool: Folder that spans wait in for a lake behind a network. Default: one of the user's.
+        token: Bearer token for a server.
+        headers: Further headers of requests to a server.
+        send_timeout_s: How long a request to a server may take.
         evaluators: What judges spans, on threads of its own, before their content is dropped: see
             `docs/evaluations.md`.
         evaluator_settings: How many spans are judged, and what that may cost.
@@ -86,6 +91,10 @@ class CanarySpanProcessor(SpanProcessor):
         max_journal_bytes: int | None = None,
         canary_reserve: float | None = None,
         flush_on_sigterm: bool | None = None,
+        spool: str | os.PathLike[str] | None = None,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        send_timeout_s: float | None = None,
         evaluators: Sequence[Judge] = (),
         evaluator_settings: EvaluatorSettings | None = None,
         keep_explanations: bool | None = None,
@@ -102,6 +111,10 @@ class CanarySpanProcessor(SpanProcessor):
             max_journal_bytes=max_journal_bytes,
             canary_reserve=canary_reserve,
             flush_on_sigterm=flush_on_sigterm,
+            spool=spool,
+            token=token,
+            headers=headers,
+            send_timeout_s=send_timeout_s,
             keep_explanations=keep_explanations,
         )
         self._select = predicate(select) if select is not None else None
@@ -120,7 +133,8 @@ class CanarySpanProcessor(SpanProcessor):
         """Spans lost so far in this process, by reason.
 
         `queue_full` and `memory_full` (it came faster than it could be written), `already_shutdown`, `malformed` (it
-        can't be stored), `not_written` (at shutdown), `internal`. What `select` leaves out is not lost.
+        can't be stored), `rejected` (a server will never take it), `not_written` (at shutdown), `internal`. What
+        `select` leaves out is not lost.
         """
         return self._writer.dropped
 
