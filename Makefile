@@ -55,7 +55,7 @@ bench: $(VENV)/.installed-dev ## Measure what capturing a span costs, beside Bat
 simulate: $(VENV)/.installed-dev ## Measure coverage, false alarms and wrong verdicts on simulated traffic (SIZE=small for a minute)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/simulate.py --size $(or $(SIZE),full)
 
-lock: $(VENV)/.installed-dev ## Renew requirements.lock from pyproject.toml
+lock: $(VENV)/bin/python ## Renew requirements.lock from pyproject.toml
 	$(PIP_INSTALL) 'uv>=0.9'
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --no-header \
 	  --extra server --extra dev --output-file requirements.lock pyproject.toml

@@ -18,6 +18,7 @@ from tracecanary.analytics.question import Question, Selection
 from tracecanary.analytics.specification import spec_hash
 from tracecanary.analytics.store import Store
 from tracecanary.schema import LakeError
+from tracecanary.schema.lake_storage import FolderStorage
 
 S = 1_000_000_000
 
@@ -123,7 +124,7 @@ def test_a_lake_that_can_not_be_written_is_named_and_answers_all_the_same(tmp_pa
     made = compare(Store(tmp_path), asked())
 
     assert made.answer.checks.plan.state == "warning"
-    assert "the lake can't be written" in (made.answer.checks.plan.reason or "")
+    assert "the plan is not fixed for later looks" in (made.answer.checks.plan.reason or "")
     assert not made.answer.checks.plan.is_blocking
     with pytest.raises(LakeError, match="mode=sequential"):
         compare(Store(tmp_path), asked(at_n=2))
@@ -135,7 +136,7 @@ def test_whoever_is_first_decides_for_all(tmp_path: Path) -> None:
 
     def publish(number: int) -> None:
         barrier.wait(10)
-        found.append(keep(tmp_path, "hash", "caps", {"number": number}).content["number"])
+        found.append(keep(FolderStorage(tmp_path), "hash", "caps", {"number": number}).content["number"])
 
     threads = [threading.Thread(target=publish, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -144,7 +145,7 @@ def test_whoever_is_first_decides_for_all(tmp_path: Path) -> None:
         thread.join(10)
 
     assert len(found) == 8
-    assert set(found) == {(kept(tmp_path, "hash", "caps") or {})["number"]}
+    assert set(found) == {(kept(FolderStorage(tmp_path), "hash", "caps") or {})["number"]}
     assert [path.name for path in (tmp_path / "comparisons").iterdir()] == ["hash.caps.json"]
 
 
@@ -152,7 +153,7 @@ def test_a_damaged_file_is_named_and_fixes_nothing(tmp_path: Path) -> None:
     (tmp_path / "comparisons").mkdir()
     (tmp_path / "comparisons" / "hash.caps.json").write_text("{torn", encoding="utf-8")
 
-    assert kept(tmp_path, "hash", "caps") is None
-    found = keep(tmp_path, "hash", "caps", {"a": 1})
+    assert kept(FolderStorage(tmp_path), "hash", "caps") is None
+    found = keep(FolderStorage(tmp_path), "hash", "caps", {"a": 1})
     assert dict(found.content) == {"a": 1}
-    assert "hash.caps.json is damaged" in (found.problem or "")
+    assert "hash.caps.json of the lake is damaged" in (found.problem or "")

@@ -45,7 +45,7 @@ from tracecanary.analytics.verdict import (
     route_cohorts,
     row_label,
 )
-from tracecanary.schema import LakeError
+from tracecanary.schema import LakeError, LakeStorage, lake_storage
 
 # Evaluators below this share of the busiest one's judgements take no part, unless the question names them.
 MIN_EVALUATOR_SHARE = 0.01
@@ -72,26 +72,26 @@ def compare(store: Store, question: Question) -> Comparison:
         UnknownArmError: No stored trace has ever asked for the base or the candidate.
         LakeError, StoreError: The lake can't be read; or, with mode=fixed, the look can't be stored.
     """
-    name = spec_hash(question)
-    latched = kept(store.lake, name, "look") if question.mode == "fixed" else None
+    name, storage = spec_hash(question), lake_storage(store.lake)
+    latched = kept(storage, name, "look") if question.mode == "fixed" else None
     if latched is not None:
         return _latched(latched)
     problems: list[str] = []
 
     def freeze_caps(suggested: Mapping[str, float]) -> Mapping[str, float]:
         if not suggested:
-            return kept(store.lake, name, "caps") or {}
-        found = keep(store.lake, name, "caps", suggested)
+            return kept(storage, name, "caps") or {}
+        found = keep(storage, name, "caps", suggested)
         problems.extend(filter(None, [found.problem]))
         return found.content
 
     with store.session() as session:
         evidence = gather_evidence(session, question, freeze_caps=freeze_caps)
-    planned = keep(store.lake, name, "plan", rules(question))
+    planned = keep(storage, name, "plan", rules(question))
     problems.extend(filter(None, [planned.problem]))
     answer = answer_question(question, evidence, plan_problem=problems[-1] if problems else None)
     made = Comparison(answer=answer, last_trace=evidence.last_trace)
-    return _latch(store, name, made) if _is_due(question, evidence) else made
+    return _latch(storage, name, made) if _is_due(question, evidence) else made
 
 
 def _latched(content: Mapping[str, Any]) -> Comparison:
@@ -101,14 +101,14 @@ def _latched(content: Mapping[str, Any]) -> Comparison:
     )
 
 
-def _latch(store: Store, name: str, made: Comparison) -> Comparison:
+def _latch(storage: LakeStorage, name: str, made: Comparison) -> Comparison:
     content = {
         "answer": made.answer.model_dump(mode="json", by_alias=True),
         "last_trace": made.last_trace.isoformat() if made.last_trace else None,
     }
-    found = keep(store.lake, name, "look", content)
+    found = keep(storage, name, "look", content)
     if found.problem is not None:
-        raise LakeError(f"{found.problem}. Make the lake writable for mode=fixed, or use mode=sequential.")
+        raise LakeError(f"{found.problem} Make the lake writable for mode=fixed, or use mode=sequential.")
     return _latched(found.content)
 
 

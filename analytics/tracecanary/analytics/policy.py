@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tracecanary.analytics.metrics import METRICS, METRICS_BY_NAME, Metric, MetricKind
-from tracecanary.schema import ConfigurationError
+from tracecanary.schema import ConfigurationError, FileLake, lake_storage
 
 POLICY_FILE = "policy.yaml"
 # Intervals are tightest there, 7 % wider (in standard errors) at ten times as many traces and 26 % at a tenth of them:
@@ -78,22 +78,31 @@ def read_policy(path: Path) -> Policy:
         ConfigurationError: It can't be read, or has values that make no policy; names every one.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        return _policy_of(path.read_bytes(), name=str(path))
+    except OSError as error:
         raise ConfigurationError([f"can't read the policy {path}: {error}. Check the path and its rights"]) from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError([f"the policy {path} is no YAML: {' '.join(str(error).split())}"]) from error
-    return parse_policy(document, name=str(path))
 
 
-def lake_policy(lake: Path) -> Policy:
+def lake_policy(lake: FileLake) -> Policy:
     """Return the policy of a lake; the default one if it has none.
 
     Raises:
         ConfigurationError: The lake's policy is none.
+        LakeError: The lake can't be read.
     """
-    path = lake / POLICY_FILE
-    return read_policy(path) if path.is_file() else Policy()
+    storage = lake_storage(lake)
+    if all(file.name != POLICY_FILE for file in storage.files("")):
+        return Policy()
+    return _policy_of(storage.read(POLICY_FILE), name=f"{POLICY_FILE} of the lake")
+
+
+def _policy_of(contents: bytes, *, name: str) -> Policy:
+    try:
+        return parse_policy(yaml.safe_load(contents.decode()), name=name)
+    except UnicodeDecodeError as error:
+        raise ConfigurationError([f"the policy {name} is no text in UTF-8: {error}"]) from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError([f"the policy {name} is no YAML: {' '.join(str(error).split())}"]) from error
 
 
 def parse_policy(document: Any, *, name: str) -> Policy:

@@ -13,6 +13,7 @@ from tracecanary.api.cli.demo import demo
 from tracecanary.api.cli.entry import EXIT_FAILED
 from tracecanary.api.cli.ingest import ingest
 from tracecanary.api.cli.policy import policy_app
+from tracecanary.api.cli.prices import prices_app
 from tracecanary.api.cli.serve import serve
 from tracecanary.api.presentation.wording import plain
 from tracecanary.schema import ConfigFileError, TraceCanaryError
@@ -29,6 +30,7 @@ app.command()(serve)
 app.command(name="compare")(compare_arms)
 app.command()(ingest)
 app.add_typer(policy_app, name="policy")
+app.add_typer(prices_app, name="prices")
 
 
 def run() -> None:
