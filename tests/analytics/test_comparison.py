@@ -1,9 +1,10 @@
 import json
 import math
+from dataclasses import replace
 from random import Random
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.analytics.evidence_cases import Arm, Moments, Pair, evidence, question
 
@@ -13,6 +14,8 @@ from tracecanary.analytics.evidence import ArmSide, Evidence, MetricKey, Tally, 
 from tracecanary.analytics.metrics import METRICS, MetricKind
 from tracecanary.analytics.question import time_of
 from tracecanary.analytics.specification import spec_hash
+from tracecanary.analytics.statistics.histograms import Histograms
+from tracecanary.analytics.statistics.standardise import GROUPS, GroupSums
 
 KEYS: list[tuple[MetricKey, MetricKind]] = [
     ((metric.name, evaluator), metric.kind)
@@ -125,3 +128,35 @@ def test_spec_hash_names_the_rules() -> None:
     assert int(plain, 16) >= 0
     assert plain != spec_hash(question(confidence=0.9))
     assert plain != spec_hash(question(arm_by="release"))
+
+
+@settings(max_examples=30, deadline=None)
+@given(any_evidence(), st.integers(0, 2**32 - 1), st.booleans(), st.booleans())
+def test_clustered_and_capped_evidence_has_an_answer_at_any_time(
+    found: Evidence, seed: int, is_paired: bool, is_capped: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    sums = found.values.sums
+    # Each cluster group has a share of the sums, and some have none.
+    shares = random.dirichlet(np.full(GROUPS, 0.05), sums.n.shape[:-1])
+    n, total, squares, cubes = (shares * array for array in (sums.n, sums.total, sums.squares, sums.cubes))
+    clustered = GroupSums(n=n, total=total, squares=squares, cubes=cubes, is_clustered=True, is_paired=is_paired)
+    histogram = found.values.histograms["latency"]
+    coarse = histogram.counts[:, :, :, None, :] * random.dirichlet(np.full(GROUPS, 0.05), (1, 1, 2))[..., None]
+    values = replace(
+        found.values,
+        sums=clustered,
+        tails=replace(clustered, n=n / 10, total=total / 20, squares=squares / 20, cubes=cubes / 20)
+        if is_capped
+        else None,
+        group_histograms={"latency": Histograms(counts=coarse, first=histogram.first, scale=histogram.scale)},
+    )
+
+    answer = answer_question(question(at_n=None), replace(found, values=values))
+
+    parsed = json.loads(answer.model_dump_json(by_alias=True), parse_constant=refuse)
+    assert Answer.model_validate(parsed) == answer
+    assert all(
+        row.ci_low is None or row.effect is None or row.ci_high is None or row.ci_low <= row.effect <= row.ci_high
+        for row in answer.overall.metrics
+    )
