@@ -2,18 +2,21 @@
 
 A lake is a folder. Writers add immutable Parquet segments to `landing/<table>/`; a segment appears under its final
 name only when it is complete, so that a reader needs no lock and a killed writer leaves nothing half readable. Rows
-that wait for their segment stand in `journal/<table>/`, in one file a process.
+that wait for their segment stand in `journal/<table>/`, in one file a process. Compaction rewrites segments into
+`compacted/<table>/hour=.../`, and says in `manifests/` which files count: see `manifests`.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
 SEGMENT_SUFFIX = ".parquet"
 JOURNAL_SUFFIX = ".arrows"
+COMPACTED_FOLDER = "compacted"
 
 
 class LakeTable(StrEnum):
@@ -41,6 +44,25 @@ def journal_folder(lake: Path, table: LakeTable) -> Path:
 def journal_name(*, unix_ms: int) -> str:
     """Return a new name for a journal begun at `unix_ms`."""
     return _new_name(unix_ms) + JOURNAL_SUFFIX
+
+
+def manifest_folder(lake: Path) -> Path:
+    """Return the folder of manifests."""
+    return lake / "manifests"
+
+
+def manifest_name(number: int) -> str:
+    """Return the name of the manifest `number`; names sort by it."""
+    return f"{number:010d}.json"
+
+
+def compacted_folder(lake: Path, table: LakeTable, *, hour: int) -> Path:
+    """Return the folder of the rewritten files of `table` and `hour` (since the Unix epoch)."""
+    try:
+        shown = f"{datetime.fromtimestamp(hour * 3600, UTC):%Y-%m-%dT%H}"
+    except (OverflowError, ValueError, OSError):  # no such year; rows may claim any time
+        shown = str(hour)
+    return lake / COMPACTED_FOLDER / table.value / f"hour={shown}"
 
 
 def _new_name(unix_ms: int) -> str:
