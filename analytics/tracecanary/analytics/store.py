@@ -121,11 +121,12 @@ class Store:
                     return self._snapshot
                 try:
                     self._snapshot, self._files = _build_snapshot(files), files
-                    return self._snapshot
                 except StoreError:
                     # Swept by a compaction since they were listed, which takes a reader slower than its grace period.
                     if tries_left == 0 or all(path.exists() for path in files.all_paths()):
                         raise
+                else:
+                    return self._snapshot
         raise AssertionError("unreachable: the last try returns or raises")
 
 
@@ -204,8 +205,7 @@ def compacted_rows(
         _add_landing_view(connection, table, paths)
         connection.execute(f"CREATE VIEW {table.value} AS {_query_text(f'{table.value}_v1')}")
         query = _query_text(f"compacted_{table.value}_v1")
-        result = connection.execute(query, {"kept_from_unix_ns": kept_from_unix_ns})
-        yield result.to_arrow_reader(_BATCH_ROWS)
+        yield connection.sql(query, params={"kept_from_unix_ns": kept_from_unix_ns}).to_arrow_reader(_BATCH_ROWS)
     except (duckdb.Error, pa.ArrowException) as error:
         raise StoreError(f"compacting {len(paths)} files of {table.value} failed: {error}") from error
     finally:
