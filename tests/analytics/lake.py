@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tracecanary.analytics.store import Store
 from tracecanary.collector.segments import write_segment
 from tracecanary.schema import EVALUATION_COLUMNS, SPAN_COLUMNS, Column, LakeTable
 
@@ -25,6 +26,23 @@ def write_evaluations(lake: Path, evaluations: Sequence[Mapping[str, Any]]) -> P
     """Write one segment of evaluations; each needs a trace_id and a name."""
     rows = _rows(EVALUATION_COLUMNS, _EVALUATION_DEFAULTS, evaluations)
     return write_segment(lake, LakeTable.EVALUATIONS, EVALUATION_COLUMNS, rows)
+
+
+def stored_spans(lake: Path) -> list[dict[str, Any]]:
+    """Return the spans that readers see, as they are stored, by trace and span."""
+    return _sorted_rows(lake, "spans_v1")
+
+
+def stored_evaluations(lake: Path) -> list[dict[str, Any]]:
+    """Return the evaluations that readers see, with their outcomes, by key."""
+    return _sorted_rows(lake, "evaluations_v1")
+
+
+def _sorted_rows(lake: Path, query: str) -> list[dict[str, Any]]:
+    with Store(lake).session() as session:
+        rows = session.rows(query)
+    keys = ("trace_id", "span_id", "name", "version", "source")
+    return sorted(rows, key=lambda row: [str(row.get(key)) for key in keys])
 
 
 def _rows(
