@@ -14,7 +14,7 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from tracecanary.analytics.compaction_files import remove_files, write_hours
 from tracecanary.analytics.compaction_policy import (
     MS_PER_HOUR,
     CompactionSettings,
-    Segment,
     files_to_merge,
     segments_to_adopt,
 )
@@ -31,16 +30,19 @@ from tracecanary.analytics.sweep import TEMPORARY_PREFIX, present_files, sweep
 from tracecanary.schema import (
     Change,
     CompactionConflictError,
+    FileLake,
     LakeError,
+    LakeFile,
     LakeFiles,
     LakeTable,
     StoreError,
     forgettable,
+    lake_storage,
     list_lake_files,
+    local_copies,
     newest_manifest,
     next_manifest,
     publish_manifest,
-    relative_path,
 )
 
 _logger = logging.getLogger(__name__)
@@ -61,7 +63,7 @@ class CompactionReport:
         expired_files: Files that retention dropped.
         deleted_files: Files that nobody needs any more, deleted.
         conflicts: Steps thrown away because another compaction was faster.
-        skipped: Files that can't be rewritten: path and reason.
+        skipped: Files that can't be rewritten: name below the lake, and reason.
     """
 
     adopted_files: int = 0
@@ -79,7 +81,7 @@ class _Step:
     """Files of one table to rewrite together."""
 
     table: LakeTable
-    paths: tuple[Path, ...]
+    names: tuple[str, ...]
     is_adoption: bool
 
 
@@ -89,7 +91,7 @@ def wall_clock_ms() -> int:
 
 
 def compact(
-    lake: Path, settings: CompactionSettings, *, clock_ms: Callable[[], int] = wall_clock_ms
+    lake: FileLake, settings: CompactionSettings, *, clock_ms: Callable[[], int] = wall_clock_ms
 ) -> CompactionReport:
     """Rewrite everything that is worth it, drop what retention no longer keeps, and delete what nobody needs.
 
@@ -99,151 +101,158 @@ def compact(
         LakeError: The lake can't be read or written. What was published until then stays; nothing is lost.
         StoreError: The engine failed, for instance because its memory did not suffice.
     """
-    report = CompactionReport()
-    with _temporary_folder(lake) as spill:
-        limits = EngineLimits(memory_bytes=settings.memory_bytes, threads=settings.threads, spill_folder=spill)
-        while (step := _next_step(list_lake_files(lake), settings, report, now_ms=clock_ms())) is not None:
-            _take(step, lake, settings, limits, report, clock_ms)
-    _expire(lake, settings, report, now_ms=clock_ms())
-    report.deleted_files = sweep(lake, now_ms=clock_ms(), grace_ms=settings.grace_ms)
-    return report
+    compaction = _Compaction(lake, settings, clock_ms)
+    with _temporary_folder(lake) as folder:
+        while compaction.take_step(folder):
+            pass
+    compaction.expire()
+    compaction.report.deleted_files = sweep(lake, now_ms=clock_ms(), grace_ms=settings.grace_ms)
+    return compaction.report
 
 
-def _next_step(
-    files: LakeFiles, settings: CompactionSettings, report: CompactionReport, *, now_ms: int
-) -> _Step | None:
-    for table, paths in files.landing.items():
-        usable = [path for path in paths if str(path) not in report.skipped]
-        segments = segments_to_adopt(_sized(usable), settings)
-        if segments:
-            return _Step(table=table, paths=tuple(segment.path for segment in segments), is_adoption=True)
-    usable_files = [file for file in files.manifest.files if str(files.lake / file.path) not in report.skipped]
-    for group in files_to_merge(usable_files, settings, now_ms=now_ms):
-        return _Step(table=group[0].table, paths=tuple(files.lake / file.path for file in group), is_adoption=False)
-    return None
+class _Compaction:
+    """One run over a lake."""
 
+    def __init__(self, lake: FileLake, settings: CompactionSettings, clock_ms: Callable[[], int]) -> None:
+        self._lake, self._settings, self._clock_ms = lake, settings, clock_ms
+        self._storage = lake_storage(lake)
+        self._copies = local_copies(lake)
+        self.report = CompactionReport()
 
-def _sized(paths: Sequence[Path]) -> list[Segment]:
-    sized = []
-    for path in paths:
-        with contextlib.suppress(FileNotFoundError):  # adopted and swept since it was listed
-            sized.append(Segment(path=path, size_bytes=path.stat().st_size))
-    return sized
-
-
-def _take(
-    step: _Step,
-    lake: Path,
-    settings: CompactionSettings,
-    limits: EngineLimits,
-    report: CompactionReport,
-    clock_ms: Callable[[], int],
-) -> None:
-    started_ms = clock_ms()
-    paths = _readable(step.paths, report)
-    if not paths:
-        return
-    kept_from_hour = settings.retention.kept_from_hour(now_ms=started_ms).get(step.table)
-    kept_from_unix_ns = -(2**63) if kept_from_hour is None else kept_from_hour * _NS_PER_HOUR
-    try:
-        with compacted_rows(step.table, paths, kept_from_unix_ns=kept_from_unix_ns, limits=limits) as rows:
-            added = write_hours(lake, step.table, rows, clock_ms=clock_ms)
-    except StoreError:
-        if not _skip_damaged(paths, report):
-            raise
-        return  # the next step goes on without them
-    change = Change(added=tuple(added), removed=frozenset(relative_path(lake, path) for path in paths))
-    try:
-        _publish(lake, change, settings, clock_ms=clock_ms, started_ms=started_ms)
-    except (CompactionConflictError, LakeError) as error:
-        remove_files(lake, added)
-        if isinstance(error, LakeError):
-            raise
-        report.conflicts += 1
-        return
-    report.written_files += len(added)
-    if step.is_adoption:
-        report.adopted_files += len(paths)
-        report.adopted_rows += sum(file.rows for file in added)
-    else:
-        report.merged_files += len(paths)
-
-
-def _readable(paths: Sequence[Path], report: CompactionReport) -> list[Path]:
-    readable = []
-    for path in paths:
+    def take_step(self, folder: Path) -> bool:
+        """Rewrite some files, with `folder` for what is temporary; return whether there were any."""
+        files = list_lake_files(self._lake)
+        step = self._next_step(files)
+        if step is None:
+            return False
+        started_ms = self._clock_ms()
         try:
-            check_segment(path)
-        except StoreError as error:
-            if path.exists():
-                _skip(path, error, report)
+            lease = self._copies.lease(step.names)
+        except LakeError:
+            if list_lake_files(self._lake) == files:
+                raise
+            return True  # rewritten and swept by another compaction since it was listed
+        paths = self._readable(dict(zip(step.names, lease.paths, strict=True)))
+        if paths:
+            added = self._rewrite(step.table, paths, folder, now_ms=started_ms)
+            if added is not None:
+                self._finish(step, paths, added, started_ms=started_ms)
+        return True
+
+    def expire(self) -> None:
+        """Stop listing the hours that retention no longer keeps."""
+        now_ms = self._clock_ms()
+        kept_from_hour = self._settings.retention.kept_from_hour(now_ms=now_ms)
+        for _ in range(_TRIES):
+            expired = [
+                file
+                for file in newest_manifest(self._storage).files
+                if file.table in kept_from_hour and file.hour < kept_from_hour[file.table]
+            ]
+            if not expired:
+                return
+            change = Change(removed=frozenset(file.path for file in expired), kept_from_hour=kept_from_hour)
+            with contextlib.suppress(CompactionConflictError):  # merged or dropped by another one: look again
+                self._publish(change, started_ms=now_ms)
+                self.report.expired_files += len(expired)
+
+    def _next_step(self, files: LakeFiles) -> _Step | None:
+        skipped = self.report.skipped
+        for table, landing in files.landing.items():
+            segments = segments_to_adopt([file for file in landing if file.name not in skipped], self._settings)
+            if segments:
+                return _Step(table=table, names=tuple(file.name for file in segments), is_adoption=True)
+        usable = [file for file in files.manifest.files if file.path not in skipped]
+        for group in files_to_merge(usable, self._settings, now_ms=self._clock_ms()):
+            return _Step(table=group[0].table, names=tuple(file.path for file in group), is_adoption=False)
+        return None
+
+    def _readable(self, paths: Mapping[str, Path]) -> dict[str, Path]:
+        readable = {}
+        for name, path in paths.items():
+            try:
+                check_segment(path)
+            except StoreError as error:
+                self._skip(name, path, error)
+            else:
+                readable[name] = path
+        return readable
+
+    def _rewrite(
+        self, table: LakeTable, paths: Mapping[str, Path], folder: Path, *, now_ms: int
+    ) -> list[LakeFile] | None:
+        """Return the new files; None when some of `paths` turned out to be damaged, and the others wait."""
+        kept_from_hour = self._settings.retention.kept_from_hour(now_ms=now_ms).get(table)
+        kept_from_unix_ns = -(2**63) if kept_from_hour is None else kept_from_hour * _NS_PER_HOUR
+        limits = EngineLimits(
+            memory_bytes=self._settings.memory_bytes, threads=self._settings.threads, spill_folder=folder
+        )
+        segments = list(paths.values())
+        try:
+            with compacted_rows(table, segments, kept_from_unix_ns=kept_from_unix_ns, limits=limits) as rows:
+                return write_hours(self._storage, table, rows, folder=folder, clock_ms=self._clock_ms)
+        except StoreError:
+            if not self._skip_damaged(paths):
+                raise
+            return None
+
+    def _skip_damaged(self, paths: Mapping[str, Path]) -> bool:
+        """Note which of `paths` can't be read to their end; return whether there are any, or some have vanished."""
+        has_found = False
+        for name, path in paths.items():
+            try:
+                refuse_damaged_content([path])
+            except StoreError as error:
+                has_found = True
+                self._skip(name, path, error)
+        return has_found
+
+    def _skip(self, name: str, path: Path, error: StoreError) -> None:
+        if path.exists():  # else it was rewritten and swept by another compaction
+            self.report.skipped[name] = str(error)
+            _logger.warning("not compacted: %s", error)
+
+    def _finish(self, step: _Step, paths: Mapping[str, Path], added: list[LakeFile], *, started_ms: int) -> None:
+        try:
+            self._publish(Change(added=tuple(added), removed=frozenset(paths)), started_ms=started_ms)
+        except (CompactionConflictError, LakeError) as error:
+            remove_files(self._storage, added)
+            if isinstance(error, LakeError):
+                raise
+            self.report.conflicts += 1
+            return
+        self.report.written_files += len(added)
+        if step.is_adoption:
+            self.report.adopted_files += len(paths)
+            self.report.adopted_rows += sum(file.rows for file in added)
         else:
-            readable.append(path)
-    return readable
+            self.report.merged_files += len(paths)
 
-
-def _skip_damaged(paths: Sequence[Path], report: CompactionReport) -> bool:
-    """Note which of `paths` can't be read to their end; return whether there are any, or some have vanished."""
-    has_found = False
-    for path in paths:
-        try:
-            refuse_damaged_content([path])
-        except StoreError as error:
-            has_found = True
-            if path.exists():
-                _skip(path, error, report)
-    return has_found
-
-
-def _skip(path: Path, error: StoreError, report: CompactionReport) -> None:
-    report.skipped[str(path)] = str(error)
-    _logger.warning("not compacted: %s", error)
-
-
-def _publish(
-    lake: Path, change: Change, settings: CompactionSettings, *, clock_ms: Callable[[], int], started_ms: int
-) -> None:
-    for _ in range(_TRIES):
-        now_ms = clock_ms()
-        if change.added and now_ms - started_ms > settings.grace_ms // 2:
-            # Another sweep may soon take the new files for those of a process that was killed.
-            raise LakeError(
-                f"rewriting {len(change.removed)} files took {(now_ms - started_ms) / 1000:.0f} s, more than half of "
-                f"the grace period of {settings.grace_s:.0f} s. Nothing was changed; set a longer grace period."
-            )
-        base = newest_manifest(lake)
-        forgotten = forgettable(base, present=present_files(lake), now_ms=now_ms, grace_ms=settings.grace_ms)
-        if publish_manifest(lake, next_manifest(base, change, now_ms=now_ms, forgotten=forgotten)):
-            return
-    raise LakeError(f"{_TRIES} other compactions of {lake} were faster. Run one at a time.")
-
-
-def _expire(lake: Path, settings: CompactionSettings, report: CompactionReport, *, now_ms: int) -> None:
-    kept_from_hour = settings.retention.kept_from_hour(now_ms=now_ms)
-    for _ in range(_TRIES):
-        expired = [
-            file
-            for file in newest_manifest(lake).files
-            if file.table in kept_from_hour and file.hour < kept_from_hour[file.table]
-        ]
-        if not expired:
-            return
-        change = Change(removed=frozenset(file.path for file in expired), kept_from_hour=kept_from_hour)
-        try:
-            _publish(lake, change, settings, clock_ms=lambda: now_ms, started_ms=now_ms)
-        except CompactionConflictError:  # merged or dropped by another one: look again
-            continue
-        report.expired_files += len(expired)
-        return
+    def _publish(self, change: Change, *, started_ms: int) -> None:
+        grace_ms = self._settings.grace_ms
+        for _ in range(_TRIES):
+            now_ms = self._clock_ms()
+            if change.added and now_ms - started_ms > grace_ms // 2 > 0:
+                # Another sweep may soon take the new files for those of a process that was killed.
+                raise LakeError(
+                    f"rewriting {len(change.removed)} files took {(now_ms - started_ms) / 1000:.0f} s, more than half "
+                    f"of the grace period of {grace_ms / 1000:.0f} s. Nothing was changed; set a longer grace period."
+                )
+            base = newest_manifest(self._storage)
+            present = {file.name for file in present_files(self._storage)}
+            forgotten = forgettable(base, present=present, now_ms=now_ms, grace_ms=grace_ms)
+            if publish_manifest(self._storage, next_manifest(base, change, now_ms=now_ms, forgotten=forgotten)):
+                return
+        raise LakeError(f"{_TRIES} other compactions of {self._lake} were faster. Run one at a time.")
 
 
 @contextlib.contextmanager
-def _temporary_folder(lake: Path) -> Iterator[Path]:
-    """Make a folder for what does not fit into memory: in the lake, whose disk is large, unlike many a /tmp."""
+def _temporary_folder(lake: FileLake) -> Iterator[Path]:
+    """Make a folder for what does not fit into memory: in a lake's folder, whose disk is large, unlike many a /tmp."""
     try:
-        folder = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=lake))
+        folder = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=lake if isinstance(lake, Path) else None))
     except OSError as error:
-        raise LakeError(f"can't write to {lake}: {error}. Check that the folder is writable.") from error
+        raise LakeError(f"can't write to {lake}: {error}. Check that the folder is there and writable.") from error
     try:
         yield folder
     finally:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Callable, Iterator
+import mmap
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,12 +19,10 @@ from tracecanary.schema import (
     SPAN_COLUMNS,
     LakeError,
     LakeFile,
+    LakeStorage,
     LakeTable,
     arrow_schema,
-    compacted_folder,
-    relative_path,
-    segment_name,
-    sync_folder,
+    compacted_name,
 )
 
 _COLUMNS = {LakeTable.SPANS: SPAN_COLUMNS, LakeTable.EVALUATIONS: EVALUATION_COLUMNS}
@@ -38,46 +36,59 @@ _COMPRESSION_LEVEL = 3
 
 
 def write_hours(
-    lake: Path, table: LakeTable, rows: pa.RecordBatchReader, *, clock_ms: Callable[[], int]
+    storage: LakeStorage,
+    table: LakeTable,
+    rows: pa.RecordBatchReader,
+    *,
+    folder: Path,
+    clock_ms: Callable[[], int],
 ) -> list[LakeFile]:
-    """Write `rows`, which come an hour after the other, into one new file an hour; all are on disk when this returns.
+    """Write `rows`, which come an hour after the other, into one new file an hour; all are stored when this returns.
 
-    No reader sees them before a manifest lists them.
+    No reader looks at them before a manifest lists them. Each is made in `folder` first.
 
     Raises:
         LakeError: They can't be written; nothing is left behind.
         pa.ArrowException: `rows` can't be read; nothing is left behind.
     """
-    written: list[_HourFile] = []
+    written: list[LakeFile] = []
+    open_file: _HourFile | None = None
     try:
         for hour, part in _hourly(rows):
-            if not written or written[-1].hour != hour:
-                if written:
-                    written[-1].finish()
-                written.append(_HourFile.begin(lake, table, hour, part.schema, unix_ms=clock_ms()))
-            written[-1].add(part)
-        if written:
-            written[-1].finish()
-        for folder in {file.path.parent for file in written}:
-            sync_folder(folder)
-            sync_folder(folder.parent)
-        return [file.entry(lake) for file in written]
+            if open_file is not None and open_file.hour != hour:
+                written.append(_store(open_file, storage))
+                open_file = None
+            open_file = open_file or _HourFile.begin(folder, table, hour, part.schema, unix_ms=clock_ms())
+            open_file.add(part)
+        if open_file is not None:
+            written.append(_store(open_file, storage))
+            open_file = None
     except BaseException as error:
-        for file in written:
-            file.abandon()
+        if open_file is not None:
+            open_file.abandon()
+        remove_files(storage, written)
         if isinstance(error, OSError):
             raise LakeError(
-                f"can't write {table.value} to {compacted_folder(lake, table, hour=0).parent}: {error}. "
-                "Check that the folder is writable and has free space."
+                f"can't write {table.value} to {folder}: {error}. Check that the folder is writable and has free space."
             ) from error
         raise
+    return written
 
 
-def remove_files(lake: Path, files: list[LakeFile]) -> None:
+def remove_files(storage: LakeStorage, files: Sequence[LakeFile]) -> None:
     """Delete files that no manifest lists."""
     for file in files:
-        with contextlib.suppress(OSError):  # the sweep finds what is left
-            (lake / file.path).unlink(missing_ok=True)
+        with contextlib.suppress(LakeError):  # the sweep finds what is left
+            storage.delete(file.path)
+
+
+def _store(made: _HourFile, storage: LakeStorage) -> LakeFile:
+    entry = made.finish()
+    # Mapped, not read: it may be large.
+    with made.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as contents:
+        storage.publish(entry.path, contents, what=f"{entry.rows} compacted rows")
+    made.path.unlink()
+    return entry
 
 
 def _hourly(rows: pa.RecordBatchReader) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -103,6 +114,7 @@ def _stored_schema(table: LakeTable, read: pa.Schema) -> pa.Schema:
 class _HourFile:
     """A file that is being written."""
 
+    name: str
     path: Path
     table: LakeTable
     hour: int
@@ -114,16 +126,15 @@ class _HourFile:
     max_unix_ns: int = -(2**63)
 
     @classmethod
-    def begin(cls, lake: Path, table: LakeTable, hour: int, read: pa.Schema, *, unix_ms: int) -> _HourFile:
-        folder = compacted_folder(lake, table, hour=hour)
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / segment_name(unix_ms=unix_ms)
+    def begin(cls, folder: Path, table: LakeTable, hour: int, read: pa.Schema, *, unix_ms: int) -> _HourFile:
+        name = compacted_name(table, hour=hour, unix_ms=unix_ms)
+        path = folder / name.rpartition("/")[2]
         schema = _stored_schema(table, read)
         by_trace = [pq.SortingColumn(schema.get_field_index("trace_id"))]
         writer = pq.ParquetWriter(
             path, schema, compression="zstd", compression_level=_COMPRESSION_LEVEL, sorting_columns=by_trace
         )
-        return cls(path=path, table=table, hour=hour, schema=schema, writer=writer, made_unix_ms=unix_ms)
+        return cls(name=name, path=path, table=table, hour=hour, schema=schema, writer=writer, made_unix_ms=unix_ms)
 
     def add(self, part: pa.RecordBatch) -> None:
         arrays = [part.column(field.name).cast(field.type) for field in self.schema]
@@ -133,20 +144,10 @@ class _HourFile:
         self.min_unix_ns = min(self.min_unix_ns, int(times.min()))
         self.max_unix_ns = max(self.max_unix_ns, int(times.max()))
 
-    def finish(self) -> None:
+    def finish(self) -> LakeFile:
         self.writer.close()
-        with self.path.open("rb+") as file:
-            os.fsync(file.fileno())
-
-    def abandon(self) -> None:
-        with contextlib.suppress(OSError, pa.ArrowException):
-            self.writer.close()
-        with contextlib.suppress(OSError):
-            self.path.unlink(missing_ok=True)
-
-    def entry(self, lake: Path) -> LakeFile:
         return LakeFile(
-            path=relative_path(lake, self.path),
+            path=self.name,
             table=self.table,
             rows=self.rows,
             size_bytes=self.path.stat().st_size,
@@ -157,3 +158,7 @@ class _HourFile:
             made_unix_ms=self.made_unix_ms,
             manifest=0,
         )
+
+    def abandon(self) -> None:
+        with contextlib.suppress(OSError, pa.ArrowException):
+            self.writer.close()

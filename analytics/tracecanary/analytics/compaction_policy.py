@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from tracecanary.schema import ConfigurationError, LakeFile, LakeTable
+from tracecanary.schema import ConfigurationError, LakeFile, LakeTable, StoredFile
 
 MS_PER_HOUR = 3_600_000
 _MS_PER_S = 1000
@@ -85,17 +84,9 @@ class CompactionSettings:
         return round(self.grace_s * _MS_PER_S)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
-    """A file in landing and its size."""
-
-    path: Path
-    size_bytes: int
-
-
-def segments_to_adopt(segments: Sequence[Segment], settings: CompactionSettings) -> tuple[Segment, ...]:
+def segments_to_adopt(segments: Sequence[StoredFile], settings: CompactionSettings) -> tuple[StoredFile, ...]:
     """Return the oldest of `segments`, at least one and as many as may be rewritten at once."""
-    taken: list[Segment] = []
+    taken: list[StoredFile] = []
     size_bytes = 0
     for segment in segments:
         size_bytes += segment.size_bytes

@@ -26,11 +26,14 @@ from tracecanary.schema import (
     SCHEMA_VERSION,
     SPAN_COLUMNS,
     Column,
+    LakeError,
     LakeFiles,
     LakeTable,
+    Lease,
     StoreError,
     arrow_schema,
     list_lake_files,
+    local_copies,
 )
 
 _COLUMNS: Mapping[LakeTable, Sequence[Column]] = {
@@ -89,15 +92,16 @@ class Store:
     """The numbers of one lake.
 
     Args:
-        lake: Folder of the lake; an empty one has no rows.
+        lake: Where the lake is; an empty one has no rows.
     """
 
     def __init__(self, lake: Path) -> None:
         self.lake = lake
-        # Guards the two fields below, and lets one thread at a time build a snapshot.
+        self._copies = local_copies(lake)
+        # Guards the fields below, and lets one thread at a time build a snapshot.
         self._lock = threading.Lock()
         self._files: LakeFiles | None = None
-        self._snapshot: duckdb.DuckDBPyConnection | None = None
+        self._snapshot: tuple[duckdb.DuckDBPyConnection, Lease] | None = None
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -107,41 +111,48 @@ class Store:
             LakeError: The lake's folder can't be listed.
             StoreError: A segment is damaged, or newer than this version reads.
         """
-        connection = self._current_snapshot().cursor()
+        snapshot, lease = self._current_snapshot()
+        connection = snapshot.cursor()
         try:
             yield Session(connection)
         finally:
             connection.close()
+            del lease  # until here the files stay, though others may have a newer snapshot
 
-    def _current_snapshot(self) -> duckdb.DuckDBPyConnection:
+    def _current_snapshot(self) -> tuple[duckdb.DuckDBPyConnection, Lease]:
         with self._lock:
             for tries_left in reversed(range(_TRIES)):
                 files = list_lake_files(self.lake)
                 if self._snapshot is not None and files == self._files:
                     return self._snapshot
                 try:
-                    self._snapshot, self._files = _build_snapshot(files), files
-                except StoreError:
+                    # Held as long as the snapshot: its views read the files.
+                    lease = self._copies.lease(files.all_names())
+                    paths = dict(zip(files.all_names(), lease.paths, strict=True))
+                    segments = {table: [paths[name] for name in files.names(table)] for table in LakeTable}
+                    self._snapshot = _build_snapshot(segments), lease
+                except (StoreError, LakeError):
                     # Swept by a compaction since they were listed, which takes a reader slower than its grace period.
-                    if tries_left == 0 or all(path.exists() for path in files.all_paths()):
+                    if tries_left == 0 or list_lake_files(self.lake) == files:
                         raise
                 else:
+                    self._files = files
                     return self._snapshot
         raise AssertionError("unreachable: the last try returns or raises")
 
 
-def _build_snapshot(files: LakeFiles) -> duckdb.DuckDBPyConnection:
+def _build_snapshot(segments: Mapping[LakeTable, Sequence[Path]]) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     try:
-        for table in LakeTable:
-            _add_landing_view(connection, table, files.paths(table))
+        for table, paths in segments.items():
+            _add_landing_view(connection, table, paths)
         for view in _SNAPSHOT_VIEWS:
             connection.execute(f"CREATE VIEW {view} AS {_query_text(f'{view}_v1')}")
         for table_name in _SNAPSHOT_TABLES:
             connection.execute(f"CREATE TABLE {table_name} AS {_query_text(f'{table_name}_v1')}")
     except duckdb.Error as error:
         connection.close()
-        refuse_damaged_content(files.all_paths())
+        refuse_damaged_content([path for paths in segments.values() for path in paths])
         raise _store_error(error) from error
     return connection
 

@@ -8,122 +8,114 @@ are older than the grace period.
 from __future__ import annotations
 
 import contextlib
-import logging
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from tracecanary.schema import (
     COMPACTED_FOLDER,
-    SEGMENT_SUFFIX,
+    MANIFEST_FOLDER,
+    FileLake,
     LakeError,
+    LakeStorage,
     LakeTable,
     Manifest,
-    landing_folder,
-    landing_segments,
-    manifest_folder,
+    StoredFile,
+    lake_storage,
+    landing_files,
+    landing_name,
     manifest_name,
     manifest_numbers,
     newest_manifest,
-    relative_path,
     sweepable,
 )
 
-_logger = logging.getLogger(__name__)
-# Of a number that is free, a compaction that was stopped for long could make a manifest again.
-_KEPT_MANIFESTS = 20
-_UNFINISHED_SUFFIX = ".tmp"
 TEMPORARY_PREFIX = ".compaction-"
+# Under a number that has become free, a compaction that was stopped for long would publish once more.
+_KEPT_MANIFESTS = 20
+_UNFINISHED_PATTERN = "*.tmp"
+_NS_PER_MS = 1_000_000
 
 
-def compacted_files(lake: Path) -> frozenset[str]:
-    """Return the paths of all rewritten files on disk, listed or not, relative to the lake.
-
-    Raises:
-        OSError: The folder can't be listed.
-    """
-    found = (lake / COMPACTED_FOLDER).glob(f"*/*/*{SEGMENT_SUFFIX}")
-    return frozenset(relative_path(lake, path) for path in found)
-
-
-def present_files(lake: Path) -> frozenset[str]:
-    """Return the paths of all segments and rewritten files on disk, relative to the lake.
+def present_files(storage: LakeStorage) -> list[StoredFile]:
+    """List all segments and rewritten files that are stored, whether a manifest lists them or not.
 
     Raises:
         LakeError: The lake can't be listed.
     """
-    try:
-        landing = {relative_path(lake, path) for table in LakeTable for path in landing_segments(lake, table)}
-        return compacted_files(lake) | landing
-    except OSError as error:
-        raise LakeError(f"can't list the lake {lake}: {error}. Check the path and its rights.") from error
+    landing = [file for table in LakeTable for file in landing_files(storage, table)]
+    return [*storage.files(COMPACTED_FOLDER, is_recursive=True), *landing]
 
 
-def missing_files(manifest: Manifest, present: frozenset[str]) -> tuple[str, ...]:
-    """Return the files that `manifest` lists and that are not on disk."""
-    return tuple(file.path for file in manifest.files if file.path not in present)
+def missing_files(manifest: Manifest, present: Collection[StoredFile]) -> tuple[str, ...]:
+    """Return the names of files that `manifest` lists and that are not `present`."""
+    names = {file.name for file in present}
+    return tuple(file.path for file in manifest.files if file.path not in names)
 
 
-def sweep(lake: Path, *, now_ms: int, grace_ms: int) -> int:
+def orphaned_files(manifest: Manifest, present: Collection[StoredFile]) -> list[StoredFile]:
+    """Return the rewritten files of `present` that `manifest` has nothing about."""
+    known = {file.path for file in manifest.files} | manifest.gone_paths
+    return [file for file in present if file.name.startswith(f"{COMPACTED_FOLDER}/") and file.name not in known]
+
+
+def sweep(lake: FileLake, *, now_ms: int, grace_ms: int) -> int:
     """Delete what has been unneeded for `grace_ms`; return the number of data files deleted.
 
     Raises:
         LakeError: The lake can't be read or written, or a listed file is missing: then nothing is deleted, since what
             would be deleted may be the only copy of its rows.
     """
-    try:
-        manifest, present = _complete_state(lake)
-        unneeded = [path for path in sweepable(manifest, now_ms=now_ms, grace_ms=grace_ms) if path in present]
-        unneeded += _orphans(lake, manifest, now_ms=now_ms, grace_ms=grace_ms)
-        for path in unneeded:
-            (lake / path).unlink(missing_ok=True)
-        _remove_leavings(lake, now_ms=now_ms, grace_ms=grace_ms)
-    except OSError as error:
-        raise LakeError(f"can't tidy the lake {lake}: {error}. Check its rights.") from error
+    storage = lake_storage(lake)
+    manifest, present = _complete_state(storage)
+    names = {file.name for file in present}
+    unneeded = [name for name in sweepable(manifest, now_ms=now_ms, grace_ms=grace_ms) if name in names]
+    old_ns = (now_ms - grace_ms) * _NS_PER_MS
+    unneeded += [file.name for file in orphaned_files(manifest, present) if file.modified_unix_ns <= old_ns]
+    for name in unneeded:
+        storage.delete(name)
+    kept = {manifest_name(number) for number in manifest_numbers(storage)[-_KEPT_MANIFESTS:]}
+    for file in storage.files(MANIFEST_FOLDER):
+        if file.name not in kept and file.modified_unix_ns <= old_ns:
+            storage.delete(file.name)
+    if isinstance(lake, Path):
+        _remove_leavings(lake, old_ns=old_ns)
     return len(unneeded)
 
 
-def _complete_state(lake: Path) -> tuple[Manifest, frozenset[str]]:
-    manifest = newest_manifest(lake)
+def _complete_state(storage: LakeStorage) -> tuple[Manifest, list[StoredFile]]:
+    manifest = newest_manifest(storage)
     while True:
-        present = present_files(lake)
+        present = present_files(storage)
         missing = missing_files(manifest, present)
         if not missing:
             return manifest, present
-        newer = newest_manifest(lake)
+        newer = newest_manifest(storage)
         if newer.number == manifest.number:
             break
         manifest = newer  # another compaction published, and swept, in between
     raise LakeError(
-        f"{len(missing)} files that the manifest {manifest.number} of {lake} lists are missing, such as {missing[0]}. "
-        "Nothing is deleted until they are back, or their rows given up: tracecanary doctor."
+        f"{len(missing)} files that the manifest {manifest.number} of {storage.lake} lists are missing, such as "
+        f"{missing[0]}. Nothing is deleted until they are back, or their rows given up: tracecanary doctor."
     )
 
 
-def _orphans(lake: Path, manifest: Manifest, *, now_ms: int, grace_ms: int) -> list[str]:
-    listed = {file.path for file in manifest.files} | manifest.gone_paths
-    return [path for path in compacted_files(lake) - listed if _is_old(lake / path, now_ms=now_ms, grace_ms=grace_ms)]
+def leavings(lake: Path) -> list[Path]:
+    """Return the unfinished files of a lake's folder, and the folders of compactions that run or were killed."""
+    written = [landing_name(table) for table in LakeTable] + [MANIFEST_FOLDER, f"{COMPACTED_FOLDER}/*/*"]
+    unfinished = [path for folder in written for path in lake.glob(f"{folder}/{_UNFINISHED_PATTERN}")]
+    return [*unfinished, *lake.glob(f"{TEMPORARY_PREFIX}*")]
 
 
-def _remove_leavings(lake: Path, *, now_ms: int, grace_ms: int) -> None:
-    """Delete old manifests, unfinished files, empty folders, and folders of compactions that were killed."""
-    folder = manifest_folder(lake)
-    unneeded = [folder / manifest_name(number) for number in manifest_numbers(lake)[:-_KEPT_MANIFESTS]]
-    for written in (folder, *(landing_folder(lake, table) for table in LakeTable)):
-        unneeded += written.glob(f"*{_UNFINISHED_SUFFIX}")
-    for path in unneeded:
-        if _is_old(path, now_ms=now_ms, grace_ms=grace_ms):
-            path.unlink(missing_ok=True)
-    for path in lake.glob(f"{TEMPORARY_PREFIX}*"):
-        if _is_old(path, now_ms=now_ms, grace_ms=grace_ms):
-            shutil.rmtree(path, ignore_errors=True)
+def _remove_leavings(lake: Path, *, old_ns: int) -> None:
+    for path in leavings(lake):
+        with contextlib.suppress(OSError):  # another sweep was faster
+            if path.stat().st_mtime_ns <= old_ns:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
     for path in (lake / COMPACTED_FOLDER).glob("*/*"):
-        if _is_old(path, now_ms=now_ms, grace_ms=grace_ms):
-            with contextlib.suppress(OSError):  # it holds files
+        with contextlib.suppress(OSError):  # it holds files
+            if path.stat().st_mtime_ns <= old_ns:
                 path.rmdir()
-
-
-def _is_old(path: Path, *, now_ms: int, grace_ms: int) -> bool:
-    try:
-        return path.stat().st_mtime_ns // 1_000_000 <= now_ms - grace_ms
-    except FileNotFoundError:
-        return False

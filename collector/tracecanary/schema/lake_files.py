@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tracecanary.schema.errors import LakeError
-from tracecanary.schema.layout import LakeTable, landing_segments, manifest_folder, manifest_name
+from tracecanary.schema.lake_location import FileLake
+from tracecanary.schema.lake_storage import LakeStorage, StoredFile, lake_storage
+from tracecanary.schema.layout import MANIFEST_FOLDER, LakeTable, landing_files, manifest_name
 from tracecanary.schema.manifests import Manifest, ManifestError, manifest_from_json, manifest_to_json
 
 _MANIFEST_NAME = re.compile(r"([0-9]{10})\.json")
-# A manifest is deleted only when newer ones are long there; then they are listed.
-_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,122 +24,82 @@ class LakeFiles:
     tells by the manifest's number: rows of a segment that was known then are no news in the file that holds them now.
     """
 
-    lake: Path
     manifest: Manifest
-    landing: Mapping[LakeTable, tuple[Path, ...]]
+    landing: Mapping[LakeTable, tuple[StoredFile, ...]]
 
-    def paths(self, table: LakeTable) -> tuple[Path, ...]:
-        """Return every file that holds rows of `table`."""
-        return (*(self.lake / file.path for file in self.manifest.of_table(table)), *self.landing[table])
+    def names(self, table: LakeTable) -> tuple[str, ...]:
+        """Return the names, below the lake, of every file that holds rows of `table`."""
+        adopted = (file.path for file in self.manifest.of_table(table))
+        return (*adopted, *(file.name for file in self.landing[table]))
 
-    def all_paths(self) -> tuple[Path, ...]:
-        """Return every file, of all tables."""
-        return tuple(path for table in LakeTable for path in self.paths(table))
+    def all_names(self) -> tuple[str, ...]:
+        """Return the names, below the lake, of the files of all tables."""
+        return tuple(name for table in LakeTable for name in self.names(table))
 
 
-def list_lake_files(lake: Path) -> LakeFiles:
+def list_lake_files(lake: FileLake) -> LakeFiles:
     """List the files of `lake` as they are now.
 
     Raises:
-        LakeError: There is no such folder, it can't be listed, or its manifest can't be read.
+        LakeError: It can't be reached or listed, or its manifest can't be read.
     """
-    if not lake.is_dir():
+    if isinstance(lake, Path) and not lake.is_dir():
         raise LakeError(f"there is no folder {lake}. Check the path, and that its volume is mounted.")
-    try:
-        # In this order: a segment that is adopted in between is dropped from the list, and read from its new file.
-        listed = {table: landing_segments(lake, table) for table in LakeTable}
-        manifest = newest_manifest(lake)
-    except OSError as error:
-        raise LakeError(f"can't list the lake {lake}: {error}. Check the path and its rights.") from error
+    storage = lake_storage(lake)
+    # In this order: a segment that is adopted in between is dropped from the list, and read from its new file.
+    listed = {table: landing_files(storage, table) for table in LakeTable}
+    manifest = newest_manifest(storage)
     gone = manifest.gone_paths
-    landing = {
-        table: tuple(path for path in paths if relative_path(lake, path) not in gone) for table, paths in listed.items()
-    }
-    return LakeFiles(lake=lake, manifest=manifest, landing=landing)
+    return LakeFiles(
+        manifest=manifest,
+        landing={table: tuple(file for file in files if file.name not in gone) for table, files in listed.items()},
+    )
 
 
-def newest_manifest(lake: Path) -> Manifest:
+def newest_manifest(storage: LakeStorage) -> Manifest:
     """Return the manifest that counts; one without files when there is none.
 
     Raises:
-        LakeError: It is damaged, or of a newer format.
-        OSError: The folder can't be read.
+        LakeError: It can't be read, is damaged, or of a newer format.
     """
-    for _ in range(_TRIES):
-        numbers = manifest_numbers(lake)
-        if not numbers:
+    number = 0
+    while True:
+        newest = max(manifest_numbers(storage), default=0)
+        if newest == 0:
             return Manifest()
         try:
-            return read_manifest(lake, max(numbers))
-        except FileNotFoundError:
-            continue
-    raise LakeError(f"the manifests of {lake} vanish while they are read. Is something else deleting them?")
+            return read_manifest(storage, newest)
+        except LakeError:
+            if newest == number:
+                raise
+            number = newest  # deleted since it was listed, perhaps: then there is a newer one
 
 
-def read_manifest(lake: Path, number: int) -> Manifest:
+def read_manifest(storage: LakeStorage, number: int) -> Manifest:
     """Return the manifest `number`.
 
     Raises:
-        LakeError: It is damaged, or of a newer format.
-        OSError: It can't be read.
+        LakeError: It can't be read, is damaged, or of a newer format.
     """
-    path = manifest_folder(lake) / manifest_name(number)
-    text = path.read_bytes()
+    name = manifest_name(number)
+    text = storage.read(name)
     try:
         return manifest_from_json(text, number=number)
     except ManifestError as error:
-        raise LakeError(f"can't use the manifest {path}: {error}") from error
+        raise LakeError(f"can't use the manifest {name} of {storage.lake}: {error}") from error
 
 
-def manifest_numbers(lake: Path) -> list[int]:
+def manifest_numbers(storage: LakeStorage) -> list[int]:
     """List the numbers of all manifests, ascending."""
-    folder = manifest_folder(lake)
-    if not folder.is_dir():
-        return []
-    matches = (_MANIFEST_NAME.fullmatch(path.name) for path in folder.iterdir())
+    names = (file.name.rpartition("/")[2] for file in storage.files(MANIFEST_FOLDER))
+    matches = (_MANIFEST_NAME.fullmatch(name) for name in names)
     return sorted(int(match.group(1)) for match in matches if match)
 
 
-def publish_manifest(lake: Path, manifest: Manifest) -> bool:
+def publish_manifest(storage: LakeStorage, manifest: Manifest) -> bool:
     """Publish `manifest` if its number is free; return whether it was. Readers see all of it or nothing.
 
     Raises:
-        LakeError: The folder can't be written.
+        LakeError: The lake can't be written.
     """
-    path = manifest_folder(lake) / manifest_name(manifest.number)
-    unfinished = path.with_name(f"{uuid.uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with unfinished.open("wb") as file:
-                file.write(manifest_to_json(manifest).encode())
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(unfinished, path)  # unlike a rename, it fails when the name is taken
-        finally:
-            with contextlib.suppress(OSError):
-                unfinished.unlink(missing_ok=True)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise LakeError(
-            f"can't publish the manifest {path}: {error}. Check that the folder is writable, has free space, "
-            "and that its file system has hard links."
-        ) from error
-    sync_folder(path.parent)
-    return True
-
-
-def relative_path(lake: Path, path: Path) -> str:
-    """Return `path` as manifests name it."""
-    return path.relative_to(lake).as_posix()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new names in `folder` survive a power cut, where the file system can: network ones and Windows refuse."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    return storage.create(manifest_name(manifest.number), manifest_to_json(manifest).encode())

@@ -1,9 +1,10 @@
 """Where files of a lake live.
 
-A lake is a folder. Writers add immutable Parquet segments to `landing/<table>/`; a segment appears under its final
-name only when it is complete, so that a reader needs no lock and a killed writer leaves nothing half readable. Rows
-that wait for their segment stand in `journal/<table>/`, in one file a process. Compaction rewrites segments into
-`compacted/<table>/hour=.../`, and says in `manifests/` which files count: see `manifests`.
+A lake is a folder, or a prefix on an object store with the same names below it. Writers add immutable Parquet segments
+to `landing/<table>/`; a segment appears under its final name only when it is complete, so that a reader needs no lock
+and a killed writer leaves nothing half readable. Rows that wait for their segment stand in `journal/<table>/`, in one
+file a process: in the lake's folder, or for an object store in a local one, the spool. Compaction rewrites segments
+into `compacted/<table>/hour=.../`, and says in `manifests/` which files count: see `manifests`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from tracecanary.schema.lake_storage import LakeStorage, StoredFile
+
 SEGMENT_SUFFIX = ".parquet"
 JOURNAL_SUFFIX = ".arrows"
+MANIFEST_FOLDER = "manifests"
 COMPACTED_FOLDER = "compacted"
 
 
@@ -26,9 +30,14 @@ class LakeTable(StrEnum):
     EVALUATIONS = "evaluations"
 
 
+def landing_name(table: LakeTable) -> str:
+    """Return the name, below the lake, of the folder that new segments of `table` appear in."""
+    return f"landing/{table.value}"
+
+
 def landing_folder(lake: Path, table: LakeTable) -> Path:
     """Return the folder that new segments of `table` appear in."""
-    return lake / "landing" / table.value
+    return lake / landing_name(table)
 
 
 def segment_name(*, unix_ms: int) -> str:
@@ -46,28 +55,32 @@ def journal_name(*, unix_ms: int) -> str:
     return _new_name(unix_ms) + JOURNAL_SUFFIX
 
 
-def manifest_folder(lake: Path) -> Path:
-    """Return the folder of manifests."""
-    return lake / "manifests"
-
-
 def manifest_name(number: int) -> str:
-    """Return the name of the manifest `number`; names sort by it."""
-    return f"{number:010d}.json"
+    """Return the name, below the lake, of the manifest `number`; names sort by it."""
+    return f"{MANIFEST_FOLDER}/{number:010d}.json"
 
 
-def compacted_folder(lake: Path, table: LakeTable, *, hour: int) -> Path:
-    """Return the folder of the rewritten files of `table` and `hour` (since the Unix epoch)."""
+def compacted_name(table: LakeTable, *, hour: int, unix_ms: int) -> str:
+    """Return a new name, below the lake, for rewritten rows of `table` and `hour` (since the Unix epoch)."""
     try:
         shown = f"{datetime.fromtimestamp(hour * 3600, UTC):%Y-%m-%dT%H}"
     except (OverflowError, ValueError, OSError):  # no such year; rows may claim any time
         shown = str(hour)
-    return lake / COMPACTED_FOLDER / table.value / f"hour={shown}"
+    return f"{COMPACTED_FOLDER}/{table.value}/hour={shown}/{segment_name(unix_ms=unix_ms)}"
 
 
 def _new_name(unix_ms: int) -> str:
     # The time makes names sort by age; process id and random part keep forked and parallel writers apart.
     return f"{unix_ms:013d}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+
+
+def landing_files(storage: LakeStorage, table: LakeTable) -> list[StoredFile]:
+    """List the complete segments of `table`, oldest first.
+
+    Raises:
+        LakeError: The lake can't be listed.
+    """
+    return [file for file in storage.files(landing_name(table)) if file.name.endswith(SEGMENT_SUFFIX)]
 
 
 def landing_segments(lake: Path, table: LakeTable) -> list[Path]:
