@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test crash-test check fmt bench lock clean
+.PHONY: help install install-dev demo test crash-test compaction-stress check fmt bench lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -37,6 +37,9 @@ test: $(VENV)/.installed-dev ## Run the tests
 
 crash-test: $(VENV)/.installed-dev ## Kill an application under load at 200 random moments and look at what survived
 	TRACECANARY_TEST_KILLS=200 $(BIN)/python -m pytest tests/system/test_crashes.py
+
+compaction-stress: $(VENV)/.installed-dev ## Read a lake 10,000 times while compaction rewrites it without pause
+	TRACECANARY_TEST_READS=10000 $(BIN)/python -m pytest tests/analytics/test_compaction_stress.py
 
 check: $(VENV)/.installed-dev ## Run the linters, the type checker and the import contracts
 	$(BIN)/ruff format --check .

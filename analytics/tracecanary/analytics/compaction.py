@@ -10,7 +10,6 @@ work away. So any number of compactions may run at once; only work is lost.
 from __future__ import annotations
 
 import contextlib
-import logging
 import shutil
 import tempfile
 import time
@@ -45,7 +44,6 @@ from tracecanary.schema import (
     publish_manifest,
 )
 
-_logger = logging.getLogger(__name__)
 _NS_PER_HOUR = MS_PER_HOUR * 1_000_000
 # Each is lost to another compaction that published in between; so many in a row never happened.
 _TRIES = 100
@@ -91,11 +89,16 @@ def wall_clock_ms() -> int:
 
 
 def compact(
-    lake: FileLake, settings: CompactionSettings, *, clock_ms: Callable[[], int] = wall_clock_ms
+    lake: FileLake,
+    settings: CompactionSettings,
+    *,
+    clock_ms: Callable[[], int] = wall_clock_ms,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> CompactionReport:
     """Rewrite everything that is worth it, drop what retention no longer keeps, and delete what nobody needs.
 
-    A damaged file is left where it is, and named in the report; everything else goes on.
+    A damaged file is left where it is, and named in the report; everything else goes on. When `should_stop` tells so,
+    the rest is left to the next compaction.
 
     Raises:
         LakeError: The lake can't be read or written. What was published until then stays; nothing is lost.
@@ -103,7 +106,7 @@ def compact(
     """
     compaction = _Compaction(lake, settings, clock_ms)
     with _temporary_folder(lake) as folder:
-        while compaction.take_step(folder):
+        while not should_stop() and compaction.take_step(folder):
             pass
     compaction.expire()
     compaction.report.deleted_files = sweep(lake, now_ms=clock_ms(), grace_ms=settings.grace_ms)
@@ -210,7 +213,6 @@ class _Compaction:
     def _skip(self, name: str, path: Path, error: StoreError) -> None:
         if path.exists():  # else it was rewritten and swept by another compaction
             self.report.skipped[name] = str(error)
-            _logger.warning("not compacted: %s", error)
 
     def _finish(self, step: _Step, paths: Mapping[str, Path], added: list[LakeFile], *, started_ms: int) -> None:
         try:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import uvicorn
 
+from tracecanary.analytics.compaction_policy import CompactionSettings
 from tracecanary.api.app import create_app
+from tracecanary.api.background_compaction import compacting
 from tracecanary.collector.journal import publish_orphans
 from tracecanary.schema import ConfigurationError, LakeError, StoreError
 
@@ -19,6 +21,8 @@ _logger = logging.getLogger(__name__)
 _START_LIMIT_S = 30.0
 # How long spans of a process that was killed stay out of sight.
 _ORPHANS_INTERVAL_S = 15.0
+# Of one writer that is twelve segments, which become a file.
+DEFAULT_COMPACTION_INTERVAL_S = 60.0
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -46,11 +50,17 @@ def service_url(listener: socket.socket) -> str:
     return f"http://{shown}:{port}"
 
 
-def serve_forever(lake: Path, listener: socket.socket, *, on_start: Callable[[], None]) -> None:
+def serve_forever(
+    lake: Path,
+    listener: socket.socket,
+    *,
+    on_start: Callable[[], None],
+    compact_every_s: float = DEFAULT_COMPACTION_INTERVAL_S,
+) -> None:
     """Run the service until it is told to stop (SIGINT, SIGTERM); call `on_start` when it is about to listen."""
     server = _server(lake)
     on_start()
-    with _orphans_published(lake):
+    with _orphans_published(lake), compacting(lake, CompactionSettings(), interval_s=compact_every_s):
         server.run(sockets=[listener])
 
 

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from tracecanary.api.cli.compact import compact_lake
 from tracecanary.api.cli.compare import compare_arms
 from tracecanary.api.cli.demo import demo
 from tracecanary.api.cli.entry import EXIT_FAILED
@@ -27,6 +28,7 @@ app.command()(demo)
 app.command()(serve)
 app.command(name="compare")(compare_arms)
 app.command()(ingest)
+app.command(name="compact")(compact_lake)
 
 
 def run() -> None:
