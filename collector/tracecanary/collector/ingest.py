@@ -2,54 +2,39 @@
 
 from __future__ import annotations
 
-import contextlib
-import gzip
+import io
 import logging
-import zlib
 from pathlib import Path
 
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.config import DEFAULT_MAX_SEGMENT_SPANS
 from tracecanary.collector.normalise import default_normaliser
 from tracecanary.collector.otlp import spans_from_json, spans_from_protobuf
+from tracecanary.collector.otlp_stream import OtlpRequest, StreamLimits, decompressed, otlp_requests
 from tracecanary.collector.segments import publish_segment
 from tracecanary.collector.span_tables import span_table
-from tracecanary.schema import LakeTable, MalformedInputError
+from tracecanary.schema import LakeTable
 
 _logger = logging.getLogger(__name__)
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 def decode_otlp_file(body: bytes) -> list[CapturedSpan]:
-    """Decode a file of OTLP traces: one protobuf request, one JSON request, or a JSON request a line; or its gzip.
+    """Decode a whole file of OTLP traces, in any form that `otlp_stream` knows.
 
     Raises:
         MalformedInputError: It is none of these.
     """
-    if body.startswith(_GZIP_MAGIC):
-        try:
-            body = gzip.decompress(body)
-        except (OSError, EOFError, zlib.error) as error:
-            raise MalformedInputError(f"the gzip stream is damaged: {error}") from error
-    if not body.strip():
-        raise MalformedInputError("the file is empty")
-    if not body.lstrip().startswith(b"{"):
-        return spans_from_protobuf(body)
-    try:
-        return _spans_from_json_lines(body)
-    except MalformedInputError:
-        # A protobuf request starts with a line feed, the tag of its first field, and "{" is also the length 123.
-        if body.startswith(b"\n"):
-            with contextlib.suppress(MalformedInputError):
-                return spans_from_protobuf(body)
-        raise
+    requests = otlp_requests(decompressed(io.BytesIO(body)), limits=StreamLimits())
+    return [span for request in requests for span in spans_of_request(request)]
 
 
-def _spans_from_json_lines(body: bytes) -> list[CapturedSpan]:
-    lines = [line for line in body.splitlines() if line.strip()]
-    if len(lines) > 1 and all(line.lstrip().startswith(b"{") and line.rstrip().endswith(b"}") for line in lines):
-        return [span for line in lines for span in spans_from_json(line)]
-    return spans_from_json(body)
+def spans_of_request(request: OtlpRequest) -> list[CapturedSpan]:
+    """Decode one request.
+
+    Raises:
+        MalformedInputError: It is no OTLP trace request.
+    """
+    return (spans_from_json if request.encoding == "json" else spans_from_protobuf)(request.body)
 
 
 def store_spans(lake: Path, spans: list[CapturedSpan]) -> int:
