@@ -16,7 +16,7 @@ import pytest
 from tests.analytics.lake import stored_evaluations, stored_spans, write_evaluations, write_spans
 
 from tracecanary.analytics.compaction import compact
-from tracecanary.analytics.compaction_policy import CompactionSettings, Retention
+from tracecanary.analytics.config import CompactionSettings, Retention
 from tracecanary.analytics.store import Store
 from tracecanary.schema import (
     SCHEMA_VERSION,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.analytics.lake import stored_evaluations, stored_spans, write_evaluations, write_spans
 
 from tracecanary.analytics.compaction import compact
-from tracecanary.analytics.compaction_policy import CompactionSettings
+from tracecanary.analytics.config import CompactionSettings
 
 HOUR_NS = 3_600 * 10**9
 HOUR_MS = 3_600_000

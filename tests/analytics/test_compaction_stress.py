@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from tests.analytics.lake import write_spans
 
 from tracecanary.analytics.compaction import compact
-from tracecanary.analytics.compaction_policy import CompactionSettings
+from tracecanary.analytics.config import CompactionSettings
 from tracecanary.schema import LakeTable, list_lake_files
 
 READS = int(os.environ.get("TRACECANARY_TEST_READS", "300"))

@@ -10,78 +10,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from tracecanary.schema import ConfigurationError, LakeFile, LakeTable, StoredFile
+from tracecanary.analytics.config import MS_PER_HOUR, CompactionSettings
+from tracecanary.schema import LakeFile, LakeTable, StoredFile
 
-MS_PER_HOUR = 3_600_000
 _MS_PER_S = 1000
-_MS_PER_DAY = 24 * MS_PER_HOUR
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
-    """How many days rows are kept; None keeps them for ever.
-
-    Spans are as old as their start, evaluations as their receipt, facts as the start of their trace.
-    """
-
-    spans_days: float | None = None
-    evaluations_days: float | None = None
-    facts_days: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what is no number of days, naming all of it."""
-        given = {"spans": self.spans_days, "evaluations": self.evaluations_days, "facts": self.facts_days}
-        problems = [
-            f"retention of {name} is {days!r} days, but must be greater than 0. Leave it out to keep them for ever"
-            for name, days in given.items()
-            if days is not None and not 0 < days < float("inf")
-        ]
-        if problems:
-            raise ConfigurationError(problems)
-
-    def kept_from_hour(self, *, now_ms: int) -> dict[LakeTable, int]:
-        """Return the first hour since the epoch that is kept, of each table that is not kept for ever."""
-        days = {LakeTable.SPANS: self.spans_days, LakeTable.EVALUATIONS: self.evaluations_days}
-        return {
-            table: (now_ms - round(kept * _MS_PER_DAY)) // MS_PER_HOUR
-            for table, kept in days.items()
-            if kept is not None
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompactionSettings:
-    """How compaction works.
-
-    Attributes:
-        target_bytes: Files of this size are not merged any more.
-        max_batch_bytes: Most bytes of files that are rewritten at once.
-        max_batch_files: Most files that are rewritten at once.
-        max_files_per_hour: More files than these in one hour are merged, also while the hour fills.
-        settle_s: An hour that is over is merged when nothing was added to it for this long, in seconds.
-        grace_s: Files that are no longer needed are deleted after this long, in seconds. It must be longer than any
-            query, or any compaction, takes.
-        memory_bytes: Memory of the query engine while it sorts; what does not fit goes to disk.
-        threads: Threads of the query engine.
-        retention: How long rows are kept.
-    """
-
-    target_bytes: int = 256 * 1024 * 1024
-    max_batch_bytes: int = 512 * 1024 * 1024
-    max_batch_files: int = 1_000
-    max_files_per_hour: int = 8
-    settle_s: float = 900.0
-    grace_s: float = 3600.0
-    memory_bytes: int = 512 * 1024 * 1024
-    threads: int = 1
-    retention: Retention = Retention()
-
-    @property
-    def grace_ms(self) -> int:
-        """`grace_s` in ms."""
-        return round(self.grace_s * _MS_PER_S)
 
 
 def segments_to_adopt(segments: Sequence[StoredFile], settings: CompactionSettings) -> tuple[StoredFile, ...]:

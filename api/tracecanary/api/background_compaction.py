@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tracecanary.analytics.compaction import CompactionReport, compact
-from tracecanary.analytics.compaction_policy import CompactionSettings
+from tracecanary.analytics.config import CompactionSettings
 from tracecanary.schema import LakeError, StoreError
 
 _logger = logging.getLogger(__name__)
@@ -18,9 +18,9 @@ _STOP_LIMIT_S = 30.0
 
 
 @contextmanager
-def compacting(lake: Path, settings: CompactionSettings, *, interval_s: float) -> Iterator[None]:
-    """Compact `lake` now and every `interval_s` seconds while the block runs; an interval of 0 turns it off."""
-    if interval_s <= 0:
+def compacting(lake: Path, settings: CompactionSettings) -> Iterator[None]:
+    """Compact `lake` now and every `settings.every_s` seconds while the block runs; 0 turns it off."""
+    if settings.every_s <= 0:
         yield
         return
     has_ended = threading.Event()
@@ -29,7 +29,7 @@ def compacting(lake: Path, settings: CompactionSettings, *, interval_s: float) -
         last_failure = ""
         while not has_ended.is_set():
             last_failure = _compact_once(lake, settings, has_ended, last_failure)
-            has_ended.wait(interval_s)
+            has_ended.wait(settings.every_s)
 
     thread = threading.Thread(target=repeat, name="tracecanary-compaction", daemon=True)
     thread.start()

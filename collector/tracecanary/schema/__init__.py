@@ -8,7 +8,10 @@ from tracecanary.schema.columns import (
     ColumnType,
     arrow_schema,
 )
+from tracecanary.schema.config_file import CONFIG_VARIABLE, ConfigFile, Section, read_config_file
+from tracecanary.schema.dimensions import CohortDimension, DimensionSource, read_dimensions
 from tracecanary.schema.errors import (
+    ConfigFileError,
     ConfigurationError,
     InvalidQuestionError,
     LakeError,
@@ -68,6 +71,7 @@ from tracecanary.schema.manifests import (
 
 __all__ = [
     "COMPACTED_FOLDER",
+    "CONFIG_VARIABLE",
     "EVALUATION_COLUMNS",
     "JOURNAL_SUFFIX",
     "MANIFEST_FOLDER",
@@ -76,10 +80,14 @@ __all__ = [
     "SEGMENT_SUFFIX",
     "SPAN_COLUMNS",
     "Change",
+    "CohortDimension",
     "Column",
     "ColumnType",
     "CompactionConflictError",
+    "ConfigFile",
+    "ConfigFileError",
     "ConfigurationError",
+    "DimensionSource",
     "FileLake",
     "FolderStorage",
     "GoneFile",
@@ -97,6 +105,7 @@ __all__ = [
     "ManifestError",
     "ObjectStoreLake",
     "OtlpServer",
+    "Section",
     "StoreError",
     "StoredFile",
     "TraceCanaryError",
@@ -122,6 +131,8 @@ __all__ = [
     "parse_file_lake",
     "parse_lake",
     "publish_manifest",
+    "read_config_file",
+    "read_dimensions",
     "read_manifest",
     "segment_name",
     "sweepable",

@@ -9,39 +9,22 @@ import typer
 from rich.console import Console
 
 from tracecanary.analytics.compaction import CompactionReport, compact
-from tracecanary.analytics.compaction_policy import CompactionSettings, Retention
 from tracecanary.api.cli.entry import EXIT_FAILED
 from tracecanary.api.cli.options import counted, lake_folder
+from tracecanary.api.config import service_settings
 from tracecanary.collector.config import LAKE_VARIABLE
-
-_DEFAULTS = CompactionSettings()
+from tracecanary.schema import CONFIG_VARIABLE
 
 
 def compact_lake(
     lake: Annotated[Path, typer.Option(envvar=LAKE_VARIABLE, help="folder of the lake")],
-    keep_spans_days: Annotated[
-        float | None, typer.Option(help="delete spans that started longer ago; default: keep all")
-    ] = None,
-    keep_evaluations_days: Annotated[
-        float | None, typer.Option(help="delete evaluations that came longer ago; default: keep all")
-    ] = None,
-    grace_s: Annotated[
-        float, typer.Option(min=0, help="seconds after which files are deleted that no reader needs any more")
-    ] = _DEFAULTS.grace_s,
-    memory_mb: Annotated[
-        int, typer.Option(min=64, help="memory for sorting, in MB; what does not fit goes to disk")
-    ] = _DEFAULTS.memory_bytes // 1_000_000,
+    config: Annotated[Path | None, typer.Option(envvar=CONFIG_VARIABLE, help="configuration file, TOML")] = None,
 ) -> None:
-    """Rewrite the lake's many small files into few large ones, without duplicates.
+    """Rewrite the lake's many small files into few large ones, without duplicates; drop what is not to be kept.
 
     A running service does this by itself. Readers and writers go on meanwhile. Exits with 1 if a file is damaged.
     """
-    settings = CompactionSettings(
-        grace_s=grace_s,
-        memory_bytes=memory_mb * 1_000_000,
-        retention=Retention(spans_days=keep_spans_days, evaluations_days=keep_evaluations_days),
-    )
-    report = compact(lake_folder(lake), settings)
+    report = compact(lake_folder(lake), service_settings(config).compaction)
     Console(soft_wrap=True).print(_sentences(report), markup=False, highlight=False)
     if report.skipped:
         raise typer.Exit(EXIT_FAILED)

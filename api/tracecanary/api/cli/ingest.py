@@ -13,15 +13,17 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tracecanary.api.cli.options import counted
+from tracecanary.api.config import service_settings
 from tracecanary.collector.config import LAKE_VARIABLE
 from tracecanary.collector.file_ingest import IngestCounts, StoreSpans, files_below, ingest_file, ingest_stream
 from tracecanary.collector.ingest import store_spans
+from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.otlp_stream import (
     DEFAULT_MAX_DECOMPRESSED_BYTES,
     DEFAULT_MAX_REQUEST_BYTES,
     StreamLimits,
 )
-from tracecanary.schema import MalformedInputError
+from tracecanary.schema import CONFIG_VARIABLE, MalformedInputError
 
 _STDIN = "-"
 _MB = 1024**2
@@ -44,6 +46,7 @@ def ingest(
     max_decompressed_gb: Annotated[
         int, typer.Option(min=1, help="most GB that a file may hold when decompressed")
     ] = DEFAULT_MAX_DECOMPRESSED_BYTES // _GB,
+    config: Annotated[Path | None, typer.Option(envvar=CONFIG_VARIABLE, help="configuration file, TOML")] = None,
 ) -> None:
     """Read OTLP trace files into a lake.
 
@@ -52,7 +55,7 @@ def ingest(
     the command then ends with 1.
     """
     limits = StreamLimits(max_request_bytes=max_request_mb * _MB, max_decompressed_bytes=max_decompressed_gb * _GB)
-    store = functools.partial(store_spans, lake.absolute())
+    store = functools.partial(store_spans, lake.absolute(), normaliser=Normaliser(service_settings(config).rules))
     expanded = [path for name in files for path in ([None] if name == _STDIN else files_below([name]))]
     failures: list[str] = []
     total = IngestCounts()
