@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -112,3 +115,26 @@ def test_evaluations_stay_the_same(folder: Path, evaluations: list[Row], data: s
     compact(lake, data.draw(SETTINGS), clock_ms=lambda: 100 * HOUR_MS)
 
     assert stored_evaluations(lake) == stored_evaluations(plain)
+
+
+@pytest.mark.parametrize("table", ["spans", "evaluations"])
+def test_compaction_and_readers_choose_between_duplicates_by_one_rule(table: str) -> None:
+    queries = importlib.resources.files("tracecanary.analytics") / "queries"
+    rules = [
+        re.findall(r"PARTITION BY.*?\)\s+AS", (queries / name).read_text(), flags=re.DOTALL)
+        for name in (f"{table}_v1.sql", f"compacted_{table}_v1.sql")
+    ]
+
+    assert len(rules[0]) == 1
+    assert rules[0] == rules[1]
+
+
+def test_spans_are_stored_as_they_came(folder: Path) -> None:
+    lake = folder / str(next(_folders))
+    segment = write_spans(lake, [{"trace_id": "t1", "span_id": "a", "parent_span_id": "a"}])  # read as a root
+    before = pq.read_table(segment)
+
+    compact(lake, CompactionSettings())
+
+    (file,) = (lake / "compacted").rglob("*.parquet")
+    assert pq.read_table(file).equals(before)

@@ -214,7 +214,6 @@ def compacted_rows(
     )
     try:
         _add_landing_view(connection, table, paths)
-        connection.execute(f"CREATE VIEW {table.value} AS {_query_text(f'{table.value}_v1')}")
         query = _query_text(f"compacted_{table.value}_v1")
         yield connection.sql(query, params={"kept_from_unix_ns": kept_from_unix_ns}).to_arrow_reader(_BATCH_ROWS)
     except (duckdb.Error, pa.ArrowException) as error:

@@ -114,7 +114,7 @@ def _spans(request: OtlpRequest) -> list[CapturedSpan]:
     try:
         return spans_of_request(request)
     except MalformedInputError as error:
-        raise MalformedInputError(f"the request that ends at byte {request.end}: {error}") from error
+        raise MalformedInputError(f"{error} (in the request that ends at byte {request.end})") from error
 
 
 def _store_rest(
