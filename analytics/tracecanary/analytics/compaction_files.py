@@ -28,7 +28,7 @@ from tracecanary.schema import (
 _COLUMNS = {LakeTable.SPANS: SPAN_COLUMNS, LakeTable.EVALUATIONS: EVALUATION_COLUMNS}
 # By which the hour of a row is told. Evaluations go by their receipt: it only ever grows, so that an hour that is over
 # stays as it is, while the time of judgement is whatever an evaluator claims. They are joined by trace, not by time.
-_TIME_COLUMNS: Final = {LakeTable.SPANS: "start_unix_ns", LakeTable.EVALUATIONS: "received_unix_ns"}
+TIME_COLUMNS: Final = {LakeTable.SPANS: "start_unix_ns", LakeTable.EVALUATIONS: "received_unix_ns"}
 _NOT_STORED = frozenset({"hour_unix_ns", "duplicate_rank"})
 _NS_PER_HOUR = 3_600 * 1_000_000_000
 # Read more often than written; level 3 is 10 % smaller than 1 for twice the time.
@@ -139,7 +139,7 @@ class _HourFile:
     def add(self, part: pa.RecordBatch) -> None:
         arrays = [part.column(field.name).cast(field.type) for field in self.schema]
         self.writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
-        times = part.column(_TIME_COLUMNS[self.table]).to_numpy()
+        times = part.column(TIME_COLUMNS[self.table]).to_numpy()
         self.rows += part.num_rows
         self.min_unix_ns = min(self.min_unix_ns, int(times.min()))
         self.max_unix_ns = max(self.max_unix_ns, int(times.max()))

@@ -62,11 +62,15 @@ def manifest_name(number: int) -> str:
 
 def compacted_name(table: LakeTable, *, hour: int, unix_ms: int) -> str:
     """Return a new name, below the lake, for rewritten rows of `table` and `hour` (since the Unix epoch)."""
+    return f"{COMPACTED_FOLDER}/{table.value}/hour={hour_text(hour)}/{segment_name(unix_ms=unix_ms)}"
+
+
+def hour_text(hour: int) -> str:
+    """Return the hour `hour` since the Unix epoch as `2026-11-01T12`, UTC."""
     try:
-        shown = f"{datetime.fromtimestamp(hour * 3600, UTC):%Y-%m-%dT%H}"
+        return f"{datetime.fromtimestamp(hour * 3600, UTC):%Y-%m-%dT%H}"
     except (OverflowError, ValueError, OSError):  # no such year; rows may claim any time
-        shown = str(hour)
-    return f"{COMPACTED_FOLDER}/{table.value}/hour={shown}/{segment_name(unix_ms=unix_ms)}"
+        return str(hour)
 
 
 def _new_name(unix_ms: int) -> str:

@@ -13,6 +13,7 @@ from tracecanary.api.cli.entry import EXIT_FAILED
 from tracecanary.api.cli.options import counted, lake_folder
 from tracecanary.api.config import service_settings
 from tracecanary.collector.config import LAKE_VARIABLE
+from tracecanary.collector.journal import publish_orphans
 from tracecanary.schema import CONFIG_VARIABLE
 
 
@@ -24,8 +25,13 @@ def compact_lake(
 
     A running service does this by itself. Readers and writers go on meanwhile. Exits with 1 if a file is damaged.
     """
-    report = compact(lake_folder(lake), service_settings(config).compaction)
-    Console(soft_wrap=True).print(_sentences(report), markup=False, highlight=False)
+    settings, folder = service_settings(config).compaction, lake_folder(lake)
+    console = Console(soft_wrap=True)
+    recovered = publish_orphans(folder)
+    if recovered:
+        console.print(f"recovered {counted(recovered, 'row')} of processes that had died", highlight=False)
+    report = compact(folder, settings)
+    console.print(_sentences(report), markup=False, highlight=False)
     if report.skipped:
         raise typer.Exit(EXIT_FAILED)
 

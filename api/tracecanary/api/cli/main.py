@@ -11,8 +11,10 @@ from rich.text import Text
 from tracecanary.api.cli.compact import compact_lake
 from tracecanary.api.cli.compare import compare_arms
 from tracecanary.api.cli.demo import demo
+from tracecanary.api.cli.doctor import doctor
 from tracecanary.api.cli.entry import EXIT_FAILED
 from tracecanary.api.cli.ingest import ingest
+from tracecanary.api.cli.rebuild import rebuild
 from tracecanary.api.cli.serve import serve
 from tracecanary.api.presentation.wording import plain
 from tracecanary.schema import ConfigFileError, TraceCanaryError
@@ -29,6 +31,8 @@ app.command()(serve)
 app.command(name="compare")(compare_arms)
 app.command()(ingest)
 app.command(name="compact")(compact_lake)
+app.command()(rebuild)
+app.command()(doctor)
 
 
 def run() -> None:
