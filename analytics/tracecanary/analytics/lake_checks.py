@@ -19,6 +19,7 @@ from tracecanary.schema import (
     LakeFile,
     LakeStorage,
     LakeTable,
+    LocalCopies,
     Manifest,
     StoredFile,
     StoreError,
@@ -97,18 +98,18 @@ def check_lake(
         manifest, listed = newest_manifest(storage), list_lake_files(lake)
     except LakeError:  # is among the findings
         return LakeCheck(manifest=0, rows=rows, files={}, segments={}, findings=_sorted(findings))
-    present = present_files(storage)
+    copies, present = local_copies(lake), present_files(storage)
     missing = frozenset(missing_files(manifest, present))
     findings += [_missing(name) for name in sorted(missing)]
     sizes = {file.name: file.size_bytes for file in present}
     for file in manifest.files:
         if file.path not in missing:
-            found, counted = _file_findings(lake, file.path, is_deep=is_deep)
+            found, counted = _file_findings(copies, file.path, is_deep=is_deep)
             findings += found or _against_manifest(file, rows=counted, size_bytes=sizes[file.path])
             rows[file.table.value] += counted
     for table, segments in listed.landing.items():
         for segment in segments:
-            found, counted = _file_findings(lake, segment.name, is_deep=is_deep)
+            found, counted = _file_findings(copies, segment.name, is_deep=is_deep)
             findings += found or _age_findings(segment, now_ms=now_ms)
             rows[table.value] += counted
     findings += _unneeded_findings(manifest, present, now_ms=now_ms, grace_ms=grace_ms)
@@ -171,17 +172,20 @@ def _missing(name: str) -> Finding:
     )
 
 
-def _file_findings(lake: FileLake, name: str, *, is_deep: bool) -> tuple[list[Finding], int]:
+def _file_findings(copies: LocalCopies, name: str, *, is_deep: bool) -> tuple[list[Finding], int]:
     """Return what is wrong with a file, and its rows."""
     try:
-        path = local_copies(lake).lease([name]).paths[0]
+        lease = copies.lease([name])
+        path = lease.paths[0]
         check_segment.cache_clear()  # look at the file, not at what was seen before
         check_segment(path)
         if is_deep:
             refuse_damaged_content([path])
-        return [], int(pq.read_metadata(path).num_rows)
+        rows = int(pq.read_metadata(path).num_rows)
+        lease.close()
     except (StoreError, LakeError) as error:
         return [_unreadable(name, str(error))], 0
+    return [], rows
 
 
 def _unreadable(name: str, problem: str) -> Finding:

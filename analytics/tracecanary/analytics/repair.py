@@ -77,8 +77,9 @@ def _repaired(
 
 def _described(lake: FileLake, file: StoredFile, number: int) -> LakeFile:
     table = LakeTable(file.name.split("/")[1])
-    path = local_copies(lake).lease([file.name]).paths[0]
-    times = pq.ParquetFile(path).read(columns=[TIME_COLUMNS[table]])[0]
+    lease = local_copies(lake).lease([file.name])
+    times = pq.ParquetFile(lease.paths[0]).read(columns=[TIME_COLUMNS[table]])[0]
+    lease.close()
     extent = pc.min_max(times)
     earliest = int(extent["min"].as_py())
     return LakeFile(
