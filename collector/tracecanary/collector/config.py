@@ -50,7 +50,8 @@ DEFAULT_CANARY_RESERVE = 0.1
 class CaptureSettings:
     """Where captured spans go, and the limits on the way.
 
-    `canary_reserve` is the fraction of the queue, 0..1, that only canary traffic may fill.
+    `canary_reserve` is the fraction of the queue, 0..1, that only canary traffic may fill. `keep_explanations` stores
+    what evaluations say in words, which may quote prompts and completions.
     """
 
     lake: Path
@@ -63,6 +64,7 @@ class CaptureSettings:
     canary_reserve: float = DEFAULT_CANARY_RESERVE
     flush_on_sigterm: bool = False
     rules: Rules = field(default_factory=Rules)
+    keep_explanations: bool = False
 
     def __post_init__(self) -> None:
         """Refuse settings that can't work, naming all of them."""
@@ -255,4 +257,5 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "max_journal_bytes": ("TRACECANARY_MAX_JOURNAL_BYTES", int),
     "canary_reserve": ("TRACECANARY_CANARY_RESERVE", float),
     "flush_on_sigterm": ("TRACECANARY_FLUSH_ON_SIGTERM", _to_bool),
+    "keep_explanations": ("TRACECANARY_KEEP_EXPLANATIONS", _to_bool),
 }
