@@ -204,7 +204,9 @@ def test_deleted_files_are_forgotten_only_when_no_list_can_name_them(tmp_path: P
     write_spans(tmp_path, [span("t3")])
     run(tmp_path, now_ms=NOW_MS + 2 * PATIENT.grace_ms)
 
-    gone = newest_manifest(lake_storage(tmp_path)).gone
+    manifest = newest_manifest(lake_storage(tmp_path))
+    gone = manifest.gone
+    assert manifest.forgotten_through == 1
     assert [file.gone_unix_ms - NOW_MS for file in gone if "landing" in file.path] == [
         PATIENT.grace_ms,
         2 * PATIENT.grace_ms,

@@ -71,6 +71,8 @@ def _repaired(
         number=number,
         files=tuple(sorted((*kept, *listed), key=lambda file: (file.table, file.hour, file.path))),
         gone=tuple(gone for gone in manifest.gone if gone not in back),
+        # Rows are lost, which nobody can tell from the files that are gone.
+        forgotten_through=number,
         kept_from_hour=manifest.kept_from_hour,
     )
 

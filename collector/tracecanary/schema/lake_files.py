@@ -10,7 +10,7 @@ from pathlib import Path
 from tracecanary.schema.errors import LakeError
 from tracecanary.schema.lake_location import FileLake
 from tracecanary.schema.lake_storage import LakeStorage, StoredFile, lake_storage
-from tracecanary.schema.layout import MANIFEST_FOLDER, LakeTable, landing_files, manifest_name
+from tracecanary.schema.layout import COMPACTED_FOLDER, MANIFEST_FOLDER, LakeTable, landing_files, manifest_name
 from tracecanary.schema.manifests import Manifest, ManifestError, manifest_from_json, manifest_to_json
 
 _MANIFEST_NAME = re.compile(r"([0-9]{10})\.json")
@@ -20,8 +20,9 @@ _MANIFEST_NAME = re.compile(r"([0-9]{10})\.json")
 class LakeFiles:
     """One consistent state of a lake: its newest manifest, and the segments that no manifest had adopted.
 
-    Two states with equal files hold the same rows. What a manifest adopted since an earlier state, `manifest.gone`
-    tells by the manifest's number: rows of a segment that was known then are no news in the file that holds them now.
+    Whoever has computed something from an earlier state can tell what is new. Segments that it does not know, in
+    landing or among the gone files, hold new rows; rewritten files hold nothing else. That is so if it knew the lake
+    as of manifest `manifest.forgotten_through` or later; otherwise it starts anew.
     """
 
     manifest: Manifest
@@ -31,6 +32,12 @@ class LakeFiles:
         """Return the names, below the lake, of every file that holds rows of `table`."""
         adopted = (file.path for file in self.manifest.of_table(table))
         return (*adopted, *(file.name for file in self.landing[table]))
+
+    @property
+    def rewritten_names(self) -> frozenset[str]:
+        """Names of files that compaction made of others, whether they still count or not."""
+        gone = (name for name in self.manifest.gone_paths if name.startswith(f"{COMPACTED_FOLDER}/"))
+        return frozenset((*(file.path for file in self.manifest.files), *gone))
 
     def all_names(self) -> tuple[str, ...]:
         """Return the names, below the lake, of the files of all tables."""

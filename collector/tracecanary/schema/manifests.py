@@ -79,12 +79,19 @@ class GoneFile:
 class Manifest:
     """The rewritten part of a lake at one moment. Number 0 stands for a lake that has no manifest yet.
 
-    `kept_from_hour` holds the first hour (since the epoch) that retention has kept of a table.
+    Attributes:
+        number: Counts up from 1.
+        files: What to read, besides the segments in landing.
+        gone: What not to read any more, of the last hours.
+        forgotten_through: Files that went with this manifest or an earlier one may be in `gone` no more. Whoever knows
+            the lake as of that manifest or a later one can tell from `gone` which files hold nothing new.
+        kept_from_hour: First hour (since the epoch) of a table that retention has kept.
     """
 
     number: int = 0
     files: tuple[LakeFile, ...] = ()
     gone: tuple[GoneFile, ...] = ()
+    forgotten_through: int = 0
     kept_from_hour: Mapping[LakeTable, int] = field(default_factory=dict)
 
     @property
@@ -126,12 +133,14 @@ def next_manifest(base: Manifest, change: Change, *, now_ms: int, forgotten: Col
     number = base.number + 1
     kept = tuple(file for file in base.files if file.path not in change.removed)
     remembered = tuple(file for file in base.gone if file.path not in forgotten)
+    forgotten_now = (file.manifest for file in base.gone if file.path in forgotten)
     gone = tuple(GoneFile(path=path, gone_unix_ms=now_ms, manifest=number) for path in sorted(change.removed))
     added = tuple(replace(file, manifest=number) for file in change.added)
     return Manifest(
         number=number,
         files=tuple(sorted((*kept, *added), key=lambda file: (file.table, file.hour, file.path))),
         gone=(*remembered, *gone),
+        forgotten_through=max((base.forgotten_through, *forgotten_now)),
         kept_from_hour={**base.kept_from_hour, **change.kept_from_hour},
     )
 
@@ -156,6 +165,7 @@ def manifest_to_json(manifest: Manifest) -> str:
         {
             "format": MANIFEST_FORMAT,
             "number": manifest.number,
+            "forgotten_through": manifest.forgotten_through,
             "kept_from_hour": {table.value: hour for table, hour in manifest.kept_from_hour.items()},
             "files": [asdict(file) for file in manifest.files],
             "gone": [asdict(file) for file in manifest.gone],
@@ -182,6 +192,7 @@ def manifest_from_json(text: str | bytes, *, number: int) -> Manifest:
             number=_equal(read["number"], number),
             files=tuple(_lake_file(item) for item in read["files"]),
             gone=tuple(GoneFile(**_members(GoneFile, item)) for item in read["gone"]),
+            forgotten_through=_checked(read["forgotten_through"], int),
             kept_from_hour={LakeTable(name): _checked(hour, int) for name, hour in read["kept_from_hour"].items()},
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
