@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tracecanary.analytics.derived_state import rebuild_derived_state
+from tracecanary.analytics.rebuild import rebuild_derived_state
 from tracecanary.api.cli.options import counted, lake_folder
 from tracecanary.collector.config import LAKE_VARIABLE
 
