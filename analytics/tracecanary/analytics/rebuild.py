@@ -6,23 +6,27 @@ import shutil
 from pathlib import Path
 
 from tracecanary.analytics.store import Store
-from tracecanary.schema import LakeError
+from tracecanary.schema import FileLake, LakeError
 
 DERIVED_FOLDER = "derived"
 
 
-def rebuild_derived_state(lake: Path) -> int:
+def rebuild_derived_state(lake: FileLake) -> int:
     """Delete everything derived, build it again from the spans, and return the number of arms (models) that are there.
 
     Raises:
         LakeError: The lake can't be read, or its derived files not be deleted.
         StoreError: A segment is damaged, or newer than this version reads.
     """
-    folder = lake / DERIVED_FOLDER
+    if isinstance(lake, Path):
+        _delete(lake / DERIVED_FOLDER)
+    with Store(lake).session() as session:
+        return len(session.rows("arms_v1", {"arm_by": "model"}))
+
+
+def _delete(folder: Path) -> None:
     try:
         if folder.exists():
             shutil.rmtree(folder)
     except OSError as error:
         raise LakeError(f"can't delete {folder}: {error}. Check its rights.") from error
-    with Store(lake).session() as session:
-        return len(session.rows("arms_v1", {"arm_by": "model"}))

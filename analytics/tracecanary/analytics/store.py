@@ -26,6 +26,7 @@ from tracecanary.schema import (
     SCHEMA_VERSION,
     SPAN_COLUMNS,
     Column,
+    FileLake,
     LakeError,
     LakeFiles,
     LakeTable,
@@ -95,7 +96,7 @@ class Store:
         lake: Where the lake is; an empty one has no rows.
     """
 
-    def __init__(self, lake: Path) -> None:
+    def __init__(self, lake: FileLake) -> None:
         self.lake = lake
         self._copies = local_copies(lake)
         # Guards the fields below, and lets one thread at a time build a snapshot.
@@ -108,7 +109,7 @@ class Store:
         """Open a session on the lake as it is now.
 
         Raises:
-            LakeError: The lake's folder can't be listed.
+            LakeError: The lake can't be listed, or a file not be fetched.
             StoreError: A segment is damaged, or newer than this version reads.
         """
         snapshot, lease = self._current_snapshot()

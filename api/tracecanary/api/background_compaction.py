@@ -6,11 +6,10 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from tracecanary.analytics.compaction import CompactionReport, compact
 from tracecanary.analytics.config import CompactionSettings
-from tracecanary.schema import LakeError, StoreError
+from tracecanary.schema import FileLake, LakeError, StoreError
 
 _logger = logging.getLogger(__name__)
 # Between two of its steps; what it has not published by then is done again by the next one.
@@ -18,7 +17,7 @@ _STOP_LIMIT_S = 30.0
 
 
 @contextmanager
-def compacting(lake: Path, settings: CompactionSettings) -> Iterator[None]:
+def compacting(lake: FileLake, settings: CompactionSettings) -> Iterator[None]:
     """Compact `lake` now and every `settings.every_s` seconds while the block runs; 0 turns it off."""
     if settings.every_s <= 0:
         yield
@@ -40,7 +39,7 @@ def compacting(lake: Path, settings: CompactionSettings) -> Iterator[None]:
         thread.join(_STOP_LIMIT_S)
 
 
-def _compact_once(lake: Path, settings: CompactionSettings, has_ended: threading.Event, last_failure: str) -> str:
+def _compact_once(lake: FileLake, settings: CompactionSettings, has_ended: threading.Event, last_failure: str) -> str:
     """Compact; return what went wrong, which is logged when it is something new."""
     try:
         report = compact(lake, settings, should_stop=has_ended.is_set)

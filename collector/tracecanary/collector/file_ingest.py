@@ -19,7 +19,7 @@ from typing import IO
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.ingest import spans_of_request
 from tracecanary.collector.otlp_stream import OtlpRequest, StreamLimits, TornStreamError, decompressed, otlp_requests
-from tracecanary.schema import LakeError, LakeStorage, MalformedInputError, lake_storage
+from tracecanary.schema import FileLake, LakeError, LakeStorage, MalformedInputError, lake_storage
 
 # Of encoded requests; spans take about ten times as much in memory until they are stored.
 DEFAULT_BATCH_BYTES = 32 * 1024 * 1024
@@ -132,7 +132,7 @@ def _store_rest(
 
 def ingest_file(
     path: Path,
-    lake: Path,
+    lake: FileLake,
     store: StoreSpans,
     *,
     limits: StreamLimits,

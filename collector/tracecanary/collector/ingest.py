@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import time
-from pathlib import Path
 
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.config import DEFAULT_MAX_SEGMENT_SPANS
@@ -16,7 +15,7 @@ from tracecanary.collector.otlp import spans_from_json, spans_from_protobuf
 from tracecanary.collector.otlp_stream import OtlpRequest, StreamLimits, decompressed, otlp_requests
 from tracecanary.collector.segments import publish_segment, write_segment
 from tracecanary.collector.span_tables import span_table
-from tracecanary.schema import EVALUATION_COLUMNS, LakeTable
+from tracecanary.schema import EVALUATION_COLUMNS, FileLake, LakeTable
 
 _logger = logging.getLogger(__name__)
 _NAMES = [column.name for column in EVALUATION_COLUMNS]
@@ -42,7 +41,7 @@ def spans_of_request(request: OtlpRequest) -> list[CapturedSpan]:
     return (spans_from_json if request.encoding == "json" else spans_from_protobuf)(request.body)
 
 
-def store_spans(lake: Path, spans: list[CapturedSpan], normaliser: Normaliser | None = None) -> int:
+def store_spans(lake: FileLake, spans: list[CapturedSpan], normaliser: Normaliser | None = None) -> int:
     """Add `spans` to the lake and return their number; a span that is stored already stays one row to readers.
 
     Evaluations that spans carry are added, too.
@@ -56,10 +55,11 @@ def store_spans(lake: Path, spans: list[CapturedSpan], normaliser: Normaliser | 
     valid = [span for span in spans if span.is_valid]
     if len(valid) < len(spans):
         _logger.warning("%d spans without a valid trace id, span id or time were left out", len(spans) - len(valid))
+    normaliser = normaliser or default_normaliser()
     for first in range(0, len(valid), DEFAULT_MAX_SEGMENT_SPANS):
-        evaluations = SpanEvaluations(received_ns=time.time_ns())
+        evaluations = SpanEvaluations(received_ns=time.time_ns(), rules=normaliser.rules.evaluators)
         batch = valid[first : first + DEFAULT_MAX_SEGMENT_SPANS]
-        rows = span_table(batch, normaliser or default_normaliser(), evaluations=evaluations)
+        rows = span_table(batch, normaliser, evaluations)
         if evaluations.rows:
             judged = [_received_when_judged(row) for row in evaluations.rows]
             write_segment(lake, LakeTable.EVALUATIONS, EVALUATION_COLUMNS, judged)

@@ -1,4 +1,4 @@
-"""What stands in the journals of a lake's folder, without touching any of it."""
+"""What stands in the journals of a lake, without touching any of it."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class SurveyedJournal:
     rows: int | None = None
 
 
-def survey_journals(lake: Path) -> Iterator[SurveyedJournal]:
-    """Give every journal file of `lake`."""
+def survey_journals(root: Path) -> Iterator[SurveyedJournal]:
+    """Give every journal file below `root`: a lake's folder, or the spool of one on an object store."""
     for table in LakeTable:
-        folder = journal_folder(lake, table)
+        folder = journal_folder(root, table)
         for path in sorted(folder.glob(f"*{JOURNAL_SUFFIX}")):
             journal = _surveyed(path, table)
             if journal is not None:

@@ -17,10 +17,11 @@ from tracecanary.analytics.lake_checks import Finding, LakeCheck, Severity, chec
 from tracecanary.analytics.repair import Repair
 from tracecanary.analytics.repair import repair as repair_lake
 from tracecanary.api.cli.entry import EXIT_FAILED
-from tracecanary.api.cli.options import counted, lake_folder
+from tracecanary.api.cli.options import counted, existing_lake
 from tracecanary.api.config import service_settings
 from tracecanary.api.presentation.wording import plain
 from tracecanary.collector.config import LAKE_VARIABLE
+from tracecanary.collector.destinations import journal_root
 from tracecanary.collector.journal_survey import JournalState, SurveyedJournal, survey_journals
 from tracecanary.schema import CONFIG_VARIABLE
 
@@ -29,7 +30,7 @@ _LOST = "some of its rows can't be read"
 
 
 def doctor(
-    lake: Annotated[Path, typer.Option(envvar=LAKE_VARIABLE, help="folder of the lake")],
+    lake: Annotated[str, typer.Option(envvar=LAKE_VARIABLE, help="folder or URL of the lake")],
     deep: Annotated[bool, typer.Option(help="read every row, not only what the files say about themselves")] = False,
     repair: Annotated[
         bool, typer.Option(help="stop listing files that are missing, and read again what they were made from")
@@ -41,11 +42,12 @@ def doctor(
 
     Changes nothing without --repair. Exits with 1 when there is an error or a warning.
     """
-    folder = lake_folder(lake)
+    location = existing_lake(lake)
     grace_ms = service_settings(config).compaction.grace_ms
-    repaired = repair_lake(folder) if repair else None
-    journals = [finding for journal in survey_journals(folder) for finding in _journal_findings(folder, journal)]
-    check = check_lake(folder, now_ms=wall_clock_ms(), grace_ms=grace_ms, is_deep=deep, others=journals)
+    repaired = repair_lake(location) if repair else None
+    root = journal_root(location)
+    journals = [finding for journal in survey_journals(root) for finding in _journal_findings(root, journal)]
+    check = check_lake(location, now_ms=wall_clock_ms(), grace_ms=grace_ms, is_deep=deep, others=journals)
     is_sound = all(finding.severity is Severity.NOTE for finding in check.findings)
     if as_json:
         typer.echo(json.dumps(_document(check, repaired, is_sound=is_sound), indent=2))
@@ -55,8 +57,8 @@ def doctor(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _journal_findings(lake: Path, journal: SurveyedJournal) -> Iterator[Finding]:
-    subject = journal.path.relative_to(lake).as_posix()
+def _journal_findings(root: Path, journal: SurveyedJournal) -> Iterator[Finding]:
+    subject = journal.path.relative_to(root).as_posix()
     if journal.state is JournalState.ORPHANED and journal.rows:
         yield Finding(
             severity=Severity.WARNING,

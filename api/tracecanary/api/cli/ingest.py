@@ -23,7 +23,7 @@ from tracecanary.collector.otlp_stream import (
     DEFAULT_MAX_REQUEST_BYTES,
     StreamLimits,
 )
-from tracecanary.schema import CONFIG_VARIABLE, MalformedInputError
+from tracecanary.schema import CONFIG_VARIABLE, FileLake, MalformedInputError, parse_file_lake
 
 _STDIN = "-"
 _MB = 1024**2
@@ -39,7 +39,7 @@ def ingest(
             "exporter writes; also gzip or zstd; - is stdin"
         ),
     ],
-    lake: Annotated[Path, typer.Option(envvar=LAKE_VARIABLE, help="folder of the lake; made if absent")],
+    lake: Annotated[str, typer.Option(envvar=LAKE_VARIABLE, help="folder (made if absent) or URL of the lake")],
     max_request_mb: Annotated[
         int, typer.Option(min=1, help="most MB of one OTLP request (a line, or a file of one request)")
     ] = DEFAULT_MAX_REQUEST_BYTES // _MB,
@@ -54,8 +54,9 @@ def ingest(
     where it stopped when the file is read again. A file that can't be read does not keep the others from being read;
     the command then ends with 1.
     """
+    location = parse_file_lake(lake)
     limits = StreamLimits(max_request_bytes=max_request_mb * _MB, max_decompressed_bytes=max_decompressed_gb * _GB)
-    store = functools.partial(store_spans, lake.absolute(), normaliser=Normaliser(service_settings(config).rules))
+    store = functools.partial(store_spans, location, normaliser=Normaliser(service_settings(config).rules))
     expanded = [path for name in files for path in ([None] if name == _STDIN else files_below([name]))]
     failures: list[str] = []
     total = IngestCounts()
@@ -63,7 +64,7 @@ def ingest(
     with _progress(expanded) as progress:
         for path in expanded:
             try:
-                counts = _ingest_one(path, lake.absolute(), store, limits, _shown(progress, path))
+                counts = _ingest_one(path, location, store, limits, _shown(progress, path))
             except MalformedInputError as error:
                 failures.append(str(error) if path is None or str(path) in str(error) else f"{path}: {error}")
                 continue
@@ -72,13 +73,13 @@ def ingest(
                 console.print(remark, markup=False, highlight=False)
     read = counted(len(expanded) - len(failures), "file")
     if total.requests or not failures:
-        console.print(f"read {total.spans:,} spans of {read} into {lake}", markup=False, highlight=False)
+        console.print(f"read {total.spans:,} spans of {read} into {location}", markup=False, highlight=False)
     if failures:
         raise MalformedInputError("; ".join(failures))
 
 
 def _ingest_one(
-    path: Path | None, lake: Path, store: StoreSpans, limits: StreamLimits, on_progress: _Progress
+    path: Path | None, lake: FileLake, store: StoreSpans, limits: StreamLimits, on_progress: _Progress
 ) -> IngestCounts:
     if path is not None:
         return ingest_file(path, lake, store, limits=limits, on_progress=on_progress)

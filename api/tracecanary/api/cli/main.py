@@ -14,6 +14,7 @@ from tracecanary.api.cli.demo import demo
 from tracecanary.api.cli.doctor import doctor
 from tracecanary.api.cli.entry import EXIT_FAILED
 from tracecanary.api.cli.ingest import ingest
+from tracecanary.api.cli.prices import prices_app
 from tracecanary.api.cli.rebuild import rebuild
 from tracecanary.api.cli.serve import serve
 from tracecanary.api.presentation.wording import plain
@@ -33,6 +34,7 @@ app.command()(ingest)
 app.command(name="compact")(compact_lake)
 app.command()(rebuild)
 app.command()(doctor)
+app.add_typer(prices_app, name="prices")
 
 
 def run() -> None:

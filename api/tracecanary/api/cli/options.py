@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tracecanary.schema import LakeError
+from tracecanary.schema import FileLake, LakeError, parse_file_lake
 
 
-def lake_folder(lake: Path) -> Path:
-    """Return the absolute path of a lake that must exist.
+def existing_lake(setting: str) -> FileLake:
+    """Return the lake that `setting` names; a folder must be there.
 
     Raises:
-        LakeError: It does not.
+        ConfigurationError: It names no lake that has files.
+        LakeError: There is no such folder.
     """
-    if not lake.is_dir():
+    lake = parse_file_lake(setting)
+    if isinstance(lake, Path) and not lake.is_dir():
         raise LakeError(f"there is no lake at {lake}. Check --lake; tracecanary demo --lake PATH makes one to look at.")
-    return lake.absolute()
+    return lake
 
 
 def counted(number: int, noun: str) -> str:
