@@ -157,10 +157,10 @@ def test_lake_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest
     # Tests may run as root, whom no rights stop.
     write_spans(tmp_path, [{"trace_id": "t1", **CALL}])
 
-    def refuse(_: object) -> None:
+    def refuse(_: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("os.scandir", refuse)
+    monkeypatch.setattr(Path, "iterdir", refuse)
 
     with pytest.raises(LakeError, match="can't list the lake") as caught, Store(tmp_path).session():
         pass
