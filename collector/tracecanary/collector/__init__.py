@@ -10,6 +10,10 @@ from tracecanary.collector.evaluators import (
     PiiEvaluator,
     RefusalEvaluator,
     ToolPermissionEvaluator,
+    fi_evaluator,
+    from_fi_evals,
+    from_openinference,
+    openinference_evaluator,
 )
 from tracecanary.collector.exporter import CanarySpanExporter
 from tracecanary.collector.processor import CanarySpanProcessor
@@ -30,6 +34,10 @@ __all__ = [
     "RefusalEvaluator",
     "ToolPermissionEvaluator",
     "canary_context",
+    "fi_evaluator",
+    "from_fi_evals",
+    "from_openinference",
+    "openinference_evaluator",
     "record_evaluation",
     "record_fallback",
     "record_feedback",

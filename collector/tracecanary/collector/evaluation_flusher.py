@@ -16,7 +16,7 @@ from tracecanary.collector.evaluation_spans import SpanEvaluations
 from tracecanary.collector.evaluations import Evaluation, EvaluationRow, evaluation_row
 from tracecanary.collector.forks import ForkLocks
 from tracecanary.collector.losses import Losses
-from tracecanary.collector.passing import NO_RULES, derive_passed
+from tracecanary.collector.passing import derive_passed
 from tracecanary.collector.remote_journal import RemoteJournal
 from tracecanary.collector.segments import UNSTORABLE_ERRORS, segment_table, storable_rows
 from tracecanary.schema import EVALUATION_COLUMNS, LakeError, LakeTable
@@ -37,9 +37,14 @@ class EvaluationFlusher:
         self._journal = open_journal(settings, LakeTable.EVALUATIONS, self.losses, locks=locks or ForkLocks())
         # Unlocked: `append` and `popleft` are atomic, and the limit may be passed by one row a thread.
         self._waiting: deque[EvaluationRow] = deque()
-        self._rules = NO_RULES
+        self._rules = settings.rules.evaluators
         self._keeps_explanations = settings.keep_explanations
         self._is_storing = True
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether it is time to write, so that more find room meanwhile."""
+        return len(self._waiting) >= MAX_WAITING // 2
 
     def add(self, evaluation: Evaluation, *, trace_id: str, span_id: str | None, time_ns: int) -> bool:
         """Queue one evaluation for the next flush, or count it as lost; return whether it was taken."""

@@ -67,10 +67,11 @@ def store_spans(lake: FileLake, spans: list[CapturedSpan], normaliser: Normalise
     valid = [span for span in spans if span.is_valid]
     if len(valid) < len(spans):
         _logger.warning("%d spans without a valid trace id, span id or time were left out", len(spans) - len(valid))
+    normaliser = normaliser or default_normaliser()
     for first in range(0, len(valid), DEFAULT_MAX_SEGMENT_SPANS):
-        evaluations = SpanEvaluations(received_ns=time.time_ns())
+        evaluations = SpanEvaluations(received_ns=time.time_ns(), rules=normaliser.rules.evaluators)
         batch = valid[first : first + DEFAULT_MAX_SEGMENT_SPANS]
-        rows = span_table(batch, normaliser or default_normaliser(), evaluations=evaluations)
+        rows = span_table(batch, normaliser, evaluations)
         if evaluations.rows:
             write_segment(lake, LakeTable.EVALUATIONS, EVALUATION_COLUMNS, evaluations.rows)
         publish_segment(lake, LakeTable.SPANS, rows)

@@ -25,7 +25,7 @@ from tracecanary.collector.evaluators.bound import bound_evaluators
 from tracecanary.collector.evaluators.config import EvaluatorSettings
 from tracecanary.collector.evaluators.judged import Judge
 from tracecanary.collector.evaluators.runner import EvaluatorRunner
-from tracecanary.collector.normalise import default_normaliser
+from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.recording import mark_step
 from tracecanary.collector.selection import RememberedTraces, Select, has_canary_mark, is_selected, predicate
 from tracecanary.collector.self_metrics import SelfMetrics
@@ -124,7 +124,7 @@ class CanarySpanProcessor(SpanProcessor):
         bound = bound_evaluators(evaluators)
         self._writer = SpanWriter(settings, metrics=SelfMetrics(meter_provider))
         limits = evaluator_settings or EvaluatorSettings()
-        self._evaluators = EvaluatorRunner(bound, limits, self._writer, default_normaliser()) if bound else None
+        self._evaluators = EvaluatorRunner(bound, limits, self._writer, Normaliser(settings.rules)) if bound else None
         if settings.flush_on_sigterm:
             flush_at_sigterm(self.force_flush)
 
@@ -181,7 +181,7 @@ class CanarySpanProcessor(SpanProcessor):
             if self._select is None or self._is_kept(span, _NOTHING):
                 self._writer.add(span, self._is_canary)
                 if self._evaluators is not None:
-                    self._evaluators.offer(span)
+                    self._offer(self._evaluators, span)
         except Exception:  # noqa: BLE001  an exception here would reach the application
             self._writer.drop("internal")
 
@@ -205,6 +205,12 @@ class CanarySpanProcessor(SpanProcessor):
         deadline_s = time.monotonic() + _seconds(timeout_millis)
         is_judged = self._evaluators is None or self._evaluators.shutdown(_seconds(timeout_millis) / 2)
         return self._writer.shutdown(max(0.0, deadline_s - time.monotonic())) and is_judged
+
+    def _offer(self, evaluators: EvaluatorRunner, span: ReadableSpan) -> None:
+        try:
+            evaluators.offer(span)
+        except Exception:  # the span itself is captured
+            _logger.debug("a span could not be queued for evaluators", exc_info=True)
 
     def _is_kept(self, span: ReadableSpan, carried: Mapping[str, object]) -> bool:
         trace_id = span.context.trace_id

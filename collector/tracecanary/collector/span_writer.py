@@ -88,6 +88,8 @@ class SpanWriter:
             evaluations.losses.add("already_shutdown")
             return False
         is_taken = evaluations.add(evaluation, trace_id=trace_id, span_id=span_id, time_ns=time_ns)
+        if evaluations.is_half_full and self._flusher.is_storing and not self._is_woken:
+            self._wake()
         if self._is_closed:  # shut down since the check above
             evaluations.drop_all("already_shutdown")
             return False
