@@ -54,7 +54,7 @@ fmt: $(VENV)/.installed-dev ## Format the code and mend what the linter can
 bench: $(VENV)/.installed-dev ## Measure what capturing a span costs, beside BatchSpanProcessor with OTLP
 	$(BIN)/python bench/capture.py
 
-lock: $(VENV)/.installed-dev ## Renew requirements.lock from pyproject.toml
+lock: $(VENV)/bin/python ## Renew requirements.lock from pyproject.toml
 	$(PIP_INSTALL) 'uv>=0.9'
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --no-header \
 	  --extra server --extra dev --output-file requirements.lock pyproject.toml
