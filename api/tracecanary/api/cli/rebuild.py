@@ -19,7 +19,8 @@ def rebuild(
 
     Never needed in normal work: what is derived follows the lake by itself. It shows that the lake can be read.
     """
-    models = rebuild_derived_state(existing_lake(lake))
+    location = existing_lake(lake)
+    models = rebuild_derived_state(location)
     Console(soft_wrap=True).print(
-        f"rebuilt {lake}: {counted(models, 'model')} asked for", markup=False, highlight=False
+        f"rebuilt {location}: {counted(models, 'model')} asked for", markup=False, highlight=False
     )
