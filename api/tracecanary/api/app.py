@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -10,7 +13,14 @@ from fastapi_offline import FastAPIOffline
 
 from tracecanary.analytics.store import Store
 from tracecanary.api.problems import add_problem_handlers
-from tracecanary.api.routes import comparison, evaluations, health, listings
+from tracecanary.api.receiver.config import ReceiverSettings
+from tracecanary.api.receiver.grpc_server import running_grpc_server
+from tracecanary.api.receiver.metrics import ServiceMetrics
+from tracecanary.api.receiver.receiver import Receiver
+from tracecanary.api.receiver.timing import RequestTiming
+from tracecanary.api.routes import comparison, evaluations, health, listings, otlp
+from tracecanary.collector.intake import Intake
+from tracecanary.collector.normalise import default_normaliser
 
 _DESCRIPTION = """Canary analysis for LLM model releases, from the OpenTelemetry traces you already have.
 
@@ -18,17 +28,39 @@ Ask `GET /compare?base=...&candidate=...`; `GET /models` lists what was seen. Er
 """
 
 
-def create_app(lake: Path) -> FastAPI:
-    """Return the service over the lake in the folder `lake`."""
+def create_app(lake: Path, receiver: ReceiverSettings | None = None, *, grpc_address: str | None = None) -> FastAPI:
+    """Return the service over the lake in the folder `lake`.
+
+    Args:
+        lake: Folder of the lake.
+        receiver: What it receives, and from whom.
+        grpc_address: Where it receives OTLP over gRPC, host:port; nowhere by default.
+    """
+    settings = receiver or ReceiverSettings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        intake = Intake(lake, settings.intake, default_normaliser())
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(asyncio.to_thread, intake.close)
+            app.state.receiver = Receiver(intake, settings.tokens)
+            app.state.metrics.watch(intake)
+            if grpc_address is not None:
+                await stack.enter_async_context(running_grpc_server(app.state.receiver, grpc_address, settings.tls))
+            yield
+
     # FastAPI's own documentation page loads its scripts from outside; a closed cluster can't.
     app = FastAPIOffline(
         title="tracecanary",
         version=importlib.metadata.version("tracecanary"),
         description=_DESCRIPTION,
         redoc_url=None,
+        lifespan=lifespan,
     )
     app.state.store = Store(lake)
+    app.state.metrics = ServiceMetrics()
+    app.add_middleware(RequestTiming, metrics=app.state.metrics)
     add_problem_handlers(app)
-    for module in (comparison, listings, evaluations, health):
+    for module in (comparison, listings, otlp, evaluations, health):
         app.include_router(module.router)
     return app

@@ -7,11 +7,13 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 
 from tracecanary.api.app import create_app
+from tracecanary.api.receiver.config import ReceiverSettings
 from tracecanary.collector.journal import publish_orphans
 from tracecanary.schema import ConfigurationError, LakeError, StoreError
 
@@ -21,8 +23,8 @@ _START_LIMIT_S = 30.0
 _ORPHANS_INTERVAL_S = 15.0
 
 
-def listening_socket(host: str, port: int) -> socket.socket:
-    """Bind a TCP socket; port 0 takes any free one.
+def listening_socket(host: str, port: int, *, option: str = "--port") -> socket.socket:
+    """Bind a TCP socket; port 0 takes any free one. `option` is what chooses the port.
 
     Raises:
         ConfigurationError: The address can't be used, with the reason.
@@ -34,31 +36,73 @@ def listening_socket(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         raise ConfigurationError(
-            [f"can't listen on {host}:{port}: {error}. Choose another --port, or 0 for any free one"]
+            [f"can't listen on {host}:{port}: {error}. Choose another {option}, or 0 for any free one"]
         ) from error
     return listener
 
 
-def service_url(listener: socket.socket) -> str:
+def free_address(host: str, port: int) -> str:
+    """Return host:port for a server that binds it itself, with a free port for 0.
+
+    Raises:
+        ConfigurationError: The address can't be used, with the reason.
+    """
+    with listening_socket(host, port, option="--grpc-port") as listener:
+        return _address(listener)
+
+
+def service_url(listener: socket.socket, *, is_tls: bool = False) -> str:
     """Return the URL that the service of `listener` answers at."""
+    return f"{'https' if is_tls else 'http'}://{_address(listener)}"
+
+
+def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def serve_forever(lake: Path, listener: socket.socket, *, on_start: Callable[[], None]) -> None:
+def serve_forever(
+    lake: Path,
+    listener: socket.socket,
+    *,
+    on_start: Callable[[], None],
+    receiver: ReceiverSettings | None = None,
+    grpc_address: str | None = None,
+) -> None:
     """Run the service until it is told to stop (SIGINT, SIGTERM); call `on_start` when it is about to listen."""
-    server = _server(lake)
+    server = _server(lake, receiver, grpc_address)
     on_start()
     with _orphans_published(lake):
         server.run(sockets=[listener])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceAddresses:
+    """Where a service answers: a URL, and host:port of OTLP over gRPC."""
+
+    url: str
+    grpc: str
+
+
 @contextmanager
-def running_service(lake: Path) -> Iterator[str]:
-    """Run the service on a free loopback port in a thread; give its URL, and stop it at the end."""
+def running_service(lake: Path, receiver: ReceiverSettings | None = None) -> Iterator[str]:
+    """Run the service on a free loopback port in a thread, without gRPC; give its URL, and stop it at the end."""
+    with _running(lake, receiver, None) as url:
+        yield url
+
+
+@contextmanager
+def running_receiver(lake: Path, receiver: ReceiverSettings | None = None) -> Iterator[ServiceAddresses]:
+    """Run the service with gRPC, as `running_service` does; give both addresses."""
+    grpc_address = free_address("127.0.0.1", 0)
+    with _running(lake, receiver, grpc_address) as url:
+        yield ServiceAddresses(url=url, grpc=grpc_address)
+
+
+@contextmanager
+def _running(lake: Path, receiver: ReceiverSettings | None, grpc_address: str | None) -> Iterator[str]:
     listener = listening_socket("127.0.0.1", 0)
-    server = _server(lake)
+    server = _server(lake, receiver, grpc_address)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="tracecanary-api", daemon=True)
     thread.start()
     waiting = threading.Event()
@@ -70,7 +114,7 @@ def running_service(lake: Path) -> Iterator[str]:
         listener.close()
         raise StoreError(f"the service did not start within {_START_LIMIT_S:.0f} s; its log says why")
     try:
-        yield service_url(listener)
+        yield service_url(listener, is_tls=receiver is not None and receiver.tls is not None)
     finally:
         server.should_exit = True
         thread.join(_START_LIMIT_S)
@@ -100,9 +144,17 @@ def _orphans_published(lake: Path) -> Iterator[None]:
         thread.join(_START_LIMIT_S)
 
 
-def _server(lake: Path) -> uvicorn.Server:
+def _server(lake: Path, receiver: ReceiverSettings | None, grpc_address: str | None) -> uvicorn.Server:
     try:
         lake.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LakeError(f"can't make the lake {lake}: {error}. Choose a folder that can be written.") from error
-    return uvicorn.Server(uvicorn.Config(create_app(lake), log_level="warning", access_log=False))
+    tls = receiver.tls if receiver is not None else None
+    config = uvicorn.Config(
+        create_app(lake, receiver, grpc_address=grpc_address),
+        log_level="warning",
+        access_log=False,
+        ssl_certfile=None if tls is None else tls.certificate,
+        ssl_keyfile=None if tls is None else tls.key,
+    )
+    return uvicorn.Server(config)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracecanary.schema import Column, LakeError, LakeTable, arrow_schema, landing_folder, segment_name
+from tracecanary.schema import Column, LakeError, LakeTable, arrow_schema, journal_folder, landing_folder, segment_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,6 +58,28 @@ def publish_segment(lake: Path, table: LakeTable, contents: pa.Table) -> Path:
     # The segment is there, so from here on nothing may fail: its rows would be written a second time.
     sync_folder(folder)
     return path
+
+
+def check_writable(lake: Path) -> None:
+    """Write a few bytes where segments and journals go, and take them away again.
+
+    Raises:
+        LakeError: They can't be written.
+    """
+    for folder in (landing_folder(lake, LakeTable.SPANS), journal_folder(lake, LakeTable.SPANS)):
+        probe = folder / f"probe-{os.getpid()}-{time.time_ns()}.tmp"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with probe.open("wb") as written:
+                written.write(bytes(4096))
+                os.fsync(written.fileno())
+            probe.unlink()
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
+            raise LakeError(
+                f"can't write to {folder}: {error}. Check that the folder is writable and has free space."
+            ) from error
 
 
 def storable_rows(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

@@ -3,6 +3,8 @@
 TraceCanaryError
 ├── ConfigurationError      settings that can't work; lists every problem at once
 ├── MalformedInputError     a file or request body that can't be decoded
+├── TooLargeError           a request body above a limit
+├── OverloadedError         more is arriving than can be stored; try again later
 ├── InvalidQuestionError    parameters of a comparison that make no question
 │   └── UnknownArmError     an arm that no stored trace has ever asked for
 ├── LakeError               the lake folder can't be written or read
@@ -28,6 +30,18 @@ class ConfigurationError(TraceCanaryError):
 
 class MalformedInputError(TraceCanaryError):
     """Outside data that can't be decoded."""
+
+
+class TooLargeError(TraceCanaryError):
+    """A request body above a limit."""
+
+
+class OverloadedError(TraceCanaryError):
+    """More is arriving than can be stored; `retry_after_s` says when to try again."""
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
 
 
 class InvalidQuestionError(TraceCanaryError):

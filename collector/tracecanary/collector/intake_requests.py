@@ -1,0 +1,117 @@
+"""What arrives in one request, and how it is decoded. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tracecanary.collector.captured import CapturedSpan
+from tracecanary.collector.compression import decompress
+from tracecanary.collector.otlp import spans_from_json, spans_from_protobuf
+from tracecanary.collector.otlp_logs import LoggedEvent, events_from_json, events_from_protobuf
+
+EvaluationRow = tuple[Any, ...]  # in the order of EVALUATION_COLUMNS
+# Makes a row of an event, or says why it can't be one; None for an event that is no evaluation.
+EvaluationReader = Callable[[LoggedEvent], EvaluationRow | str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """What a request brought. `rejected` counts, by reason, what can't be stored."""
+
+    spans: Sequence[CapturedSpan] = ()
+    evaluations: Sequence[EvaluationRow] = ()
+    rejected: Mapping[str, int] = field(default_factory=dict)
+
+
+class IntakeRequest(Protocol):
+    """Anything that rows can be made of."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that it holds while it waits."""
+        ...
+
+    def decode(self) -> Decoded:
+        """Return what it brought.
+
+        Raises:
+            MalformedInputError: It can't be decoded.
+            TooLargeError: It is too large when it is decompressed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtlpBody:
+    """A body as it came: JSON or else protobuf, in one of the encodings of `compression`."""
+
+    contents: bytes
+    is_json: bool
+    encoding: str = "identity"
+    max_decompressed_bytes: int
+
+    def decompressed(self) -> bytes:
+        """Return the contents without their encoding."""
+        return decompress(self.contents, self.encoding, max_bytes=self.max_decompressed_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRequest:
+    """An `ExportTraceServiceRequest`."""
+
+    body: OtlpBody
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that it holds while it waits."""
+        return len(self.body.contents)
+
+    def decode(self) -> Decoded:
+        """Return its spans."""
+        contents = self.body.decompressed()
+        spans = spans_from_json(contents) if self.body.is_json else spans_from_protobuf(contents)
+        valid = [span for span in spans if span.is_valid]
+        invalid = len(spans) - len(valid)
+        rejected = {"spans without a valid trace id, span id or time": invalid} if invalid else {}
+        return Decoded(spans=valid, rejected=rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class LogRequest:
+    """An `ExportLogsServiceRequest`; of its records, evaluations are kept and others are left out."""
+
+    body: OtlpBody
+    read_evaluation: EvaluationReader
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that it holds while it waits."""
+        return len(self.body.contents)
+
+    def decode(self) -> Decoded:
+        """Return its evaluations."""
+        contents = self.body.decompressed()
+        events = events_from_json(contents) if self.body.is_json else events_from_protobuf(contents)
+        rows: list[EvaluationRow] = []
+        rejected: dict[str, int] = {}
+        for event in events:
+            row = self.read_evaluation(event)
+            if isinstance(row, str):
+                rejected[row] = rejected.get(row, 0) + 1
+            elif row is not None:
+                rows.append(row)
+        return Decoded(evaluations=rows, rejected=rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRequest:
+    """Evaluations that were checked already."""
+
+    rows: Sequence[EvaluationRow]
+    size_bytes: int
+
+    def decode(self) -> Decoded:
+        """Return its evaluations."""
+        return Decoded(evaluations=self.rows)
