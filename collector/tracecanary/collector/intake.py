@@ -14,7 +14,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,19 +22,21 @@ from typing import TYPE_CHECKING
 
 from tracecanary.collector.config import IntakeSettings
 from tracecanary.collector.intake_counts import IntakeCounts
-from tracecanary.collector.intake_requests import Decoded, IntakeRequest
+from tracecanary.collector.intake_groups import DecodedRequests, decode_requests, without_spans
+from tracecanary.collector.intake_requests import Decoded, EvaluationRow, IntakeRequest
 from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.sealing import Sealer, TableJournal
-from tracecanary.collector.segments import segment_table
-from tracecanary.collector.span_tables import span_table
+from tracecanary.collector.segments import UNSTORABLE_ERRORS, segment_table, storable_rows
+from tracecanary.collector.span_tables import grouped_table, span_table
 from tracecanary.schema import EVALUATION_COLUMNS, LakeError, LakeTable, OverloadedError, TraceCanaryError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _logger = logging.getLogger(__name__)
-# Decoded, a span takes ten times its bytes on the wire.
+# As they come, and decompressed: decoded, a span takes several times its bytes on the wire.
 _MAX_GROUP_BYTES = 8 * 1024 * 1024
+_MAX_PART_BYTES = 16 * 1024 * 1024
 _RETRY_AFTER_S = 1
 _CLOSE_PATIENCE_S = 30.0
 _UNSTORABLE = "spans with values that can't be stored"
@@ -162,12 +164,12 @@ class Intake:
         is_open = True
         while is_open:
             group, wishes, is_open = self._next_group()
-            try:
-                if group:
-                    self._store(group)
-            except Exception as error:  # memory full, or a fault of ours: the senders keep what they have
-                _logger.exception("a group of %d requests could not be stored", len(group))
-                _fail(group, LakeError(f"{type(error).__name__} while storing; the service's log has the details."))
+            for part in _parts(group):
+                try:
+                    self._store(part)
+                except Exception as error:  # memory full, or a fault of ours: the senders keep what they have
+                    _logger.exception("%d requests could not be stored", len(part))
+                    _fail(part, LakeError(f"{type(error).__name__} while storing; the service's log has the details."))
             for journal in self._journals.values():
                 if wishes or not is_open:
                     journal.seal()
@@ -198,40 +200,48 @@ class Intake:
             pass
         return group, wishes, True
 
-    def _store(self, group: Sequence[_Waiting]) -> None:
-        stored = [(waiting, decoded) for waiting in group if (decoded := _decoded(waiting)) is not None]
+    def _store(self, part: Sequence[_Opened]) -> None:
+        decoded = decode_requests([(opened.waiting.request, opened.contents) for opened in part])
+        for opened, outcome in zip(part, decoded.outcomes, strict=True):
+            if isinstance(outcome, TraceCanaryError):
+                opened.waiting.done.set_exception(outcome)
         try:
-            acknowledgements = self._append([decoded for _, decoded in stored])
+            self._append(part, decoded)
         except LakeError as error:
             self._note_failure(error)
-            _fail([waiting for waiting, _ in stored], error)
+            _fail(part, error)
             return
         if not self.is_storing:
             _logger.info("the journal can be written again")
             self.is_storing = True
-        for (waiting, _), acknowledgement in zip(stored, acknowledgements, strict=True):
-            self.counts.acknowledge(acknowledgement)
-            waiting.done.set_result(acknowledgement)
+        for opened, outcome in zip(part, decoded.outcomes, strict=True):
+            if isinstance(outcome, Decoded):
+                acknowledgement = _acknowledgement(outcome)
+                self.counts.acknowledge(acknowledgement)
+                opened.waiting.done.set_result(acknowledgement)
 
-    def _append(self, group: Sequence[Decoded]) -> list[Acknowledgement]:
-        tables = self._span_tables(group)
-        evaluations = [row for decoded in group for row in decoded.evaluations]
-        for table in tables:
+    def _append(self, part: Sequence[_Opened], decoded: DecodedRequests) -> None:
+        spans = decoded.spans
+        if spans:
+            table = grouped_table(decoded.groups, decoded.single, self._normaliser)
+            if table.num_rows < spans:  # to know whose they are, each request is looked at on its own
+                table = self._one_by_one(part, decoded)
             if table.num_rows:
                 self._journals[LakeTable.SPANS].append(table)
-        if evaluations:
-            self._journals[LakeTable.EVALUATIONS].append(segment_table(EVALUATION_COLUMNS, evaluations))
-        if len(tables) == len(group):
-            return [_acknowledgement(decoded, table.num_rows) for decoded, table in zip(group, tables, strict=True)]
-        return [_acknowledgement(decoded, len(decoded.spans)) for decoded in group]
+        if decoded.evaluations:
+            self._journals[LakeTable.EVALUATIONS].append(_evaluation_table(decoded.evaluations))
 
-    def _span_tables(self, group: Sequence[Decoded]) -> list[pa.Table]:
-        """Return one table for all, or, when a value can't be stored, one for each to know whose it is."""
-        spans = [span for decoded in group for span in decoded.spans]
-        table = span_table(spans, self._normaliser)
-        if table.num_rows == len(spans):
-            return [table]
-        return [span_table(decoded.spans, self._normaliser) for decoded in group]
+    def _one_by_one(self, part: Sequence[_Opened], decoded: DecodedRequests) -> pa.Table:
+        import pyarrow as pa
+
+        tables = []
+        for index, opened in enumerate(part):
+            if isinstance(decoded.outcomes[index], Decoded):
+                outcome = opened.waiting.request.decode(opened.contents)
+                table = span_table(outcome.spans, self._normaliser)
+                decoded.outcomes[index] = without_spans(outcome, len(outcome.spans) - table.num_rows, _UNSTORABLE)
+                tables.append(table)
+        return pa.concat_tables(tables)
 
     def _note_failure(self, error: LakeError) -> None:
         if self.is_storing:
@@ -245,22 +255,47 @@ class _Waiting:
     done: Future[Acknowledgement] = field(default_factory=Future)
 
 
-def _decoded(waiting: _Waiting) -> Decoded | None:
-    try:
-        return waiting.request.decode()
-    except TraceCanaryError as error:
-        waiting.done.set_exception(error)
-        return None
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    waiting: _Waiting
+    contents: bytes
 
 
-def _acknowledgement(decoded: Decoded, spans: int) -> Acknowledgement:
-    rejected = dict(decoded.rejected)
-    if spans < len(decoded.spans):
-        rejected[_UNSTORABLE] = len(decoded.spans) - spans
-    return Acknowledgement(spans=spans, evaluations=len(decoded.evaluations), rejected=rejected)
-
-
-def _fail(group: Sequence[_Waiting], error: LakeError) -> None:
+def _parts(group: Iterable[_Waiting]) -> Iterator[list[_Opened]]:
+    """Decompress requests, and return them in parts: what small ones hold may be large."""
+    part: list[_Opened] = []
+    size_bytes = 0
     for waiting in group:
-        if not waiting.done.done():
+        try:
+            contents = waiting.request.contents()
+        except TraceCanaryError as error:
             waiting.done.set_exception(error)
+            continue
+        part.append(_Opened(waiting, contents))
+        size_bytes += len(contents)
+        if size_bytes >= _MAX_PART_BYTES:
+            yield part
+            part, size_bytes = [], 0
+    if part:
+        yield part
+
+
+def _evaluation_table(rows: Sequence[EvaluationRow]) -> pa.Table:
+    try:
+        return segment_table(EVALUATION_COLUMNS, rows)
+    except UNSTORABLE_ERRORS:  # a hostile value takes no other row with it
+        return segment_table(EVALUATION_COLUMNS, storable_rows(EVALUATION_COLUMNS, rows))
+
+
+def _acknowledgement(decoded: Decoded) -> Acknowledgement:
+    return Acknowledgement(
+        spans=decoded.column_spans + len(decoded.spans),
+        evaluations=len(decoded.evaluations),
+        rejected=decoded.rejected,
+    )
+
+
+def _fail(part: Sequence[_Opened], error: LakeError) -> None:
+    for opened in part:
+        if not opened.waiting.done.done():
+            opened.waiting.done.set_exception(error)

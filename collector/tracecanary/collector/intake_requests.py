@@ -18,9 +18,13 @@ EvaluationReader = Callable[[LoggedEvent], EvaluationRow | str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """What a request brought. `rejected` counts, by reason, what can't be stored."""
+    """What a request brought. `rejected` counts, by reason, what can't be stored.
+
+    Of its spans, `column_spans` are in the columns that it shares with other requests, see `intake_groups`.
+    """
 
     spans: Sequence[CapturedSpan] = ()
+    column_spans: int = 0
     evaluations: Sequence[EvaluationRow] = ()
     rejected: Mapping[str, int] = field(default_factory=dict)
 
@@ -33,12 +37,20 @@ class IntakeRequest(Protocol):
         """Bytes that it holds while it waits."""
         ...
 
-    def decode(self) -> Decoded:
+    def contents(self) -> bytes:
+        """Return its body, decompressed.
+
+        Raises:
+            MalformedInputError: The compressed body is damaged.
+            TooLargeError: It is too large when it is decompressed.
+        """
+        ...
+
+    def decode(self, contents: bytes) -> Decoded:
         """Return what it brought.
 
         Raises:
             MalformedInputError: It can't be decoded.
-            TooLargeError: It is too large when it is decompressed.
         """
         ...
 
@@ -64,13 +76,21 @@ class TraceRequest:
     body: OtlpBody
 
     @property
+    def is_protobuf(self) -> bool:
+        """Whether the body is protobuf, and not JSON."""
+        return not self.body.is_json
+
+    @property
     def size_bytes(self) -> int:
         """Bytes that it holds while it waits."""
         return len(self.body.contents)
 
-    def decode(self) -> Decoded:
+    def contents(self) -> bytes:
+        """Return its body, decompressed."""
+        return self.body.decompressed()
+
+    def decode(self, contents: bytes) -> Decoded:
         """Return its spans."""
-        contents = self.body.decompressed()
         spans = spans_from_json(contents) if self.body.is_json else spans_from_protobuf(contents)
         valid = [span for span in spans if span.is_valid]
         invalid = len(spans) - len(valid)
@@ -90,9 +110,12 @@ class LogRequest:
         """Bytes that it holds while it waits."""
         return len(self.body.contents)
 
-    def decode(self) -> Decoded:
+    def contents(self) -> bytes:
+        """Return its body, decompressed."""
+        return self.body.decompressed()
+
+    def decode(self, contents: bytes) -> Decoded:
         """Return its evaluations."""
-        contents = self.body.decompressed()
         events = events_from_json(contents) if self.body.is_json else events_from_protobuf(contents)
         rows: list[EvaluationRow] = []
         rejected: dict[str, int] = {}
@@ -112,6 +135,10 @@ class EvaluationRequest:
     rows: Sequence[EvaluationRow]
     size_bytes: int
 
-    def decode(self) -> Decoded:
+    def contents(self) -> bytes:
+        """Return nothing: there is nothing left to decode."""
+        return b""
+
+    def decode(self, contents: bytes) -> Decoded:  # noqa: ARG002
         """Return its evaluations."""
         return Decoded(evaluations=self.rows)

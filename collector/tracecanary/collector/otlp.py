@@ -84,13 +84,14 @@ def _protobuf_spans(resource_spans: ResourceSpans) -> Iterator[CapturedSpan]:
                 resource=resource,
                 scope_name=scope.name,
                 scope_version=scope.version,
-                is_sampled=_is_sampled(span.flags),
+                is_sampled=is_sampled(span.flags),
                 trace_state=span.trace_state,
                 dropped_attributes=span.dropped_attributes_count,
             )
 
 
-def _is_sampled(flags: int) -> bool:
+def is_sampled(flags: int) -> bool:
+    """Tell whether `Span.flags` say that the span was sampled; without any trace flags it was."""
     # Exporters send what the sampler kept, and Python's (1.45) leaves the trace flags out: none at all means unknown.
     trace_flags = flags & _TRACE_FLAGS
     return not trace_flags or bool(trace_flags & _SAMPLED_FLAG)
@@ -120,7 +121,7 @@ def _json_spans(resource_spans: Mapping[str, Any]) -> Iterator[CapturedSpan]:
                 resource=resource,
                 scope_name=json_text(scope, "name"),
                 scope_version=json_text(scope, "version"),
-                is_sampled=_is_sampled(json_integer(span.get("flags"))),
+                is_sampled=is_sampled(json_integer(span.get("flags"))),
                 trace_state=json_text(span, "traceState"),
                 dropped_attributes=json_integer(span.get("droppedAttributesCount")),
             )

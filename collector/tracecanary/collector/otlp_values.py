@@ -25,15 +25,16 @@ _INTEGER = re.compile(r"-?[0-9]{1,20}")
 def protobuf_attributes(attributes: Any) -> dict[str, Any]:
     """Return the `KeyValue`s of a protobuf message as a dictionary; of equal keys the last one stays."""
     items: list[KeyValue] = list(attributes)
-    return {item.key: _protobuf_value(item.value) for item in items}
+    return {item.key: protobuf_value(item.value) for item in items}
 
 
-def _protobuf_value(value: AnyValue) -> Any:
+def protobuf_value(value: AnyValue) -> Any:
+    """Return what an `AnyValue` holds; None when it is empty."""
     kind = value.WhichOneof("value")
     if kind is None:
         return None
     if kind == "array_value":
-        return [_protobuf_value(item) for item in value.array_value.values]
+        return [protobuf_value(item) for item in value.array_value.values]
     if kind == "kvlist_value":
         return protobuf_attributes(value.kvlist_value.values)
     return getattr(value, kind)

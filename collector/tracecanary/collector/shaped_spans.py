@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from tracecanary.collector.captured import CapturedEvent, CapturedSpan
@@ -31,6 +32,54 @@ class SpanGroup(NamedTuple):
 
     shape: SpanShape
     spans: Sequence[ShapedSpan]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanColumnGroup:
+    """Spans of one shape by columns: lists of `size` values each, and in `values` one for each attribute's name.
+
+    Their status is no failure, and they have no events that tell something.
+    """
+
+    shape: SpanShape
+    size: int
+    trace_ids: Sequence[int]
+    span_ids: Sequence[int]
+    parents: Sequence[int]
+    names: Sequence[str]
+    starts: Sequence[int]
+    ends: Sequence[int]
+    statuses: Sequence[int]
+    values: Sequence[Sequence[Any]]
+    are_sampled: Sequence[bool]
+    trace_states: Sequence[str]
+    dropped: Sequence[int]
+
+    def fields(self) -> list[Sequence[Any]]:
+        """Return the columns by their places in a shaped span."""
+        none: Sequence[Any] = [()] * self.size
+        return [
+            none,
+            self.trace_ids,
+            self.span_ids,
+            self.parents,
+            self.names,
+            self.starts,
+            self.ends,
+            self.statuses,
+            self.values,
+            none,
+            self.are_sampled,
+            self.trace_states,
+            self.dropped,
+        ]
+
+    def captured(self) -> list[CapturedSpan]:
+        """Return the spans one by one."""
+        fields = self.fields()
+        fields[PARENT] = [parent or None for parent in self.parents]
+        fields[VALUES] = list(zip(*self.values, strict=True)) if self.values else [()] * self.size
+        return [captured_span(self.shape, span) for span in zip(*fields, strict=True)]
 
 
 def is_plain(span: ShapedSpan) -> bool:

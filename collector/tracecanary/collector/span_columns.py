@@ -7,7 +7,7 @@ conventions with times in documents) is left to the rows: `is_plain_plan` and `i
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracecanary.collector.coercion import to_int, to_name, to_token_count
@@ -46,6 +46,7 @@ from tracecanary.collector.shaped_spans import (
     TRACE_ID,
     TRACE_STATE,
     VALUES,
+    SpanColumnGroup,
     SpanGroup,
 )
 from tracecanary.schema import SPAN_COLUMNS, arrow_schema
@@ -76,15 +77,22 @@ class SpanColumns:
     Any exception here means that some value is out of the ordinary: the spans are then read one by one.
     """
 
-    def __init__(self, group: SpanGroup, plan: Plan, normaliser: Normaliser) -> None:
+    def __init__(self, group: SpanGroup | SpanColumnGroup, plan: Plan, normaliser: Normaliser) -> None:
         self._shape = group.shape
         self._plan = plan
         self._normaliser = normaliser
-        self._rows = len(group.spans)
-        # Turned by zip, which is the cheapest way from rows to columns.
-        self._fields = list(zip(*group.spans, strict=True))
         names = group.shape.attributes
-        self._attributes: dict[str, Values] = dict(zip(names, zip(*self._fields[VALUES], strict=True), strict=True))
+        self._fields: list[Any]
+        if isinstance(group, SpanColumnGroup):
+            self._rows = group.size
+            self._fields = group.fields()
+            columns: Iterable[Values] = group.values
+        else:
+            self._rows = len(group.spans)
+            # Turned by zip, which is the cheapest way from rows to columns.
+            self._fields = list(zip(*group.spans, strict=True))
+            columns = zip(*self._fields[VALUES], strict=True)
+        self._attributes: dict[str, Values] = dict(zip(names, columns, strict=True))
         # A column is either one value for all spans, or a list of one for each.
         self._constants: list[Any] = [*([None] * len(LEADING_COLUMNS)), *plan.template]
         for index, value in normaliser.resource_values(group.shape.resource):
@@ -283,7 +291,7 @@ class SpanColumns:
 
     def _given(self, row: int) -> Mapping[str, Any]:
         """Return the attributes of one span."""
-        return dict(zip(self._shape.attributes, self._fields[VALUES][row], strict=True))
+        return {name: column[row] for name, column in self._attributes.items()}
 
     def _remaining(self) -> pa.Array[Any]:
         """Return the map of attributes that no column is read from."""

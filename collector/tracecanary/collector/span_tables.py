@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.normalise import Normaliser, SpanRow
 from tracecanary.collector.segments import UNSTORABLE_ERRORS, segment_table, storable_rows
-from tracecanary.collector.shaped_spans import SpanGroup, captured_span, group_by_shape
+from tracecanary.collector.shaped_spans import SpanColumnGroup, SpanGroup, captured_span, group_by_shape
 from tracecanary.collector.span_columns import SpanColumns, is_plain_plan
 from tracecanary.schema import SPAN_COLUMNS
 
@@ -26,24 +26,29 @@ def span_table(spans: Iterable[CapturedSpan], normaliser: Normaliser) -> pa.Tabl
     return grouped_table(*group_by_shape(spans), normaliser)
 
 
-def grouped_table(groups: Sequence[SpanGroup], single: Sequence[CapturedSpan], normaliser: Normaliser) -> pa.Table:
+def grouped_table(
+    groups: Sequence[SpanGroup | SpanColumnGroup], single: Sequence[CapturedSpan], normaliser: Normaliser
+) -> pa.Table:
     """Return the spans of `groups` and `single` ones as rows of `SPAN_COLUMNS`, as `span_table` does."""
     import pyarrow as pa
 
     tables = []
     left = list(single)
     for group in groups:
-        table = _columns(group, normaliser) if len(group.spans) >= _LEAST_GROUP else None
-        if table is None:
-            left += [captured_span(group.shape, span) for span in group.spans]
-        else:
+        size = group.size if isinstance(group, SpanColumnGroup) else len(group.spans)
+        table = _columns(group, normaliser) if size >= _LEAST_GROUP else None
+        if table is not None:
             tables.append(table)
+        elif isinstance(group, SpanColumnGroup):
+            left += group.captured()
+        else:
+            left += [captured_span(group.shape, span) for span in group.spans]
     if left or not tables:
         tables.append(_rows_table(_rows(left, normaliser)))
     return pa.concat_tables(tables) if len(tables) > 1 else tables[0]
 
 
-def _columns(group: SpanGroup, normaliser: Normaliser) -> pa.Table | None:
+def _columns(group: SpanGroup | SpanColumnGroup, normaliser: Normaliser) -> pa.Table | None:
     """Return the table of spans of one shape; None when they have to be read one by one."""
     shape = group.shape
     try:
@@ -53,7 +58,7 @@ def _columns(group: SpanGroup, normaliser: Normaliser) -> pa.Table | None:
         columns = SpanColumns(group, plan, normaliser)
         return columns.table() if columns.are_valid() else None
     except Exception:
-        _logger.debug("%d spans are read one by one", len(group.spans), exc_info=True)
+        _logger.debug("spans of one shape are read one by one", exc_info=True)
         return None
 
 

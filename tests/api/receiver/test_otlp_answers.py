@@ -50,8 +50,10 @@ def post(service: ServiceAddresses, body: bytes, media_type: str = PROTOBUF, **h
 
 
 def grpc_failure(service: ServiceAddresses, message: bytes, **headers: str) -> grpc.RpcError:
-    with grpc.insecure_channel(service.grpc) as channel, pytest.raises(grpc.RpcError) as raised:
-        channel.unary_unary(EXPORT)(message, metadata=tuple(headers.items()), timeout=30)
+    with grpc.insecure_channel(service.grpc) as channel:
+        export: Any = channel.unary_unary(EXPORT)
+        with pytest.raises(grpc.RpcError) as raised:
+            export(message, metadata=tuple(headers.items()), timeout=30)
     return raised.value
 
 
@@ -61,7 +63,7 @@ def retry_delay_s(error: Any) -> float | None:
     for detail in Status.FromString(details).details:
         retry = RetryInfo()
         if detail.Unpack(retry):
-            return retry.retry_delay.ToTimedelta().total_seconds()
+            return float(retry.retry_delay.ToTimedelta().total_seconds())
     return None
 
 
@@ -199,7 +201,8 @@ def test_who_sends_needs_one_of_the_tokens(tmp_path: Path) -> None:
         accepted = [post(service, body, authorization=f"bearer {name}-token") for name in ("first", "second")]
         by_grpc = grpc_failure(service, body, authorization="Bearer third-token")
         with grpc.insecure_channel(service.grpc) as channel:
-            answer = channel.unary_unary(EXPORT)(body, metadata=(("authorization", "Bearer first-token"),))
+            export: Any = channel.unary_unary(EXPORT)
+            answer = export(body, metadata=(("authorization", "Bearer first-token"),))
 
     assert [response.status_code for response in refused] == [401] * 4
     assert {response.headers["www-authenticate"] for response in refused} == {"Bearer"}
