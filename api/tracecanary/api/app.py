@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -28,13 +28,20 @@ Ask `GET /compare?base=...&candidate=...`; `GET /models` lists what was seen. Er
 """
 
 
-def create_app(lake: Path, receiver: ReceiverSettings | None = None, *, grpc_address: str | None = None) -> FastAPI:
+def create_app(
+    lake: Path,
+    receiver: ReceiverSettings | None = None,
+    *,
+    grpc_address: str | None = None,
+    on_start: Callable[[], None] | None = None,
+) -> FastAPI:
     """Return the service over the lake in the folder `lake`.
 
     Args:
         lake: Folder of the lake.
         receiver: What it receives, and from whom.
         grpc_address: Where it receives OTLP over gRPC, host:port; nowhere by default.
+        on_start: Called when it receives.
     """
     settings = receiver or ReceiverSettings()
 
@@ -47,6 +54,8 @@ def create_app(lake: Path, receiver: ReceiverSettings | None = None, *, grpc_add
             app.state.metrics.watch(intake)
             if grpc_address is not None:
                 await stack.enter_async_context(running_grpc_server(app.state.receiver, grpc_address, settings.tls))
+            if on_start is not None:
+                on_start()
             yield
 
     # FastAPI's own documentation page loads its scripts from outside; a closed cluster can't.

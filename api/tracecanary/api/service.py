@@ -19,6 +19,7 @@ from tracecanary.schema import ConfigurationError, LakeError, StoreError
 
 _logger = logging.getLogger(__name__)
 _START_LIMIT_S = 30.0
+_BACKLOG = 2048  # as uvicorn's own
 # How long spans of a process that was killed stay out of sight.
 _ORPHANS_INTERVAL_S = 15.0
 
@@ -69,9 +70,9 @@ def serve_forever(
     receiver: ReceiverSettings | None = None,
     grpc_address: str | None = None,
 ) -> None:
-    """Run the service until it is told to stop (SIGINT, SIGTERM); call `on_start` when it is about to listen."""
-    server = _server(lake, receiver, grpc_address)
-    on_start()
+    """Run the service until it is told to stop (SIGINT, SIGTERM); call `on_start` when it answers."""
+    listener.listen(_BACKLOG)  # who connects before the event loop runs waits, and is not refused
+    server = _server(lake, receiver, grpc_address, on_start)
     with _orphans_published(lake):
         server.run(sockets=[listener])
 
@@ -144,14 +145,19 @@ def _orphans_published(lake: Path) -> Iterator[None]:
         thread.join(_START_LIMIT_S)
 
 
-def _server(lake: Path, receiver: ReceiverSettings | None, grpc_address: str | None) -> uvicorn.Server:
+def _server(
+    lake: Path,
+    receiver: ReceiverSettings | None,
+    grpc_address: str | None,
+    on_start: Callable[[], None] | None = None,
+) -> uvicorn.Server:
     try:
         lake.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LakeError(f"can't make the lake {lake}: {error}. Choose a folder that can be written.") from error
     tls = receiver.tls if receiver is not None else None
     config = uvicorn.Config(
-        create_app(lake, receiver, grpc_address=grpc_address),
+        create_app(lake, receiver, grpc_address=grpc_address, on_start=on_start),
         log_level="warning",
         access_log=False,
         ssl_certfile=None if tls is None else tls.certificate,
