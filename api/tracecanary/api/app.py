@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from tracecanary.analytics.store import Store
+from tracecanary.api.config import ServiceSettings
 from tracecanary.api.problems import add_problem_handlers
 from tracecanary.api.receiver.config import ReceiverSettings
 from tracecanary.api.receiver.grpc_server import running_grpc_server
@@ -20,7 +21,6 @@ from tracecanary.api.receiver.receiver import Receiver
 from tracecanary.api.receiver.timing import RequestTiming
 from tracecanary.api.routes import comparison, evaluations, health, listings, otlp
 from tracecanary.collector.intake import Intake
-from tracecanary.collector.normalise import default_normaliser
 
 _DESCRIPTION = """Canary analysis for LLM model releases, from the OpenTelemetry traces you already have.
 
@@ -30,8 +30,9 @@ Ask `GET /compare?base=...&candidate=...`; `GET /models` lists what was seen. Er
 
 def create_app(
     lake: Path,
-    receiver: ReceiverSettings | None = None,
+    settings: ServiceSettings | None = None,
     *,
+    receiver: ReceiverSettings | None = None,
     grpc_address: str | None = None,
     on_start: Callable[[], None] | None = None,
 ) -> FastAPI:
@@ -39,21 +40,22 @@ def create_app(
 
     Args:
         lake: Folder of the lake.
+        settings: What the configuration file says.
         receiver: What it receives, and from whom.
         grpc_address: Where it receives OTLP over gRPC, host:port; nowhere by default.
         on_start: Called when it receives.
     """
-    settings = receiver or ReceiverSettings()
+    rules, receiving = (settings or ServiceSettings()).rules, receiver or ReceiverSettings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        intake = Intake(lake, settings.intake, default_normaliser())
+        intake = Intake(lake, receiving.intake, rules)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(asyncio.to_thread, intake.close)
-            app.state.receiver = Receiver(intake, settings.tokens)
+            app.state.receiver = Receiver(intake, receiving.tokens)
             app.state.metrics.watch(intake)
             if grpc_address is not None:
-                await stack.enter_async_context(running_grpc_server(app.state.receiver, grpc_address, settings.tls))
+                await stack.enter_async_context(running_grpc_server(app.state.receiver, grpc_address, receiving.tls))
             if on_start is not None:
                 on_start()
             yield
@@ -69,6 +71,7 @@ def create_app(
     app.state.store = Store(lake)
     app.state.metrics = ServiceMetrics()
     app.add_middleware(RequestTiming, metrics=app.state.metrics)
+    app.state.settings = settings or ServiceSettings()
     add_problem_handlers(app)
     for module in (comparison, listings, otlp, evaluations, health):
         app.include_router(module.router)

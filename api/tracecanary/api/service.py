@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from tracecanary.api.app import create_app
+from tracecanary.api.config import ServiceSettings
 from tracecanary.api.receiver.config import ReceiverSettings
 from tracecanary.collector.journal import publish_orphans
 from tracecanary.schema import ConfigurationError, LakeError, StoreError
@@ -67,12 +69,14 @@ def serve_forever(
     listener: socket.socket,
     *,
     on_start: Callable[[], None],
+    settings: ServiceSettings | None = None,
     receiver: ReceiverSettings | None = None,
     grpc_address: str | None = None,
 ) -> None:
     """Run the service until it is told to stop (SIGINT, SIGTERM); call `on_start` when it answers."""
     listener.listen(_BACKLOG)  # who connects before the event loop runs waits, and is not refused
-    server = _server(lake, receiver, grpc_address, on_start)
+    app = create_app(lake, settings, receiver=receiver, grpc_address=grpc_address, on_start=on_start)
+    server = _server(lake, app, receiver)
     with _orphans_published(lake):
         server.run(sockets=[listener])
 
@@ -86,24 +90,27 @@ class ServiceAddresses:
 
 
 @contextmanager
-def running_service(lake: Path, receiver: ReceiverSettings | None = None) -> Iterator[str]:
+def running_service(lake: Path, settings: ServiceSettings | None = None) -> Iterator[str]:
     """Run the service on a free loopback port in a thread, without gRPC; give its URL, and stop it at the end."""
-    with _running(lake, receiver, None) as url:
+    with _running(lake, create_app(lake, settings), None) as url:
         yield url
 
 
 @contextmanager
-def running_receiver(lake: Path, receiver: ReceiverSettings | None = None) -> Iterator[ServiceAddresses]:
+def running_receiver(
+    lake: Path, receiver: ReceiverSettings | None = None, settings: ServiceSettings | None = None
+) -> Iterator[ServiceAddresses]:
     """Run the service with gRPC, as `running_service` does; give both addresses."""
     grpc_address = free_address("127.0.0.1", 0)
-    with _running(lake, receiver, grpc_address) as url:
+    app = create_app(lake, settings, receiver=receiver, grpc_address=grpc_address)
+    with _running(lake, app, receiver) as url:
         yield ServiceAddresses(url=url, grpc=grpc_address)
 
 
 @contextmanager
-def _running(lake: Path, receiver: ReceiverSettings | None, grpc_address: str | None) -> Iterator[str]:
+def _running(lake: Path, app: FastAPI, receiver: ReceiverSettings | None) -> Iterator[str]:
     listener = listening_socket("127.0.0.1", 0)
-    server = _server(lake, receiver, grpc_address)
+    server = _server(lake, app, receiver)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="tracecanary-api", daemon=True)
     thread.start()
     waiting = threading.Event()
@@ -145,19 +152,14 @@ def _orphans_published(lake: Path) -> Iterator[None]:
         thread.join(_START_LIMIT_S)
 
 
-def _server(
-    lake: Path,
-    receiver: ReceiverSettings | None,
-    grpc_address: str | None,
-    on_start: Callable[[], None] | None = None,
-) -> uvicorn.Server:
+def _server(lake: Path, app: FastAPI, receiver: ReceiverSettings | None) -> uvicorn.Server:
     try:
         lake.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LakeError(f"can't make the lake {lake}: {error}. Choose a folder that can be written.") from error
     tls = receiver.tls if receiver is not None else None
     config = uvicorn.Config(
-        create_app(lake, receiver, grpc_address=grpc_address, on_start=on_start),
+        app,
         log_level="warning",
         access_log=False,
         ssl_certfile=None if tls is None else tls.certificate,

@@ -5,39 +5,32 @@ Source: OpenTelemetry semantic conventions for generative AI 1.39, "Event: gen_a
 
 from __future__ import annotations
 
-import time
-
-from tracecanary.collector.coercion import to_float, to_name
-from tracecanary.collector.intake_requests import EvaluationRow
+from tracecanary.collector.attributes import EVALUATION_EVENT
+from tracecanary.collector.evaluations import EvaluationRow, evaluation_row, read_evaluations
 from tracecanary.collector.otlp_logs import LoggedEvent
+from tracecanary.collector.passing import PassRules
 
-EVENT_NAME = "gen_ai.evaluation.result"
 _TIME_LIMIT_NS = 2**63
+NO_RESULT = "evaluations without a name, or without score, label and verdict"
+NO_TRACE = "evaluations without a trace id or gen_ai.response.id"
 
 
-def read_logged_evaluation(event: LoggedEvent) -> EvaluationRow | str | None:
-    """Return the row of an evaluation, why it can't be one, or None for an event that is no evaluation."""
-    if event.name != EVENT_NAME:
-        return None
-    attributes = event.attributes
-    name = to_name(attributes.get("gen_ai.evaluation.name"))
-    if name is None:
-        return "evaluations without gen_ai.evaluation.name"
-    response_id = to_name(attributes.get("gen_ai.response.id"))
-    if not event.trace_id and response_id is None:
-        return "evaluations without a trace id or gen_ai.response.id"
-    received_ns = time.time_ns()
-    return (
-        event.trace_id.to_bytes(16).hex() if event.trace_id else None,
-        event.span_id.to_bytes(8).hex() if event.span_id else None,
-        name,
-        "1",
-        to_float(attributes.get("gen_ai.evaluation.score.value")),
-        to_name(attributes.get("gen_ai.evaluation.score.label")),
-        None,
-        None,
-        "code",
-        event.time_ns if 0 < event.time_ns < _TIME_LIMIT_NS else received_ns,
-        received_ns,
-        response_id,
-    )
+def logged_evaluations(event: LoggedEvent, rules: PassRules, *, received_ns: int) -> list[EvaluationRow] | str:
+    """Return the rows of the evaluations that `event` holds, or why it holds none; none of any other event."""
+    if event.name != EVALUATION_EVENT:
+        return []
+    found = read_evaluations(event.attributes, rules=rules)
+    if not found:
+        return NO_RESULT
+    if not event.trace_id and any(evaluation.response_id is None for evaluation in found):
+        return NO_TRACE
+    return [
+        evaluation_row(
+            evaluation,
+            trace_id=event.trace_id.to_bytes(16).hex() if event.trace_id else None,
+            span_id=event.span_id.to_bytes(8).hex() if event.trace_id and event.span_id else None,
+            time_ns=event.time_ns if 0 < event.time_ns < _TIME_LIMIT_NS else received_ns,
+            received_ns=received_ns,
+        )
+        for evaluation in found
+    ]

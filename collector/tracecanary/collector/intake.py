@@ -21,10 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracecanary.collector.config import IntakeSettings
+from tracecanary.collector.evaluation_spans import SpanEvaluations
+from tracecanary.collector.evaluations import EvaluationRow
 from tracecanary.collector.intake_counts import IntakeCounts
 from tracecanary.collector.intake_groups import DecodedRequests, decode_requests, without_spans
-from tracecanary.collector.intake_requests import Decoded, EvaluationRow, IntakeRequest
+from tracecanary.collector.intake_requests import Decoded, IntakeRequest
 from tracecanary.collector.normalise import Normaliser
+from tracecanary.collector.passing import pass_rules
+from tracecanary.collector.rules import Rules
 from tracecanary.collector.sealing import Sealer, TableJournal
 from tracecanary.collector.segments import UNSTORABLE_ERRORS, segment_table, storable_rows
 from tracecanary.collector.span_tables import grouped_table, span_table
@@ -57,13 +61,14 @@ class Intake:
     Args:
         lake: Folder of the lake.
         settings: Limits.
-        normaliser: How spans are read.
+        rules: How spans are read, and when an evaluation has passed.
     """
 
-    def __init__(self, lake: Path, settings: IntakeSettings, normaliser: Normaliser) -> None:
+    def __init__(self, lake: Path, settings: IntakeSettings, rules: Rules) -> None:
         self.settings = settings
         self.counts = IntakeCounts()
-        self._normaliser = normaliser
+        self._normaliser = Normaliser(rules)
+        self.pass_rules = pass_rules(rules)
         self._sealer = Sealer()
         self._journals = {table: TableJournal(lake, table, settings, self._sealer) for table in LakeTable}
         self._queue: queue.SimpleQueue[_Waiting | Future[Future[None]] | None] = queue.SimpleQueue()
@@ -221,15 +226,17 @@ class Intake:
                 opened.waiting.done.set_result(acknowledgement)
 
     def _append(self, part: Sequence[_Opened], decoded: DecodedRequests) -> None:
-        spans = decoded.spans
+        spans, evaluations = decoded.spans, decoded.evaluations
         if spans:
-            table = grouped_table(decoded.groups, decoded.single, self._normaliser)
+            carried = SpanEvaluations(received_ns=time.time_ns(), rules=self.pass_rules)
+            table = grouped_table(decoded.groups, decoded.single, self._normaliser, carried)
+            evaluations += carried.rows
             if table.num_rows < spans:  # to know whose they are, each request is looked at on its own
                 table = self._one_by_one(part, decoded)
             if table.num_rows:
                 self._journals[LakeTable.SPANS].append(table)
-        if decoded.evaluations:
-            self._journals[LakeTable.EVALUATIONS].append(_evaluation_table(decoded.evaluations))
+        if evaluations:
+            self._journals[LakeTable.EVALUATIONS].append(_evaluation_table(evaluations))
 
     def _one_by_one(self, part: Sequence[_Opened], decoded: DecodedRequests) -> pa.Table:
         import pyarrow as pa

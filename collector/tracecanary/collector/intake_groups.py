@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from tracecanary.collector.captured import CapturedSpan
-from tracecanary.collector.intake_requests import Decoded, EvaluationRow, IntakeRequest, TraceRequest
+from tracecanary.collector.evaluations import EvaluationRow
+from tracecanary.collector.intake_requests import Decoded, IntakeRequest, TraceRequest
 from tracecanary.collector.otlp_columns import DecodedColumns, columns_from_protobuf
 from tracecanary.collector.shaped_spans import SpanColumnGroup, SpanGroup, group_by_shape
 from tracecanary.schema import TraceCanaryError

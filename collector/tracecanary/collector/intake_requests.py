@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.compression import decompress
+from tracecanary.collector.evaluation_logs import logged_evaluations
+from tracecanary.collector.evaluations import EvaluationRow
 from tracecanary.collector.otlp import spans_from_json, spans_from_protobuf
-from tracecanary.collector.otlp_logs import LoggedEvent, events_from_json, events_from_protobuf
-
-EvaluationRow = tuple[Any, ...]  # in the order of EVALUATION_COLUMNS
-# Makes a row of an event, or says why it can't be one; None for an event that is no evaluation.
-EvaluationReader = Callable[[LoggedEvent], EvaluationRow | str | None]
+from tracecanary.collector.otlp_logs import events_from_json, events_from_protobuf
+from tracecanary.collector.passing import PassRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +102,8 @@ class LogRequest:
     """An `ExportLogsServiceRequest`; of its records, evaluations are kept and others are left out."""
 
     body: OtlpBody
-    read_evaluation: EvaluationReader
+    rules: PassRules
+    received_ns: int
 
     @property
     def size_bytes(self) -> int:
@@ -120,11 +120,11 @@ class LogRequest:
         rows: list[EvaluationRow] = []
         rejected: dict[str, int] = {}
         for event in events:
-            row = self.read_evaluation(event)
-            if isinstance(row, str):
-                rejected[row] = rejected.get(row, 0) + 1
-            elif row is not None:
-                rows.append(row)
+            found = logged_evaluations(event, self.rules, received_ns=self.received_ns)
+            if isinstance(found, str):
+                rejected[found] = rejected.get(found, 0) + 1
+            else:
+                rows += found
         return Decoded(evaluations=rows, rejected=rejected)
 
 

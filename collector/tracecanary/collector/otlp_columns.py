@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -327,8 +327,3 @@ def _int32_bytes(numbers: ArrowArray) -> bytes:
     start = _INT32_BYTES * numbers.offset
     buffer = numbers.buffers()[1]
     return b"" if buffer is None else buffer.to_pybytes()[start : start + _INT32_BYTES * len(numbers)]
-
-
-def all_spans(groups: Iterable[SpanColumnGroup], single: Sequence[CapturedSpan]) -> list[CapturedSpan]:
-    """Return the spans of `groups` and `single` ones, one by one."""
-    return [span for group in groups for span in group.captured()] + list(single)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from marshal import dumps, loads
 from typing import Any, NamedTuple, TypeAlias
 
@@ -47,7 +47,7 @@ _FORMAT = 2
 # The API numbers span kinds from 0 (internal), OTLP from 1.
 _OTLP_KIND_OFFSET = 1
 # The header of the bytes, and their place in the queue.
-_PACKED_BYTES = 56
+PACKED_BYTES = 56
 # What a span that can't be packed weighs apart from its text: tuples, ids and times; each attribute; each event.
 _SPAN_BYTES, _ATTRIBUTE_BYTES, _EVENT_BYTES = 480, 100, 360
 # Attribute names with ids in them make shapes without end: spans of those that come later aren't packed.
@@ -79,17 +79,12 @@ class SpanPacker:
         # test that notices when the SDK changes them.
         try:
             trace_id, span_id, _, flags, trace_state, _ = span._context
-            bounded, parent, scope, ended = (
-                span._attributes,
-                span._parent,
-                span._instrumentation_scope,
-                span._events._dq,
-            )
-            attributes, resource = bounded._dict, span._resource
+            parent, scope, resource = span._parent, span._instrumentation_scope, span._resource
+            bounded, ended = span._attributes, span._events._dq
+            attributes = bounded._dict
             scope_name, scope_version = (None, None) if scope is None else (scope._name, scope._version)
             key = (tuple(attributes), span._kind._value_, scope_name, scope_version, id(resource))
             number = self._numbers.get(key)
-            values: tuple[Any, ...] = tuple(attributes.values())
             packed = dumps(
                 (
                     self._add_shape(key, resource) if number is None else number,
@@ -100,11 +95,11 @@ class SpanPacker:
                     span._start_time,
                     span._end_time,
                     span._status._status_code._value_,
-                    values,
                     _kept(ended) if ended else (),
                     flags & 1 == 1,
-                    trace_state.to_header() if trace_state else "",
+                    trace_state.to_header() if trace_state._dict else "",
                     bounded.dropped,
+                    *attributes.values(),
                 ),
                 _FORMAT,
             )
@@ -160,10 +155,10 @@ class SpanPacker:
 
 def size_bytes(packed: PackedSpan) -> int:
     """Return how much memory a packed span takes, roughly."""
-    return packed.size if isinstance(packed, UnpackedSpan) else len(packed) + _PACKED_BYTES
+    return packed.size if isinstance(packed, UnpackedSpan) else len(packed) + PACKED_BYTES
 
 
-def _kept(ended: Iterable[Any]) -> Sequence[tuple[str, dict[str, Any], int]]:
+def _kept(ended: Iterable[Any]) -> list[Any]:
     return [(event._name, event._attributes._dict, event._timestamp) for event in ended if event._name in _KEPT_EVENTS]
 
 

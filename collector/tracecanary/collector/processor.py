@@ -9,16 +9,23 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import baggage
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from tracecanary.collector.attributes import CANARY_BAGGAGE
 from tracecanary.collector.config import capture_settings
 from tracecanary.collector.context import is_valid_baggage_value
+from tracecanary.collector.evaluators.bound import bound_evaluators
+from tracecanary.collector.evaluators.config import EvaluatorSettings
+from tracecanary.collector.evaluators.judged import Judge
+from tracecanary.collector.evaluators.runner import EvaluatorRunner
+from tracecanary.collector.normalise import default_normaliser
 from tracecanary.collector.recording import mark_step
 from tracecanary.collector.selection import RememberedTraces, Select, has_canary_mark, is_selected, predicate
 from tracecanary.collector.self_metrics import SelfMetrics
@@ -42,6 +49,8 @@ class CanarySpanProcessor(SpanProcessor):
 
     Args:
         lake: Folder of the lake, made if absent. Default: the environment variable `TRACECANARY_LAKE`.
+        config: Configuration file, see `docs/configuration.md`. Default: the environment variable
+            `TRACECANARY_CONFIG`. With one that can't be used, an error is logged and spans are captured without it.
         select: Which traffic is kept. An attribute or baggage name that must be there; a mapping of such names to a
             value or values, of which one must match; or a function of the span's attributes and the baggage. Once a
             span of a trace is selected, so are all that start or end later. Default: everything is kept.
@@ -53,6 +62,10 @@ class CanarySpanProcessor(SpanProcessor):
         max_journal_bytes: Disk that the journal may take while the lake can't be written.
         canary_reserve: Fraction of the queue that only spans with cohort, variant or pair id may fill.
         flush_on_sigterm: Write what waits when the process gets SIGTERM, then do what would have been done.
+        evaluators: What judges spans, on threads of its own, before their content is dropped: see
+            `docs/evaluations.md`.
+        evaluator_settings: How many spans are judged, and what that may cost.
+        keep_explanations: Store why evaluations judged as they did. It may quote prompts and completions.
         meter_provider: Where the processor reports on itself, if `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is true.
 
     Raises:
@@ -63,6 +76,7 @@ class CanarySpanProcessor(SpanProcessor):
         self,
         lake: str | os.PathLike[str] | None = None,
         *,
+        config: str | os.PathLike[str] | None = None,
         select: Select | None = None,
         flush_interval_s: float | None = None,
         seal_interval_s: float | None = None,
@@ -72,10 +86,14 @@ class CanarySpanProcessor(SpanProcessor):
         max_journal_bytes: int | None = None,
         canary_reserve: float | None = None,
         flush_on_sigterm: bool | None = None,
+        evaluators: Sequence[Judge] = (),
+        evaluator_settings: EvaluatorSettings | None = None,
+        keep_explanations: bool | None = None,
         meter_provider: MeterProvider | None = None,
     ) -> None:
         settings = capture_settings(
             lake,
+            config=config,
             flush_interval_s=flush_interval_s,
             seal_interval_s=seal_interval_s,
             max_pending_spans=max_pending_spans,
@@ -84,10 +102,16 @@ class CanarySpanProcessor(SpanProcessor):
             max_journal_bytes=max_journal_bytes,
             canary_reserve=canary_reserve,
             flush_on_sigterm=flush_on_sigterm,
+            keep_explanations=keep_explanations,
         )
         self._select = predicate(select) if select is not None else None
+        # What else the context may tell about a new span belongs here.
+        self._baggage = tuple(dict.fromkeys((*CANARY_BAGGAGE, *settings.rules.baggage_dimensions)))
         self._canary_traces = RememberedTraces()
+        bound = bound_evaluators(evaluators)
         self._writer = SpanWriter(settings, metrics=SelfMetrics(meter_provider))
+        limits = evaluator_settings or EvaluatorSettings()
+        self._evaluators = EvaluatorRunner(bound, limits, self._writer, default_normaliser()) if bound else None
         if settings.flush_on_sigterm:
             flush_at_sigterm(self.force_flush)
 
@@ -100,20 +124,40 @@ class CanarySpanProcessor(SpanProcessor):
         """
         return self._writer.dropped
 
+    @property
+    def dropped_evaluations(self) -> Mapping[str, int]:
+        """Evaluations lost, or not made by `evaluators`, so far in this process, by reason.
+
+        Not made: `queue_full`, `memory_full`, `content_too_large`, `budget` (limits of the settings), `timeout`,
+        `stuck` (the last call has not come back), `error`, `invalid_result`, `not_judged` (at shutdown),
+        `already_shutdown`, `internal`. Lost: `queue_full`, `malformed`, `not_written`.
+        """
+        left_out = Counter(self._evaluators.left_out if self._evaluators is not None else {})
+        return dict(left_out + Counter(self._writer.dropped_evaluations))
+
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Set what the context tells about the span: its step; cohort, variant and pair id unless it has its own."""
         try:
-            mark_step(span, parent_context)
-            carried = baggage.get_all(parent_context)
+            context = get_current() if parent_context is None else parent_context
+            # Most contexts hold the parent and nothing else: that costs less to see than to ask for step and baggage.
+            if len(context) > (span.parent is not None):
+                mark_step(span, context)
+                carried = baggage.get_all(context)
+            else:
+                carried = _NOTHING
             if carried:
-                given = _attributes_from_baggage(carried)
+                given = {
+                    name: str(carried[name]) for name in self._baggage if is_valid_baggage_value(carried.get(name))
+                }
                 if given:
                     own = span.attributes or _NOTHING  # a remote caller can forge baggage, but not this
                     span.set_attributes({name: value for name, value in given.items() if name not in own})
-                    if self._select is None:
+                    if self._select is None and has_canary_mark(given, _NOTHING):
                         self._canary_traces.add(span.context.trace_id)
             if self._select is not None:
                 self._is_kept(span, carried)
+            if self._evaluators is not None:
+                self._evaluators.started(span, parent_context)
         except Exception:
             _logger.debug("the context could not be copied onto a span", exc_info=True)
 
@@ -122,23 +166,31 @@ class CanarySpanProcessor(SpanProcessor):
         try:
             if self._select is None or self._is_kept(span, _NOTHING):
                 self._writer.add(span, self._is_canary)
+                if self._evaluators is not None:
+                    self._evaluators.offer(span)
         except Exception:  # noqa: BLE001  an exception here would reach the application
             self._writer.drop("internal")
 
     def force_flush(self, timeout_millis: int = _DEFAULT_TIMEOUT_MILLIS) -> bool:
         """Write what is queued; return whether that was done within `timeout_millis`.
 
-        Spans that can't be stored at all are counted in `dropped` and don't make it fail.
+        What waits for `evaluators` is judged first, for half the time at most. Spans that can't be stored at all are
+        counted in `dropped` and don't make it fail.
         """
-        return self._writer.force_flush(_seconds(timeout_millis))
+        deadline_s = time.monotonic() + _seconds(timeout_millis)
+        is_judged = self._evaluators is None or self._evaluators.drain(_seconds(timeout_millis) / 2)
+        return self._writer.force_flush(max(0.0, deadline_s - time.monotonic())) and is_judged
 
     # OpenTelemetry specification, "SpanProcessor: Shutdown": it should let the caller know whether it succeeded.
     def shutdown(self, timeout_millis: int = _DEFAULT_TIMEOUT_MILLIS) -> bool:  # type: ignore[override]
         """Write what is queued and stop, within `timeout_millis`; return whether all was written.
 
-        What can't be written is counted as `not_written`.
+        What waits for `evaluators` is judged first, for half the time at most. What can't be written is counted as
+        `not_written`.
         """
-        return self._writer.shutdown(_seconds(timeout_millis))
+        deadline_s = time.monotonic() + _seconds(timeout_millis)
+        is_judged = self._evaluators is None or self._evaluators.shutdown(_seconds(timeout_millis) / 2)
+        return self._writer.shutdown(max(0.0, deadline_s - time.monotonic())) and is_judged
 
     def _is_kept(self, span: ReadableSpan, carried: Mapping[str, object]) -> bool:
         trace_id = span.context.trace_id
@@ -154,11 +206,6 @@ class CanarySpanProcessor(SpanProcessor):
         if self._select is not None or span.context.trace_id in self._canary_traces:
             return True
         return has_canary_mark(span.attributes or {}, _NOTHING)
-
-
-def _attributes_from_baggage(carried: Mapping[str, object]) -> dict[str, str]:
-    # What else the context may tell about a new span belongs here.
-    return {name: str(carried[name]) for name in CANARY_BAGGAGE if is_valid_baggage_value(carried.get(name))}
 
 
 def _seconds(timeout_millis: int) -> float:

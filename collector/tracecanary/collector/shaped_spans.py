@@ -9,11 +9,12 @@ from typing import Any, NamedTuple, TypeAlias
 from tracecanary.collector.captured import CapturedEvent, CapturedSpan
 from tracecanary.collector.events import WANTED_EVENTS
 
-# Number of the shape, then the values of a `CapturedSpan` that differ between spans of it: its attributes as a tuple,
-# its events as tuples of name, attributes and time.
+# Number of the shape, then the values of a `CapturedSpan` that differ between spans of it: events as tuples of name,
+# attributes and time; last the values of its attributes.
 ShapedSpan: TypeAlias = tuple[Any, ...]
 # Places in a shaped span.
-SHAPE, TRACE_ID, SPAN_ID, PARENT, NAME, START, END, STATUS, VALUES, EVENTS, IS_SAMPLED, TRACE_STATE, DROPPED = range(13)
+SHAPE, TRACE_ID, SPAN_ID, PARENT, NAME, START, END, STATUS, EVENTS, IS_SAMPLED, TRACE_STATE, DROPPED = range(12)
+FIRST_VALUE = 12
 ERROR = 2  # the status, as OTLP numbers it
 
 
@@ -55,6 +56,11 @@ class SpanColumnGroup:
     trace_states: Sequence[str]
     dropped: Sequence[int]
 
+    @property
+    def spans(self) -> Iterable[ShapedSpan]:
+        """The spans as rows, which are made when they are read."""
+        return zip(*self.fields(), strict=True)
+
     def fields(self) -> list[Sequence[Any]]:
         """Return the columns by their places in a shaped span."""
         none: Sequence[Any] = [()] * self.size
@@ -67,19 +73,12 @@ class SpanColumnGroup:
             self.starts,
             self.ends,
             self.statuses,
-            self.values,
             none,
             self.are_sampled,
             self.trace_states,
             self.dropped,
+            *self.values,
         ]
-
-    def captured(self) -> list[CapturedSpan]:
-        """Return the spans one by one."""
-        fields = self.fields()
-        fields[PARENT] = [parent or None for parent in self.parents]
-        fields[VALUES] = list(zip(*self.values, strict=True)) if self.values else [()] * self.size
-        return [captured_span(self.shape, span) for span in zip(*fields, strict=True)]
 
 
 def is_plain(span: ShapedSpan) -> bool:
@@ -101,21 +100,21 @@ def shaped_span(span: CapturedSpan, number: int = 0) -> ShapedSpan:
         span.start_ns,
         span.end_ns,
         span.status_code,
-        tuple(span.attributes.values()),
         tuple([tuple(event) for event in span.events]) if span.events else (),
         span.is_sampled,
         span.trace_state,
         span.dropped_attributes,
+        *span.attributes.values(),
     )
 
 
 def captured_span(shape: SpanShape, span: ShapedSpan) -> CapturedSpan:
     """Return the values of `span`, which is of this shape, under their names."""
-    _, trace_id, span_id, parent, name, start, end, status, values, events, is_sampled, trace_state, dropped = span
+    _, trace_id, span_id, parent, name, start, end, status, events, is_sampled, trace_state, dropped, *values = span
     return CapturedSpan(
         trace_id=trace_id,
         span_id=span_id,
-        parent_span_id=parent,
+        parent_span_id=parent or None,
         name=name,
         kind=shape.kind,
         start_ns=int(start or 0),  # applications that pass their own time pass floats, too

@@ -12,7 +12,7 @@ from typing import Any
 
 from tracecanary.collector.config import CaptureSettings
 from tracecanary.collector.losses import Losses
-from tracecanary.collector.packed_spans import PackedSpan, SpanPacker, size_bytes
+from tracecanary.collector.packed_spans import PACKED_BYTES, PackedSpan, SpanPacker, size_bytes
 
 
 class SpanBuffer:
@@ -53,7 +53,7 @@ class SpanBuffer:
             return True
         packed = self.packer.pack(span)
         self.waiting.append(packed)
-        self._added_bytes += size_bytes(packed)
+        self._added_bytes += len(packed) + PACKED_BYTES if packed.__class__ is bytes else size_bytes(packed)
         return spans + 1 >= self._wake_spans or size >= self._wake_bytes
 
     def _has_room(self, spans: int, size: int, span: Any, is_canary: Callable[[Any], bool]) -> bool:

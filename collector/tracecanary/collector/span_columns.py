@@ -7,7 +7,7 @@ conventions with times in documents) is left to the rows: `is_plain_plan` and `i
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracecanary.collector.coercion import to_int, to_name, to_token_count
@@ -33,10 +33,12 @@ from tracecanary.collector.normalise import (
     sampling_probability,
 )
 from tracecanary.collector.plans import COLUMN_INDEX, LEADING_COLUMNS, Plan
+from tracecanary.collector.sent_spans import is_sent_row
 from tracecanary.collector.shaped_spans import (
     DROPPED,
     END,
     EVENTS,
+    FIRST_VALUE,
     IS_SAMPLED,
     NAME,
     PARENT,
@@ -45,7 +47,6 @@ from tracecanary.collector.shaped_spans import (
     STATUS,
     TRACE_ID,
     TRACE_STATE,
-    VALUES,
     SpanColumnGroup,
     SpanGroup,
 )
@@ -68,6 +69,8 @@ _at = COLUMN_INDEX.__getitem__
 def is_plain_plan(plan: Plan, attributes: Collection[str]) -> bool:
     """Tell whether spans of this plan and with these attribute names can be read by columns."""
     convention = plan.template[_at("convention") - len(LEADING_COLUMNS)]
+    if is_sent_row(attributes):
+        return False
     return convention != "langfuse" and FLAG_KEY not in attributes and not any(name in attributes for name in TAGS)
 
 
@@ -82,21 +85,18 @@ class SpanColumns:
         self._plan = plan
         self._normaliser = normaliser
         names = group.shape.attributes
-        self._fields: list[Any]
+        self._fields: list[Sequence[Any]]
         if isinstance(group, SpanColumnGroup):
-            self._rows = group.size
-            self._fields = group.fields()
-            columns: Iterable[Values] = group.values
+            self._rows, self._fields = group.size, group.fields()
         else:
-            self._rows = len(group.spans)
             # Turned by zip, which is the cheapest way from rows to columns.
-            self._fields = list(zip(*group.spans, strict=True))
-            columns = zip(*self._fields[VALUES], strict=True)
-        self._attributes: dict[str, Values] = dict(zip(names, columns, strict=True))
+            self._rows, self._fields = len(group.spans), list(zip(*group.spans, strict=True))
+        self._attributes: dict[str, Values] = dict(zip(names, self._fields[FIRST_VALUE:], strict=True))
         # A column is either one value for all spans, or a list of one for each.
         self._constants: list[Any] = [*([None] * len(LEADING_COLUMNS)), *plan.template]
         for index, value in normaliser.resource_values(group.shape.resource):
             self._constants[index] = value
+        self._kept_of_resource, self._constants[_at("attributes")] = self._constants[_at("attributes")] or (), None
         self._lists: dict[int, Values] = {}
 
     def are_valid(self) -> bool:
@@ -121,6 +121,8 @@ class SpanColumns:
         self._read_documents()
         self._complete()
         self._combine("model", self._normaliser.model, "request_model", "response_model")
+        if self._has_values("fallback_from"):
+            self._combine("fallback_from", lambda model: self._normaliser.model(model, None), "fallback_from")
         schema, rows = _schema(), self._rows
         arrays: list[pa.Array[Any]] = []
         for index, field in enumerate(schema):
@@ -291,16 +293,17 @@ class SpanColumns:
 
     def _given(self, row: int) -> Mapping[str, Any]:
         """Return the attributes of one span."""
-        return {name: column[row] for name, column in self._attributes.items()}
+        return {name: values[row] for name, values in self._attributes.items()}
 
     def _remaining(self) -> pa.Array[Any]:
         """Return the map of attributes that no column is read from."""
         import pyarrow as pa
 
         rows = self._rows
-        kept: list[tuple[str, Values]] = []
-        for stored_name, name in self._plan.remaining:
-            texts = _read_all(remaining_text, self._attributes[name])
+        kept: list[tuple[str, Values]] = [(name, [text]) for name, text in self._kept_of_resource]
+        declared = [(name, name, to_name) for name in self._plan.dimensions]
+        for stored_name, name, read in [*((*names, remaining_text) for names in self._plan.remaining), *declared]:
+            texts = _read_all(read, self._attributes[name])
             if texts != [None]:
                 kept.append((stored_name, texts))
         names, width = [name for name, _ in kept], len(kept)

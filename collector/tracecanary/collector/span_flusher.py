@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tracecanary.collector.config import CaptureSettings
+from tracecanary.collector.evaluation_flusher import EvaluationFlusher
+from tracecanary.collector.evaluation_spans import SpanEvaluations
 from tracecanary.collector.journal import Journal, publish_orphans
 from tracecanary.collector.losses import Losses
-from tracecanary.collector.normalise import default_normaliser
+from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.packed_spans import PackedSpan
 from tracecanary.collector.span_buffer import SpanBuffer
 from tracecanary.collector.span_tables import grouped_table
@@ -31,12 +33,14 @@ class SpanFlusher:
         self._settings = settings
         self._buffer = buffer
         self._losses = losses
+        self._normaliser = Normaliser(settings.rules)
         self._journal = Journal(
             settings.lake,
             LakeTable.SPANS,
             max_file_rows=settings.max_segment_spans,
             max_bytes=settings.max_journal_bytes,
         )
+        self.evaluations = EvaluationFlusher(settings)
         self._in_hand: Sequence[PackedSpan] = ()
         self._has_looked_for_orphans = False
         self.is_lake_writable = True  # whether the lake took what it was given last
@@ -68,12 +72,13 @@ class SpanFlusher:
             waiting -= size
         if is_publishing and self._journal.rows:
             self._publish(None)
-        return self.is_lake_writable
+        return self._flush_evaluations(is_publishing=is_publishing) and self.is_lake_writable
 
     def close(self) -> None:
         """Let go of the journal: what could not be published is left to the next process on this lake."""
         left = self._journal.rows
         self._journal.close()
+        self.evaluations.close()
         if left:
             _logger.error(
                 "%d spans stay in the journal of %s. The next process or service that opens this lake adds them.",
@@ -84,6 +89,7 @@ class SpanFlusher:
     def forget(self) -> None:
         """Leave everything to the parent, in a child that was forked from it."""
         self._journal.close()
+        self.evaluations.forget()
 
     def _store_oldest(self, spans: int, *, is_publishing: bool) -> bool:
         self._in_hand = taken = self._buffer.take(spans)
@@ -103,7 +109,11 @@ class SpanFlusher:
         try:
             with self.writing:
                 self._publish_orphans()
-                table = self._table(taken)
+                carried = self.evaluations.carried()
+                table = self._table(taken, carried)
+                # Before the spans: what fails is tried again, and stored twice is stored once.
+                if not self.evaluations.store(carried.rows, is_publishing=is_publishing):
+                    return False
                 if table.num_rows and not self._is_table_stored(table, is_publishing=is_publishing):
                     return False
         except Exception as error:  # noqa: BLE001  memory full, Arrow missing: not the spans' fault
@@ -115,12 +125,21 @@ class SpanFlusher:
             _logger.warning("%d spans hold values that can't be stored", len(taken) - table.num_rows)
         return True
 
-    def _table(self, taken: Sequence[PackedSpan]) -> pa.Table:
+    def _table(self, taken: Sequence[PackedSpan], evaluations: SpanEvaluations) -> pa.Table:
         import pyarrow as pa
 
         unpack = self._buffer.packer.unpack
         chunks = [taken[first : first + _CHUNK_SPANS] for first in range(0, len(taken), _CHUNK_SPANS)]
-        return pa.concat_tables([grouped_table(*unpack(chunk), default_normaliser()) for chunk in chunks])
+        tables = [grouped_table(*unpack(chunk), self._normaliser, evaluations) for chunk in chunks]
+        return pa.concat_tables(tables).combine_chunks()  # each chunk would be compressed by itself
+
+    def _flush_evaluations(self, *, is_publishing: bool) -> bool:
+        try:
+            with self.writing:
+                return self.evaluations.flush(is_publishing=is_publishing)
+        except Exception as error:  # noqa: BLE001  memory full, Arrow missing
+            self._log_failure(error)
+            return False
 
     def _is_table_stored(self, table: pa.Table, *, is_publishing: bool) -> bool:
         # Each is the other's way out: a lake out of reach leaves the journal, a folder without locks the lake.

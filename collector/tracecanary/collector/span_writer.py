@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracecanary.collector.config import CaptureSettings
+from tracecanary.collector.evaluation_sinks import offer_evaluations, withdraw_sink
+from tracecanary.collector.evaluations import Evaluation
 from tracecanary.collector.forks import tell_of_forks
 from tracecanary.collector.losses import Losses
 from tracecanary.collector.self_metrics import SelfMetrics
@@ -46,6 +48,7 @@ class SpanWriter:
         self._start()
         metrics.observe_queue(self, capacity=settings.max_pending_spans)
         tell_of_forks(self)
+        offer_evaluations(self)
 
     def __len__(self) -> int:
         return len(self._buffer)
@@ -73,6 +76,25 @@ class SpanWriter:
         if self._is_closed:  # shut down since the first line, perhaps after the last look into the queue
             self._buffer.drop_all("already_shutdown")
 
+    @property
+    def dropped_evaluations(self) -> Mapping[str, int]:
+        """Evaluations lost so far, by reason."""
+        return self._flusher.evaluations.losses.by_reason()
+
+    def add_evaluation(self, evaluation: Evaluation, *, trace_id: str, span_id: str | None, time_ns: int) -> bool:
+        """Queue an evaluation, or count it as lost; return whether it was taken. Never waits."""
+        if os.getpid() != self._pid:
+            self._restart()
+        evaluations = self._flusher.evaluations
+        if self.is_shut_down:
+            evaluations.losses.add("already_shutdown")
+            return False
+        is_taken = evaluations.add(evaluation, trace_id=trace_id, span_id=span_id, time_ns=time_ns)
+        if self._is_closed:  # shut down since the check above
+            evaluations.drop_all("already_shutdown")
+            return False
+        return is_taken
+
     def force_flush(self, timeout_s: float) -> bool:
         """Write what is queued; return whether that was done within `timeout_s`."""
         if self.is_shut_down:
@@ -97,6 +119,7 @@ class SpanWriter:
         if os.getpid() != self._pid:
             self._restart()
         self.is_shut_down = True
+        withdraw_sink(self)
         self._wake()
         self._worker.join(timeout_s)
         self._is_closed = True
@@ -106,6 +129,7 @@ class SpanWriter:
         not_written = in_hand + self._buffer.drop_all("not_written")
         if not_written:
             _logger.error("%d spans could not be written to %s", not_written, self._settings.lake)
+        not_written += self._flusher.evaluations.drop_all("not_written")
         self._is_all_written = not not_written and self._has_stopped and self._last_flush_succeeded
         self._metrics.report(self._flusher.stored_spans, self._losses)
         return self._is_all_written

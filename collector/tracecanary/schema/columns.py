@@ -130,7 +130,7 @@ EVALUATION_COLUMNS: tuple[Column, ...] = (
     Column("source", _STRING, "code, llm or human", is_required=True),
     Column("time_unix_ns", _INT, "when it was judged, ns since the epoch", is_required=True),
     Column("received_unix_ns", _INT, "when it was accepted: the newest of the same key wins", is_required=True),
-    Column("response_id", _STRING, "gen_ai.response.id of the answer judged, where no trace id was known"),
+    Column("response_id", _STRING, "gen_ai.response.id of the answer judged: tells the trace where no trace id does"),
 )
 
 

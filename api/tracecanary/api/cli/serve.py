@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tracecanary.api.config import service_settings
 from tracecanary.api.receiver.config import TlsFiles, receiver_settings
 from tracecanary.api.service import free_address, listening_socket, serve_forever, service_url
 from tracecanary.collector.config import LAKE_VARIABLE
-from tracecanary.schema import ConfigurationError
+from tracecanary.schema import CONFIG_VARIABLE, ConfigurationError
 
 DEFAULT_PORT = 8080
 DEFAULT_GRPC_PORT = 4317
@@ -22,6 +23,7 @@ def serve(
     lake: Annotated[Path, typer.Option(envvar=LAKE_VARIABLE, help="folder of the lake; made if absent")],
     host: Annotated[str, typer.Option(help="address to listen on; 0.0.0.0 for all")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="port to listen on; 0 for any free one")] = DEFAULT_PORT,
+    config: Annotated[Path | None, typer.Option(envvar=CONFIG_VARIABLE, help="configuration file, TOML")] = None,
     grpc_port: Annotated[
         int | None,
         typer.Option(
@@ -40,19 +42,20 @@ def serve(
     TRACECANARY_TOKENS_FILE) set, who sends needs one of these tokens. Who asks needs none: keep the service on
     loopback, or behind what your network trusts.
     """
-    settings = receiver_settings(tls=_tls(ssl_certfile, ssl_keyfile))
+    settings, receiver = service_settings(config), receiver_settings(tls=_tls(ssl_certfile, ssl_keyfile))
     listener = listening_socket(host, port)
     if grpc_port is None:
         grpc_port = DEFAULT_GRPC_PORT if port else 0
     grpc_address = free_address(host, grpc_port) if grpc else None
-    url = service_url(listener, is_tls=settings.tls is not None)
+    url = service_url(listener, is_tls=receiver.tls is not None)
     also = f" and receives OTLP over gRPC at {grpc_address}" if grpc_address else ""
     started = f"tracecanary serves {lake} at {url} (documentation: {url}/docs){also}. Ctrl-C stops it."
     serve_forever(
         lake.absolute(),
         listener,
+        settings=settings,
         on_start=lambda: Console(soft_wrap=True).print(started, markup=False, highlight=False),
-        receiver=settings,
+        receiver=receiver,
         grpc_address=grpc_address,
     )
 

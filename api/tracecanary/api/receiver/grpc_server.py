@@ -13,8 +13,7 @@ from tracecanary.api.receiver.config import TlsFiles
 from tracecanary.api.receiver.receiver import Receiver
 from tracecanary.api.receiver.refusals import refusal_of, unauthenticated
 from tracecanary.api.receiver.responses import logs_response, trace_response
-from tracecanary.collector.evaluation_logs import read_logged_evaluation
-from tracecanary.collector.intake_requests import IntakeRequest, LogRequest, OtlpBody, TraceRequest
+from tracecanary.collector.intake_requests import IntakeRequest, OtlpBody, TraceRequest
 from tracecanary.schema import ConfigurationError, TraceCanaryError
 
 _TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -68,8 +67,7 @@ class _OtlpHandler(grpc.GenericRpcHandler):
         if handler_call_details.method == _TRACES:
             return grpc.unary_unary_rpc_method_handler(self._export(TraceRequest, trace_response))
         if handler_call_details.method == _LOGS:
-            read = read_logged_evaluation
-            return grpc.unary_unary_rpc_method_handler(self._export(lambda body: LogRequest(body, read), logs_response))
+            return grpc.unary_unary_rpc_method_handler(self._export(self._receiver.log_request, logs_response))
         return None
 
     def _export(self, new_request: Callable[[OtlpBody], IntakeRequest], respond: Callable[..., bytes]) -> Any:

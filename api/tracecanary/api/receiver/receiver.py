@@ -9,6 +9,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 
 from tracecanary.api.receiver.tokens import Tokens
 from tracecanary.collector.intake import Intake
+from tracecanary.collector.intake_requests import LogRequest, OtlpBody
 from tracecanary.schema import LakeError
 
 _logger = logging.getLogger(__name__)
@@ -27,6 +28,10 @@ class Receiver:
         self._lock = threading.Lock()
         self._refreshes = _REFRESH_BURST
         self._counted_s = time.monotonic()
+
+    def log_request(self, body: OtlpBody) -> LogRequest:
+        """Return the logs in `body`, which arrive now."""
+        return LogRequest(body, self.intake.pass_rules, time.time_ns())
 
     def refresh(self) -> None:
         """Make what was acknowledged visible, so that an answer shows what its asker has just sent.

@@ -20,8 +20,9 @@ from tracecanary.api.receiver.bodies import check_media_type, content_encoding, 
 from tracecanary.api.receiver.refusals import refusal_of, unauthenticated
 from tracecanary.api.routes.lake import receiver_of
 from tracecanary.collector.compression import decompress
+from tracecanary.collector.evaluations import EvaluationRow
 from tracecanary.collector.intake import Intake
-from tracecanary.collector.intake_requests import EvaluationRequest, EvaluationRow
+from tracecanary.collector.intake_requests import EvaluationRequest
 from tracecanary.schema import MalformedInputError, TraceCanaryError
 
 router = APIRouter(tags=["evaluations"])

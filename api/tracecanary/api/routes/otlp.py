@@ -13,9 +13,8 @@ from tracecanary.api.receiver.receiver import Receiver
 from tracecanary.api.receiver.refusals import RefusedError, refusal_of, unauthenticated
 from tracecanary.api.receiver.responses import logs_response, trace_response
 from tracecanary.api.routes.lake import receiver_of
-from tracecanary.collector.evaluation_logs import read_logged_evaluation
 from tracecanary.collector.intake import Acknowledgement
-from tracecanary.collector.intake_requests import IntakeRequest, LogRequest, OtlpBody, TraceRequest
+from tracecanary.collector.intake_requests import IntakeRequest, OtlpBody, TraceRequest
 from tracecanary.schema import TraceCanaryError
 
 router = APIRouter(tags=["OTLP"])
@@ -50,7 +49,7 @@ async def post_traces(request: Request) -> Response:
 @router.post("/v1/logs", openapi_extra=_BODY, responses=_ANSWERS, response_class=Response)
 async def post_logs(request: Request) -> Response:
     """Store the events `gen_ai.evaluation.result` of an `ExportLogsServiceRequest`; other records are not kept."""
-    return await _export(request, lambda body: LogRequest(body, read_logged_evaluation), logs_response)
+    return await _export(request, receiver_of(request).log_request, logs_response)
 
 
 async def _export(
