@@ -45,9 +45,11 @@ def columns_from_protobuf(bodies: Sequence[bytes]) -> DecodedColumns | None:
     decoders = lean_decoders()
     if decoders is None:
         return None
+    from google.protobuf.message import DecodeError
+
     try:
         return _Requests(decoders, bodies).decoded()
-    except (ValueError, TypeError, ArithmeticError, LookupError):  # damaged, or text that is no UTF-8
+    except (DecodeError, ValueError, TypeError, ArithmeticError, LookupError):  # damaged, or text that is no UTF-8
         return None
 
 
