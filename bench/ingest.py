@@ -2,7 +2,6 @@
 
 The service runs in a process of its own; a client sends encoded requests over several connections, and every request is
 answered only when it is on disk. CPU time is that of the service's process, all threads, until its journal is empty.
-`PEERS=phoenix,mlflow` measures these, too, where they are installed in `.venv-peers`.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -52,14 +53,14 @@ def send_until(stopped: threading.Event, load: Load, *, seed: int, port: int, gr
     rng = random.Random(seed)  # noqa: S311  for load, not for secrets
     use_grpc = seed % 2 == 0
     with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel, httpx.Client() as client:
-        export = channel.unary_unary(_EXPORT)
+        export: Any = channel.unary_unary(_EXPORT)
         while not stopped.is_set():
             ids, body = _batch(rng)
             load.sent |= ids
             while not stopped.is_set():
                 try:
                     if use_grpc:
-                        export(body, timeout=5)  # type: ignore[arg-type]  # bytes, unless a serialiser is given
+                        export(body, timeout=5)
                     else:
                         answer = client.post(
                             f"http://127.0.0.1:{port}/v1/traces",

@@ -90,8 +90,9 @@ service:
             provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"http://127.0.0.1:{port}/v1/traces")))
             tracer = provider.get_tracer("tests")
             for number in range(SPANS):
-                attributes = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 2**40 + number}
-                tracer.start_span("chat", attributes=attributes).end()
+                span = tracer.start_span("chat", attributes={"gen_ai.operation.name": "chat"})
+                span.set_attribute("gen_ai.usage.input_tokens", 2**40 + number)
+                span.end()
             provider.shutdown()
 
     rows = [row for path in landing_segments(lake, LakeTable.SPANS) for row in pq.read_table(path).to_pylist()]

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from tracecanary.analytics.question import unix_ns
 from tracecanary.api.parameters import as_utc
+from tracecanary.collector.passing import NO_RULES, PassRules, derive_passed
 from tracecanary.schema import EVALUATION_COLUMNS
 
 
@@ -42,9 +43,16 @@ class Evaluation(BaseModel):
         return self
 
 
-def evaluation_row(evaluation: Evaluation, now_ns: int) -> tuple[Any, ...]:
-    """Return the values of `evaluation`, received at `now_ns`, in the order of `EVALUATION_COLUMNS`."""
+def evaluation_row(evaluation: Evaluation, now_ns: int, rules: PassRules = NO_RULES) -> tuple[Any, ...]:
+    """Return the values of `evaluation`, received at `now_ns`, in the order of `EVALUATION_COLUMNS`.
+
+    `rules` decide where the configuration says when this evaluator passes; else its label does, when it is read.
+    """
+    passed, rule = evaluation.passed, rules.get(evaluation.name)
+    if rule is not None:
+        passed = derive_passed(passed=passed, label=evaluation.label, score=evaluation.score, rule=rule)
     values = evaluation.model_dump() | {
+        "passed": passed,
         "trace_id": evaluation.trace_id and evaluation.trace_id.lower(),
         "span_id": evaluation.span_id and evaluation.span_id.lower(),
         "time_unix_ns": now_ns if evaluation.time is None else unix_ns(evaluation.time),

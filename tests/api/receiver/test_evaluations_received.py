@@ -16,10 +16,12 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
+from tracecanary.api.config import ServiceSettings
 from tracecanary.api.receiver.config import ReceiverSettings
 from tracecanary.api.receiver.tokens import Tokens
 from tracecanary.api.service import ServiceAddresses, running_receiver
 from tracecanary.collector import EvaluationClient
+from tracecanary.collector.rules import EvaluatorRule, Rules
 from tracecanary.schema import LakeTable, SendError, landing_segments
 
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7"
@@ -129,6 +131,22 @@ def test_a_batch_may_be_an_array_or_lines(media_type: str, body: str, lake: Path
     assert (response.status_code, receipt["accepted"]) == (200, 1)
     assert [item["index"] for item in receipt["rejected"]] == [1]
     assert [row["name"] for row in stored(lake)] == ["a"]
+
+
+def test_a_configured_threshold_decides_for_every_way_in(lake: Path) -> None:
+    rules = Rules(evaluators={"quality": EvaluatorRule(pass_at_least=0.7)})
+    records = [
+        logged({"gen_ai.evaluation.name": "quality", "gen_ai.evaluation.score.value": 0.8}, traceId=TRACE_ID),
+    ]
+
+    with running_receiver(lake, settings=ServiceSettings(rules=rules)) as service:
+        body = {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}
+        httpx.post(f"{service.url}/v1/logs", json=body).raise_for_status()
+        posted = [{"trace_id": TRACE_ID, "name": name, "score": 0.6} for name in ("quality", "tone")]
+        httpx.post(f"{service.url}/v1/evaluations", json=posted).raise_for_status()
+
+    verdicts = [(row["name"], row["score"], row["passed"]) for row in stored(lake)]
+    assert sorted(verdicts, key=str) == [("quality", 0.6, False), ("quality", 0.8, True), ("tone", 0.6, None)]
 
 
 def test_the_client_sends_batches_and_names_what_was_rejected(lake: Path) -> None:

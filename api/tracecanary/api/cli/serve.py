@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from tracecanary.api.config import service_settings
+from tracecanary.api.logs import LogFormat, set_log_format
 from tracecanary.api.receiver.config import TlsFiles, receiver_settings
 from tracecanary.api.service import free_address, listening_socket, serve_forever, service_url
 from tracecanary.collector.config import LAKE_VARIABLE
@@ -33,6 +34,7 @@ def serve(
         ),
     ] = None,
     grpc: Annotated[bool, typer.Option(help="receive OTLP over gRPC, too")] = True,
+    log_format: Annotated[LogFormat, typer.Option(help="how the log is written")] = LogFormat.TEXT,
     ssl_certfile: Annotated[Path | None, typer.Option(help="certificate chain in PEM: serve TLS", **_PEM)] = None,
     ssl_keyfile: Annotated[Path | None, typer.Option(help="private key of the certificate, in PEM", **_PEM)] = None,
 ) -> None:
@@ -42,6 +44,7 @@ def serve(
     TRACECANARY_TOKENS_FILE) set, who sends needs one of these tokens. Who asks needs none: keep the service on
     loopback, or behind what your network trusts.
     """
+    set_log_format(log_format)
     settings, receiver = service_settings(config), receiver_settings(tls=_tls(ssl_certfile, ssl_keyfile))
     listener = listening_socket(host, port)
     if grpc_port is None:

@@ -23,6 +23,7 @@ from tracecanary.collector.compression import decompress
 from tracecanary.collector.evaluations import EvaluationRow
 from tracecanary.collector.intake import Intake
 from tracecanary.collector.intake_requests import EvaluationRequest
+from tracecanary.collector.passing import PassRules
 from tracecanary.schema import MalformedInputError, TraceCanaryError
 
 router = APIRouter(tags=["evaluations"])
@@ -88,7 +89,8 @@ async def post_evaluations(request: Request) -> Receipt | JSONResponse:
 
 async def _store(intake: Intake, body: bytes, *, encoding: str, is_lines: bool) -> Receipt:
     limit = intake.settings.max_decompressed_bytes
-    rows, rejected = await run_in_threadpool(_read, body, encoding, limit, is_lines=is_lines)
+    text = await run_in_threadpool(decompress, body, encoding, max_bytes=limit)
+    rows, rejected = await run_in_threadpool(_read, text, intake.pass_rules, is_lines=is_lines)
     if rows:
         await asyncio.wrap_future(intake.submit(EvaluationRequest(rows, len(body))))
     if rejected:
@@ -96,8 +98,7 @@ async def _store(intake: Intake, body: bytes, *, encoding: str, is_lines: bool) 
     return Receipt(accepted=len(rows), rejected=rejected)
 
 
-def _read(body: bytes, encoding: str, max_bytes: int, *, is_lines: bool) -> tuple[list[EvaluationRow], list[Rejection]]:
-    text = decompress(body, encoding, max_bytes=max_bytes)
+def _read(text: bytes, rules: PassRules, *, is_lines: bool) -> tuple[list[EvaluationRow], list[Rejection]]:
     items = _lines(text) if is_lines else _listed(text)
     if len(items) > MAX_EVALUATIONS:
         raise MalformedInputError(f"the batch has {len(items)} evaluations, more than {MAX_EVALUATIONS}. Send fewer.")
@@ -107,7 +108,7 @@ def _read(body: bytes, encoding: str, max_bytes: int, *, is_lines: bool) -> tupl
     for index, item in enumerate(items):
         try:
             value = json.loads(item) if isinstance(item, bytes) else item
-            rows.append(evaluation_row(Evaluation.model_validate(value), now_ns))
+            rows.append(evaluation_row(Evaluation.model_validate(value), now_ns, rules))
         except ValidationError as error:
             rejected.append(Rejection(index=index, reason=reason_of(error)))
         except (ValueError, RecursionError) as error:
