@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Tracer
 
-from tracecanary.collector import CanarySpanProcessor
+from tracecanary.collector import CanarySpanProcessor, record_feedback
 from tracecanary.collector.config import capture_settings
 from tracecanary.collector.evaluation_flusher import MAX_WAITING, EvaluationFlusher
 from tracecanary.collector.evaluations import Evaluation
@@ -195,3 +195,18 @@ def test_explanations_are_stored_when_asked_for(lake: Path, evaluations: Evaluat
     provider.shutdown()
 
     assert told(evaluations()) == [("tone", "1", None, "pass", True, "code", "so polite")]
+
+
+def test_thresholds_of_the_configuration_decide(lake: Path, tmp_path: Path, evaluations: Evaluations) -> None:
+    config = tmp_path / "tracecanary.toml"
+    config.write_text('[evaluators."tone"]\npass_at_least = 0.5\n[evaluators."rating"]\npass_at_least = 3\n')
+    processor = CanarySpanProcessor(lake, config=config)
+    provider = TracerProvider()
+    provider.add_span_processor(processor)
+    with provider.get_tracer("tests").start_as_current_span("chat") as span:
+        span.add_event(EVENT, {"gen_ai.evaluation.name": "tone", "gen_ai.evaluation.score.value": 0.4})
+        span.add_event(EVENT, {"gen_ai.evaluation.name": "accuracy", "gen_ai.evaluation.score.value": 0.4})
+    record_feedback(rating=4, span=span)
+    provider.shutdown()
+
+    assert {row["name"]: row["passed"] for row in evaluations()} == {"tone": False, "accuracy": None, "rating": True}

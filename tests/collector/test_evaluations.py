@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracecanary.collector.evaluations import Evaluation, evaluation_row, read_evaluations
-from tracecanary.collector.passing import PassRule, derive_passed
+from tracecanary.collector.passing import derive_passed
+from tracecanary.collector.rules import EvaluatorRule
 from tracecanary.schema import EVALUATION_COLUMNS
 
 OTEL = {"gen_ai.evaluation.name": "helpfulness", "gen_ai.evaluation.score.value": 0.9}
@@ -74,6 +75,27 @@ OTEL = {"gen_ai.evaluation.name": "helpfulness", "gen_ai.evaluation.score.value"
             },
             Evaluation(name="resolved", label="yes", passed=True, source="human", judges_trace=True),
             id="openinference-a-person-is-no-version",
+        ),
+        pytest.param(
+            {
+                "gen_ai.span.kind": "EVALUATOR",
+                "gen_ai.evaluation.name": "relevance",
+                "gen_ai.evaluation.score.value": 0.85,
+                "gen_ai.evaluation.explanation": "Good match",
+                "eval.relevance.latency_ms": 0.39,
+                "eval.evaluated_at": 1795474631.6,
+            },
+            Evaluation(name="relevance", score=0.85, explanation="Good match"),
+            id="fi-evals-1.1-as-it-was-run",
+        ),
+        pytest.param(
+            {
+                "openinference.span.kind": "EVALUATOR",
+                "output.value": '[{"name": "names_city", "score": 1.0, "label": "True", "metadata": {}, '
+                '"kind": "code", "direction": "maximize"}]',
+            },
+            Evaluation(name="names_city", score=1.0, label="True", passed=True),
+            id="phoenix-evals-3.9-as-it-was-run",
         ),
         pytest.param(
             {"eval.toxicity": 0.7, "eval.toxicity.reason": "insult", "eval.evaluator_version": "3"},
@@ -145,28 +167,30 @@ def test_every_indexed_evaluation_is_read() -> None:
     ("given", "rule", "passed"),
     [
         pytest.param({"score": 0.5}, None, None, id="score-without-threshold"),
-        pytest.param({"score": 0.5}, PassRule(pass_at_least=0.5), True, id="at-least-is-inclusive"),
-        pytest.param({"score": 0.49}, PassRule(pass_at_least=0.5), False, id="below"),
-        pytest.param({"score": 0.2}, PassRule(pass_at_most=0.2), True, id="less-is-better"),
-        pytest.param({"score": 0.3}, PassRule(pass_at_least=0.1, pass_at_most=0.2), False, id="outside-a-band"),
+        pytest.param({"score": 0.5}, EvaluatorRule(pass_at_least=0.5), True, id="at-least-is-inclusive"),
+        pytest.param({"score": 0.49}, EvaluatorRule(pass_at_least=0.5), False, id="below"),
+        pytest.param({"score": 0.2}, EvaluatorRule(pass_at_most=0.2), True, id="less-is-better"),
+        pytest.param({"score": 0.3}, EvaluatorRule(pass_at_least=0.1, pass_at_most=0.2), False, id="outside-a-band"),
         pytest.param({"label": "Not Relevant"}, None, False, id="case-and-spaces-do-not-matter"),
-        pytest.param({"label": "PASS", "score": 0.0}, PassRule(pass_at_least=0.5), True, id="label-before-score"),
+        pytest.param({"label": "PASS", "score": 0.0}, EvaluatorRule(pass_at_least=0.5), True, id="label-before-score"),
         pytest.param(
-            {"label": "meh", "score": 0.6}, PassRule(pass_at_least=0.5), True, id="unknown-label-says-nothing"
+            {"label": "meh", "score": 0.6}, EvaluatorRule(pass_at_least=0.5), True, id="unknown-label-says-nothing"
         ),
-        pytest.param({"label": "B"}, PassRule(passing_labels=frozenset({"a", "b"})), True, id="passing-label"),
-        pytest.param({"label": "c"}, PassRule(passing_labels=frozenset({"a", "b"})), False, id="any-other-label-fails"),
+        pytest.param({"label": "B"}, EvaluatorRule(passing_labels=frozenset({"a", "b"})), True, id="passing-label"),
+        pytest.param(
+            {"label": "c"}, EvaluatorRule(passing_labels=frozenset({"a", "b"})), False, id="any-other-label-fails"
+        ),
         pytest.param({"passed": True, "label": "fail"}, None, True, id="own-verdict-stays"),
-        pytest.param({"score": True}, PassRule(pass_at_least=2), True, id="boolean-is-a-verdict"),
-        pytest.param({}, PassRule(pass_at_least=0.5), None, id="nothing-is-never-failed"),
+        pytest.param({"score": True}, EvaluatorRule(pass_at_least=2), True, id="boolean-is-a-verdict"),
+        pytest.param({}, EvaluatorRule(pass_at_least=0.5), None, id="nothing-is-never-failed"),
     ],
 )
-def test_passed_is_derived(given: dict[str, Any], rule: PassRule | None, passed: bool | None) -> None:
+def test_passed_is_derived(given: dict[str, Any], rule: EvaluatorRule | None, passed: bool | None) -> None:
     assert derive_passed(**given, rule=rule) is passed
 
 
 def test_rule_of_another_evaluator_does_not_count() -> None:
-    rules = {"helpfulness": PassRule(pass_at_least=0.95)}
+    rules = {"helpfulness": EvaluatorRule(pass_at_least=0.95)}
 
     assert [one.passed for one in read_evaluations(OTEL, rules=rules)] == [False]
     assert [one.passed for one in read_evaluations({**OTEL, "gen_ai.evaluation.name": "tone"}, rules=rules)] == [None]

@@ -25,11 +25,15 @@ from tracecanary.schema import (
     SCHEMA_VERSION,
     SPAN_COLUMNS,
     Column,
+    FileLake,
     LakeError,
     LakeTable,
+    Lease,
     StoreError,
     arrow_schema,
-    landing_segments,
+    lake_storage,
+    landing_files,
+    local_copies,
 )
 
 _COLUMNS: Mapping[LakeTable, Sequence[Column]] = {
@@ -74,42 +78,47 @@ class Store:
     """The numbers of one lake.
 
     Args:
-        lake: Folder of the lake; an empty one has no rows.
+        lake: Where the lake is; an empty one has no rows.
     """
 
-    def __init__(self, lake: Path) -> None:
+    def __init__(self, lake: FileLake) -> None:
         self.lake = lake
+        self._storage = lake_storage(lake)
+        self._copies = local_copies(lake)
         # Guards the two fields below, and lets one thread at a time build a snapshot.
         self._lock = threading.Lock()
-        self._segments: tuple[Path, ...] | None = None
-        self._snapshot: duckdb.DuckDBPyConnection | None = None
+        self._files: dict[LakeTable, list[str]] | None = None
+        self._snapshot: tuple[duckdb.DuckDBPyConnection, Lease] | None = None
 
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Open a session on the lake as it is now.
 
         Raises:
-            LakeError: The lake's folder can't be listed.
+            LakeError: The lake can't be listed, or a file not be fetched.
             StoreError: A segment is damaged, or newer than this version reads.
         """
-        connection = self._current_snapshot().cursor()
+        snapshot, lease = self._current_snapshot()
+        connection = snapshot.cursor()
         try:
             yield Session(connection)
         finally:
             connection.close()
+            del lease  # until here the files stay, though others may have a newer snapshot
 
-    def _current_snapshot(self) -> duckdb.DuckDBPyConnection:
+    def _current_snapshot(self) -> tuple[duckdb.DuckDBPyConnection, Lease]:
         with self._lock:
-            if not self.lake.is_dir():
+            if isinstance(self.lake, Path) and not self.lake.is_dir():
                 raise LakeError(f"there is no folder {self.lake}. Check the path, and that its volume is mounted.")
-            try:
-                listed = {table: landing_segments(self.lake, table) for table in LakeTable}
-            except OSError as error:
-                raise LakeError(f"can't list the lake {self.lake}: {error}. Check the path and its rights.") from error
-            segments = tuple(path for paths in listed.values() for path in paths)
-            if self._snapshot is None or segments != self._segments:
-                self._snapshot = _build_snapshot(listed)
-                self._segments = segments
+            files = {table: [file.name for file in landing_files(self._storage, table)] for table in LakeTable}
+            if self._snapshot is None or files != self._files:
+                # Held as long as the snapshot: its views read the files.
+                names = [name for named in files.values() for name in named]
+                lease = self._copies.lease(names)
+                paths = dict(zip(names, lease.paths, strict=True))
+                segments = {table: [paths[name] for name in named] for table, named in files.items()}
+                self._snapshot = _build_snapshot(segments), lease
+                self._files = files
             return self._snapshot
 
 

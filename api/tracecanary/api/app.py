@@ -6,7 +6,6 @@ import asyncio
 import importlib.metadata
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -21,6 +20,7 @@ from tracecanary.api.receiver.receiver import Receiver
 from tracecanary.api.receiver.timing import RequestTiming
 from tracecanary.api.routes import comparison, evaluations, health, listings, otlp
 from tracecanary.collector.intake import Intake
+from tracecanary.schema import FileLake
 
 _DESCRIPTION = """Canary analysis for LLM model releases, from the OpenTelemetry traces you already have.
 
@@ -29,17 +29,17 @@ Ask `GET /compare?base=...&candidate=...`; `GET /models` lists what was seen. Er
 
 
 def create_app(
-    lake: Path,
+    lake: FileLake,
     settings: ServiceSettings | None = None,
     *,
     receiver: ReceiverSettings | None = None,
     grpc_address: str | None = None,
     on_start: Callable[[], None] | None = None,
 ) -> FastAPI:
-    """Return the service over the lake in the folder `lake`.
+    """Return the service over `lake`.
 
     Args:
-        lake: Folder of the lake.
+        lake: A folder, or an object store.
         settings: What the configuration file says.
         receiver: What it receives, and from whom.
         grpc_address: Where it receives OTLP over gRPC, host:port; nowhere by default.

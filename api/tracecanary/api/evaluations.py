@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from tracecanary.analytics.question import unix_ns
 from tracecanary.api.parameters import as_utc
-from tracecanary.collector.passing import NO_RULES, PassRules, derive_passed
+from tracecanary.collector.passing import NO_RULES, EvaluatorRules, derive_passed
 from tracecanary.schema import EVALUATION_COLUMNS
 
 
@@ -43,7 +43,7 @@ class Evaluation(BaseModel):
         return self
 
 
-def evaluation_row(evaluation: Evaluation, now_ns: int, rules: PassRules = NO_RULES) -> tuple[Any, ...]:
+def evaluation_row(evaluation: Evaluation, now_ns: int, rules: EvaluatorRules = NO_RULES) -> tuple[Any, ...]:
     """Return the values of `evaluation`, received at `now_ns`, in the order of `EVALUATION_COLUMNS`.
 
     `rules` decide where the configuration says when this evaluator passes; else its label does, when it is read.

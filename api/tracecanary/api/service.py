@@ -16,8 +16,16 @@ from fastapi import FastAPI
 from tracecanary.api.app import create_app
 from tracecanary.api.config import ServiceSettings
 from tracecanary.api.receiver.config import ReceiverSettings
-from tracecanary.collector.journal import publish_orphans
-from tracecanary.schema import ConfigurationError, LakeError, StoreError
+from tracecanary.collector.destinations import publish_left_rows
+from tracecanary.schema import (
+    ConfigurationError,
+    FileLake,
+    LakeError,
+    LakeTable,
+    StoreError,
+    lake_storage,
+    landing_files,
+)
 
 _logger = logging.getLogger(__name__)
 _START_LIMIT_S = 30.0
@@ -65,7 +73,7 @@ def _address(listener: socket.socket) -> str:
 
 
 def serve_forever(
-    lake: Path,
+    lake: FileLake,
     listener: socket.socket,
     *,
     on_start: Callable[[], None],
@@ -90,7 +98,7 @@ class ServiceAddresses:
 
 
 @contextmanager
-def running_service(lake: Path, settings: ServiceSettings | None = None) -> Iterator[str]:
+def running_service(lake: FileLake, settings: ServiceSettings | None = None) -> Iterator[str]:
     """Run the service on a free loopback port in a thread, without gRPC; give its URL, and stop it at the end."""
     with _running(lake, create_app(lake, settings), None) as url:
         yield url
@@ -98,7 +106,7 @@ def running_service(lake: Path, settings: ServiceSettings | None = None) -> Iter
 
 @contextmanager
 def running_receiver(
-    lake: Path, receiver: ReceiverSettings | None = None, settings: ServiceSettings | None = None
+    lake: FileLake, receiver: ReceiverSettings | None = None, settings: ServiceSettings | None = None
 ) -> Iterator[ServiceAddresses]:
     """Run the service with gRPC, as `running_service` does; give both addresses."""
     grpc_address = free_address("127.0.0.1", 0)
@@ -108,7 +116,7 @@ def running_receiver(
 
 
 @contextmanager
-def _running(lake: Path, app: FastAPI, receiver: ReceiverSettings | None) -> Iterator[str]:
+def _running(lake: FileLake, app: FastAPI, receiver: ReceiverSettings | None) -> Iterator[str]:
     listener = listening_socket("127.0.0.1", 0)
     server = _server(lake, app, receiver)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="tracecanary-api", daemon=True)
@@ -130,14 +138,14 @@ def _running(lake: Path, app: FastAPI, receiver: ReceiverSettings | None) -> Ite
 
 
 @contextmanager
-def _orphans_published(lake: Path) -> Iterator[None]:
+def _orphans_published(lake: FileLake) -> Iterator[None]:
     """Add, now and from time to time, what killed processes have left in their journals."""
     has_ended = threading.Event()
 
     def publish() -> None:
         while True:
             try:
-                publish_orphans(lake)
+                publish_left_rows(lake)
             except LakeError as error:
                 _logger.warning("%s", error)
             if has_ended.wait(_ORPHANS_INTERVAL_S):
@@ -152,11 +160,15 @@ def _orphans_published(lake: Path) -> Iterator[None]:
         thread.join(_START_LIMIT_S)
 
 
-def _server(lake: Path, app: FastAPI, receiver: ReceiverSettings | None) -> uvicorn.Server:
-    try:
-        lake.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LakeError(f"can't make the lake {lake}: {error}. Choose a folder that can be written.") from error
+def _server(lake: FileLake, app: FastAPI, receiver: ReceiverSettings | None) -> uvicorn.Server:
+    if isinstance(lake, Path):
+        try:
+            lake.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LakeError(f"can't make the lake {lake}: {error}. Choose a folder that can be written.") from error
+    else:
+        # A bucket that is missing, or credentials that are wrong, stop the service at its start.
+        landing_files(lake_storage(lake), LakeTable.SPANS)
     tls = receiver.tls if receiver is not None else None
     config = uvicorn.Config(
         app,

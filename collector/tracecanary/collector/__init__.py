@@ -11,6 +11,10 @@ from tracecanary.collector.evaluators import (
     PiiEvaluator,
     RefusalEvaluator,
     ToolPermissionEvaluator,
+    fi_evaluator,
+    from_fi_evals,
+    from_openinference,
+    openinference_evaluator,
 )
 from tracecanary.collector.exporter import CanarySpanExporter
 from tracecanary.collector.processor import CanarySpanProcessor
@@ -33,6 +37,10 @@ __all__ = [
     "SentEvaluations",
     "ToolPermissionEvaluator",
     "canary_context",
+    "fi_evaluator",
+    "from_fi_evals",
+    "from_openinference",
+    "openinference_evaluator",
     "record_evaluation",
     "record_fallback",
     "record_feedback",

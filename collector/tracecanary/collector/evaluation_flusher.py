@@ -11,11 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tracecanary.collector.config import CaptureSettings
+from tracecanary.collector.destinations import open_journal
 from tracecanary.collector.evaluation_spans import SpanEvaluations
 from tracecanary.collector.evaluations import Evaluation, EvaluationRow, evaluation_row
-from tracecanary.collector.journal import Journal
+from tracecanary.collector.forks import ForkLocks
 from tracecanary.collector.losses import Losses
-from tracecanary.collector.passing import NO_RULES, derive_passed
+from tracecanary.collector.passing import derive_passed
+from tracecanary.collector.remote_journal import RemoteJournal
 from tracecanary.collector.segments import UNSTORABLE_ERRORS, segment_table, storable_rows
 from tracecanary.schema import EVALUATION_COLUMNS, LakeError, LakeTable
 
@@ -30,19 +32,19 @@ MAX_WAITING = 20_000
 class EvaluationFlusher:
     """Stores evaluations. Any thread may add some; only one thread at a time may call the other methods."""
 
-    def __init__(self, settings: CaptureSettings) -> None:
-        self._journal = Journal(
-            settings.lake,
-            LakeTable.EVALUATIONS,
-            max_file_rows=settings.max_segment_spans,
-            max_bytes=settings.max_journal_bytes,
-        )
+    def __init__(self, settings: CaptureSettings, *, locks: ForkLocks | None = None) -> None:
+        self.losses = Losses()
+        self._journal = open_journal(settings, LakeTable.EVALUATIONS, self.losses, locks=locks or ForkLocks())
         # Unlocked: `append` and `popleft` are atomic, and the limit may be passed by one row a thread.
         self._waiting: deque[EvaluationRow] = deque()
-        self._rules = NO_RULES
+        self._rules = settings.rules.evaluators
         self._keeps_explanations = settings.keep_explanations
-        self.losses = Losses()
         self._is_storing = True
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether it is time to write, so that more find room meanwhile."""
+        return len(self._waiting) >= MAX_WAITING // 2
 
     def add(self, evaluation: Evaluation, *, trace_id: str, span_id: str | None, time_ns: int) -> bool:
         """Queue one evaluation for the next flush, or count it as lost; return whether it was taken."""
@@ -112,16 +114,24 @@ class EvaluationFlusher:
             self.losses.add(reason, dropped)
         return dropped
 
-    def close(self) -> None:
-        """Let go of the journal: what could not be published is left to the next process on this lake."""
-        left = self._journal.rows
-        self._journal.close()
+    def wait_until_published(self, timeout_s: float) -> bool:
+        """Wait until a lake behind a network has what the journal had; return whether it has."""
+        return not isinstance(self._journal, RemoteJournal) or self._journal.wait(timeout_s)
+
+    def close(self) -> int:
+        """Let go of the journal: what could not be published is left to the next process on this lake.
+
+        Returns:
+            The number of evaluations left.
+        """
+        left = self._journal.close()
         if left:
             _logger.error("%d evaluations stay in the journal. The next process that opens this lake adds them.", left)
+        return left
 
     def forget(self) -> None:
         """Leave everything to the parent, in a child that was forked from it."""
-        self._journal.close()
+        self._journal.forget()
 
     def _table(self, rows: Sequence[EvaluationRow]) -> pa.Table:
         try:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from tracecanary.collector.attributes import EVALUATION_EVENT
 from tracecanary.collector.evaluations import EvaluationRow, evaluation_row, read_evaluations
 from tracecanary.collector.otlp_logs import LoggedEvent
-from tracecanary.collector.passing import PassRules
+from tracecanary.collector.passing import EvaluatorRules
 
 _TIME_LIMIT_NS = 2**63
 NO_RESULT = "evaluations without a name, or without score, label and verdict"
 NO_TRACE = "evaluations without a trace id or gen_ai.response.id"
 
 
-def logged_evaluations(event: LoggedEvent, rules: PassRules, *, received_ns: int) -> list[EvaluationRow] | str:
+def logged_evaluations(event: LoggedEvent, rules: EvaluatorRules, *, received_ns: int) -> list[EvaluationRow] | str:
     """Return the rows of the evaluations that `event` holds, or why it holds none; none of any other event."""
     if event.name != EVALUATION_EVENT:
         return []

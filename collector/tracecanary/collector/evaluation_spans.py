@@ -20,7 +20,8 @@ from tracecanary.collector.evaluations import (
     is_evaluator_span,
     read_evaluations,
 )
-from tracecanary.collector.passing import NO_RULES, PassRules
+from tracecanary.collector.passing import NO_RULES, EvaluatorRules
+from tracecanary.collector.sent_spans import is_sent_row
 from tracecanary.collector.shaped_spans import FIRST_VALUE, SpanColumnGroup, SpanGroup, captured_span
 
 _logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class SpanEvaluations:
         keeps_explanations: Whether explanations are stored, which may quote prompts and completions.
     """
 
-    def __init__(self, *, received_ns: int, rules: PassRules = NO_RULES, keeps_explanations: bool = False) -> None:
+    def __init__(self, *, received_ns: int, rules: EvaluatorRules = NO_RULES, keeps_explanations: bool = False) -> None:
         self.rows: list[EvaluationRow] = []
         self._received_ns = received_ns
         self._rules = rules
@@ -69,6 +70,8 @@ class SpanEvaluations:
 
     def _read_span(self, span: CapturedSpan) -> None:
         attributes = span.attributes
+        if is_sent_row(attributes):
+            return  # its evaluations are sent apart
         if evaluation_forms(tuple(attributes)) or is_evaluator_span(attributes):
             self._add(span, attributes, span.end_ns, default_name=_evaluator_name(span))
         for event in span.events[:_MAX_EVENTS]:

@@ -27,7 +27,7 @@ from tracecanary.collector.conventions.evaluation import (
     named_form,
 )
 from tracecanary.collector.documents import parse_document
-from tracecanary.collector.passing import NO_RULES, PassRules, derive_passed, normalised_label
+from tracecanary.collector.passing import NO_RULES, EvaluatorRules, derive_passed, normalised_label
 
 Source = Literal["code", "llm", "human"]
 # Values in the order of `EVALUATION_COLUMNS`.
@@ -84,7 +84,7 @@ class Evaluation:
 
 
 def read_evaluations(
-    attributes: Mapping[str, Any], *, rules: PassRules = NO_RULES, default_name: str | None = None
+    attributes: Mapping[str, Any], *, rules: EvaluatorRules = NO_RULES, default_name: str | None = None
 ) -> list[Evaluation]:
     """Return the evaluations that `attributes` hold, of a span, a span event or a log record.
 
@@ -162,7 +162,7 @@ def evaluation_row(
 
 
 def _read(
-    form: EvaluationForm, attributes: Mapping[str, Any], rules: PassRules, default_name: str | None
+    form: EvaluationForm, attributes: Mapping[str, Any], rules: EvaluatorRules, default_name: str | None
 ) -> Evaluation | None:
     name = _text(_first(attributes, form.name) or form.default_name or default_name)
     if name is None:
@@ -194,7 +194,7 @@ def _read(
     return _feedback(read) if normalised_label(name) in _FEEDBACK_NAMES else read
 
 
-def _read_output(output: object, rules: PassRules, default_name: str | None) -> list[Evaluation]:
+def _read_output(output: object, rules: EvaluatorRules, default_name: str | None) -> list[Evaluation]:
     scores = parse_document(output)
     if isinstance(scores, Mapping):
         scores = [scores]

@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracecanary.collector.config import IntakeSettings
@@ -27,12 +26,11 @@ from tracecanary.collector.intake_counts import IntakeCounts
 from tracecanary.collector.intake_groups import DecodedRequests, decode_requests, without_spans
 from tracecanary.collector.intake_requests import Decoded, IntakeRequest
 from tracecanary.collector.normalise import Normaliser
-from tracecanary.collector.passing import pass_rules
 from tracecanary.collector.rules import Rules
 from tracecanary.collector.sealing import Sealer, TableJournal
 from tracecanary.collector.segments import UNSTORABLE_ERRORS, segment_table, storable_rows
 from tracecanary.collector.span_tables import grouped_table, span_table
-from tracecanary.schema import EVALUATION_COLUMNS, LakeError, LakeTable, OverloadedError, TraceCanaryError
+from tracecanary.schema import EVALUATION_COLUMNS, FileLake, LakeError, LakeTable, OverloadedError, TraceCanaryError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,16 +57,16 @@ class Intake:
     """Stores requests in the lake. Safe to use from any thread.
 
     Args:
-        lake: Folder of the lake.
+        lake: A folder, or an object store.
         settings: Limits.
         rules: How spans are read, and when an evaluation has passed.
     """
 
-    def __init__(self, lake: Path, settings: IntakeSettings, rules: Rules) -> None:
+    def __init__(self, lake: FileLake, settings: IntakeSettings, rules: Rules) -> None:
         self.settings = settings
         self.counts = IntakeCounts()
         self._normaliser = Normaliser(rules)
-        self.pass_rules = pass_rules(rules)
+        self.pass_rules = rules.evaluators
         self._sealer = Sealer()
         self._journals = {table: TableJournal(lake, table, settings, self._sealer) for table in LakeTable}
         self._queue: queue.SimpleQueue[_Waiting | Future[Future[None]] | None] = queue.SimpleQueue()

@@ -12,7 +12,7 @@ from tracecanary.collector.evaluation_logs import logged_evaluations
 from tracecanary.collector.evaluations import EvaluationRow
 from tracecanary.collector.otlp import spans_from_json, spans_from_protobuf
 from tracecanary.collector.otlp_logs import events_from_json, events_from_protobuf
-from tracecanary.collector.passing import PassRules
+from tracecanary.collector.passing import EvaluatorRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ class LogRequest:
     """An `ExportLogsServiceRequest`; of its records, evaluations are kept and others are left out."""
 
     body: OtlpBody
-    rules: PassRules
+    rules: EvaluatorRules
     received_ns: int
 
     @property

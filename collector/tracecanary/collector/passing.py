@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
-from tracecanary.collector.rules import Rules
+from tracecanary.collector.rules import EvaluatorRule
 
 PASSING_LABELS: Final = frozenset(
     {"pass", "passed", "correct", "true", "yes", "ok", "relevant", "up", "thumbs_up", "positive"}
@@ -32,35 +31,10 @@ FAILING_LABELS: Final = frozenset(
 _SEPARATORS = re.compile(r"[\s\-]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassRule:
-    """When a score or label of one evaluator passes; what is not given decides nothing.
-
-    Attributes:
-        pass_at_least: Scores from this one on pass, in the evaluator's own scale.
-        pass_at_most: Scores up to this one pass: for scores where less is better.
-        passing_labels: Labels that pass; any other label then fails. Case and separators don't matter.
-    """
-
-    pass_at_least: float | None = None
-    pass_at_most: float | None = None
-    passing_labels: frozenset[str] = frozenset()
-
-
 # By the name of the evaluator.
-PassRules = Mapping[str, PassRule]
-NO_RULES: PassRules = {}
-_NO_RULE = PassRule()
-
-
-def pass_rules(rules: Rules) -> PassRules:
-    """Return what the configuration says of evaluators."""
-    return {
-        name: PassRule(
-            pass_at_least=rule.pass_at_least, pass_at_most=rule.pass_at_most, passing_labels=rule.passing_labels
-        )
-        for name, rule in rules.evaluators.items()
-    }
+EvaluatorRules = Mapping[str, EvaluatorRule]
+NO_RULES: EvaluatorRules = {}
+_NO_RULE = EvaluatorRule()
 
 
 def derive_passed(
@@ -68,7 +42,7 @@ def derive_passed(
     passed: bool | None = None,
     label: str | None = None,
     score: float | bool | None = None,
-    rule: PassRule | None = None,
+    rule: EvaluatorRule | None = None,
 ) -> bool | None:
     """Return the verdict of an evaluation; None when it stays unscored.
 
@@ -95,7 +69,7 @@ def normalised_label(label: str) -> str:
     return _SEPARATORS.sub("_", label.strip().lower())
 
 
-def _passed_by_label(label: str, rule: PassRule) -> bool | None:
+def _passed_by_label(label: str, rule: EvaluatorRule) -> bool | None:
     if rule.passing_labels:
         return label in {normalised_label(passing) for passing in rule.passing_labels}
     if label in PASSING_LABELS:
@@ -103,7 +77,7 @@ def _passed_by_label(label: str, rule: PassRule) -> bool | None:
     return False if label in FAILING_LABELS else None
 
 
-def _passed_by_score(score: float, rule: PassRule) -> bool | None:
+def _passed_by_score(score: float, rule: EvaluatorRule) -> bool | None:
     at_least, at_most = rule.pass_at_least, rule.pass_at_most
     if at_least is None and at_most is None:
         return None

@@ -25,7 +25,7 @@ from tracecanary.collector.evaluators.bound import bound_evaluators
 from tracecanary.collector.evaluators.config import EvaluatorSettings
 from tracecanary.collector.evaluators.judged import Judge
 from tracecanary.collector.evaluators.runner import EvaluatorRunner
-from tracecanary.collector.normalise import default_normaliser
+from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.recording import mark_step
 from tracecanary.collector.selection import RememberedTraces, Select, has_canary_mark, is_selected, predicate
 from tracecanary.collector.self_metrics import SelfMetrics
@@ -48,7 +48,8 @@ class CanarySpanProcessor(SpanProcessor):
     variables in `docs/capture.md`, else has a default.
 
     Args:
-        lake: Folder of the lake, made if absent. Default: the environment variable `TRACECANARY_LAKE`.
+        lake: Folder of the lake, made if absent, or a URL: see `docs/lakes.md`. Default: the environment variable
+            `TRACECANARY_LAKE`.
         config: Configuration file, see `docs/configuration.md`. Default: the environment variable
             `TRACECANARY_CONFIG`. With one that can't be used, an error is logged and spans are captured without it.
         select: Which traffic is kept. An attribute or baggage name that must be there; a mapping of such names to a
@@ -62,6 +63,10 @@ class CanarySpanProcessor(SpanProcessor):
         max_journal_bytes: Disk that the journal may take while the lake can't be written.
         canary_reserve: Fraction of the queue that only spans with cohort, variant or pair id may fill.
         flush_on_sigterm: Write what waits when the process gets SIGTERM, then do what would have been done.
+        spool: Folder that spans wait in for a lake behind a network. Default: one of the user's.
+        token: Bearer token for a server.
+        headers: Further headers of requests to a server.
+        send_timeout_s: How long a request to a server may take.
         evaluators: What judges spans, on threads of its own, before their content is dropped: see
             `docs/evaluations.md`.
         evaluator_settings: How many spans are judged, and what that may cost.
@@ -86,6 +91,10 @@ class CanarySpanProcessor(SpanProcessor):
         max_journal_bytes: int | None = None,
         canary_reserve: float | None = None,
         flush_on_sigterm: bool | None = None,
+        spool: str | os.PathLike[str] | None = None,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        send_timeout_s: float | None = None,
         evaluators: Sequence[Judge] = (),
         evaluator_settings: EvaluatorSettings | None = None,
         keep_explanations: bool | None = None,
@@ -102,6 +111,10 @@ class CanarySpanProcessor(SpanProcessor):
             max_journal_bytes=max_journal_bytes,
             canary_reserve=canary_reserve,
             flush_on_sigterm=flush_on_sigterm,
+            spool=spool,
+            token=token,
+            headers=headers,
+            send_timeout_s=send_timeout_s,
             keep_explanations=keep_explanations,
         )
         self._select = predicate(select) if select is not None else None
@@ -111,7 +124,7 @@ class CanarySpanProcessor(SpanProcessor):
         bound = bound_evaluators(evaluators)
         self._writer = SpanWriter(settings, metrics=SelfMetrics(meter_provider))
         limits = evaluator_settings or EvaluatorSettings()
-        self._evaluators = EvaluatorRunner(bound, limits, self._writer, default_normaliser()) if bound else None
+        self._evaluators = EvaluatorRunner(bound, limits, self._writer, Normaliser(settings.rules)) if bound else None
         if settings.flush_on_sigterm:
             flush_at_sigterm(self.force_flush)
 
@@ -120,7 +133,8 @@ class CanarySpanProcessor(SpanProcessor):
         """Spans lost so far in this process, by reason.
 
         `queue_full` and `memory_full` (it came faster than it could be written), `already_shutdown`, `malformed` (it
-        can't be stored), `not_written` (at shutdown), `internal`. What `select` leaves out is not lost.
+        can't be stored), `rejected` (a server will never take it), `not_written` (at shutdown), `internal`. What
+        `select` leaves out is not lost.
         """
         return self._writer.dropped
 
@@ -167,7 +181,7 @@ class CanarySpanProcessor(SpanProcessor):
             if self._select is None or self._is_kept(span, _NOTHING):
                 self._writer.add(span, self._is_canary)
                 if self._evaluators is not None:
-                    self._evaluators.offer(span)
+                    self._offer(self._evaluators, span)
         except Exception:  # noqa: BLE001  an exception here would reach the application
             self._writer.drop("internal")
 
@@ -191,6 +205,12 @@ class CanarySpanProcessor(SpanProcessor):
         deadline_s = time.monotonic() + _seconds(timeout_millis)
         is_judged = self._evaluators is None or self._evaluators.shutdown(_seconds(timeout_millis) / 2)
         return self._writer.shutdown(max(0.0, deadline_s - time.monotonic())) and is_judged
+
+    def _offer(self, evaluators: EvaluatorRunner, span: ReadableSpan) -> None:
+        try:
+            evaluators.offer(span)
+        except Exception:  # the span itself is captured
+            _logger.debug("a span could not be queued for evaluators", exc_info=True)
 
     def _is_kept(self, span: ReadableSpan, carried: Mapping[str, object]) -> bool:
         trace_id = span.context.trace_id

@@ -13,12 +13,12 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracecanary.collector.config import IntakeSettings
+from tracecanary.collector.intake_journal import intake_journal
 from tracecanary.collector.journal import Journal
-from tracecanary.schema import LakeError, LakeTable
+from tracecanary.schema import FileLake, LakeError, LakeTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -124,7 +124,7 @@ def _resolve(done: Future[None], failed: list[_Sealed]) -> None:
 class TableJournal:
     """What arrived for one table and is not sealed. One thread at a time may append."""
 
-    def __init__(self, lake: Path, table: LakeTable, settings: IntakeSettings, sealer: Sealer) -> None:
+    def __init__(self, lake: FileLake, table: LakeTable, settings: IntakeSettings, sealer: Sealer) -> None:
         self._lake, self._table, self._settings, self._sealer = lake, table, settings, sealer
         self._journal = self._new_journal()
         self._oldest_s: float | None = None
@@ -172,7 +172,7 @@ class TableJournal:
             self.seal()
 
     def _new_journal(self) -> Journal:
-        return Journal(
+        return intake_journal(
             self._lake,
             self._table,
             max_file_rows=self._settings.max_segment_rows,

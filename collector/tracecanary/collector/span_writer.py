@@ -25,11 +25,9 @@ from tracecanary.collector.forks import tell_of_forks
 from tracecanary.collector.losses import Losses
 from tracecanary.collector.self_metrics import SelfMetrics
 from tracecanary.collector.span_buffer import SpanBuffer
-from tracecanary.collector.span_flusher import SpanFlusher
+from tracecanary.collector.span_flusher import FORK_PATIENCE_S, SpanFlusher
 
 _logger = logging.getLogger(__name__)
-# A fork waits at most this long for a writer to be done with Arrow.
-_FORK_PATIENCE_S = 1.0
 _EXIT_PATIENCE_S = 30.0
 # To ask for the process id costs 0.3 µs: only some spans do. The first one after each flush is among them.
 _PID_CHECK_MASK = 63
@@ -90,6 +88,8 @@ class SpanWriter:
             evaluations.losses.add("already_shutdown")
             return False
         is_taken = evaluations.add(evaluation, trace_id=trace_id, span_id=span_id, time_ns=time_ns)
+        if evaluations.is_half_full and self._flusher.is_storing and not self._is_woken:
+            self._wake()
         if self._is_closed:  # shut down since the check above
             evaluations.drop_all("already_shutdown")
             return False
@@ -103,6 +103,7 @@ class SpanWriter:
             return not self._worker.is_alive() and self._flusher.is_lake_writable
         if os.getpid() != self._pid:
             self._restart()
+        deadline_s = time.monotonic() + timeout_s
         with self._flushed:
             wanted = self._flushes_started + 1
             self._is_publication_wanted = True
@@ -110,7 +111,9 @@ class SpanWriter:
             finished = self._flushed.wait_for(
                 lambda: self._flushes_done >= wanted or self._has_stopped, timeout=timeout_s
             )
-            return finished and self._last_flush_succeeded
+            is_flushed = finished and self._last_flush_succeeded
+        # Even after a failure: a full journal has room again once it is published.
+        return self._flusher.wait_until_published(max(0.0, deadline_s - time.monotonic())) and is_flushed
 
     def shutdown(self, timeout_s: float) -> bool:
         """Write what is queued and stop, within `timeout_s`; return whether all was written."""
@@ -185,6 +188,7 @@ class SpanWriter:
                 self._published_s = time.monotonic()
             if is_last:
                 self._flusher.close()
+                succeeded = succeeded and self._flusher.is_lake_writable
             self._metrics.report(self._flusher.stored_spans, self._losses)
             with self._flushed:
                 self._flushes_done, self._last_flush_succeeded, self._has_stopped = number, succeeded, is_last
@@ -195,13 +199,12 @@ class SpanWriter:
         return time.monotonic() - self._published_s + self._settings.flush_interval_s > self._settings.seal_interval_s
 
     def before_fork(self) -> None:
-        """Wait, for a short time, until the writer is done with Arrow."""
-        self._flusher.writing.acquire(timeout=_FORK_PATIENCE_S)
+        """Wait, for a short time, until the writer is done with Arrow and the network."""
+        self._flusher.locks.acquire(patience_s=FORK_PATIENCE_S)
 
     def after_fork_in_parent(self) -> None:
         """Let the writer go on."""
-        with contextlib.suppress(RuntimeError):  # not acquired in time, or made since
-            self._flusher.writing.release()
+        self._flusher.locks.release()
 
     def after_fork_in_child(self) -> None:
         """Start anew, with an empty queue, a thread and locks of its own."""

@@ -13,7 +13,7 @@ from tracecanary.api.logs import LogFormat, set_log_format
 from tracecanary.api.receiver.config import TlsFiles, receiver_settings
 from tracecanary.api.service import free_address, listening_socket, serve_forever, service_url
 from tracecanary.collector.config import LAKE_VARIABLE
-from tracecanary.schema import CONFIG_VARIABLE, ConfigurationError
+from tracecanary.schema import CONFIG_VARIABLE, ConfigurationError, parse_file_lake
 
 DEFAULT_PORT = 8080
 DEFAULT_GRPC_PORT = 4317
@@ -21,7 +21,7 @@ _PEM = {"exists": True, "dir_okay": False, "readable": True}
 
 
 def serve(
-    lake: Annotated[Path, typer.Option(envvar=LAKE_VARIABLE, help="folder of the lake; made if absent")],
+    lake: Annotated[str, typer.Option(envvar=LAKE_VARIABLE, help="folder (made if absent) or URL of the lake")],
     host: Annotated[str, typer.Option(help="address to listen on; 0.0.0.0 for all")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="port to listen on; 0 for any free one")] = DEFAULT_PORT,
     config: Annotated[Path | None, typer.Option(envvar=CONFIG_VARIABLE, help="configuration file, TOML")] = None,
@@ -45,6 +45,7 @@ def serve(
     loopback, or behind what your network trusts.
     """
     set_log_format(log_format)
+    location = parse_file_lake(lake)
     settings, receiver = service_settings(config), receiver_settings(tls=_tls(ssl_certfile, ssl_keyfile))
     listener = listening_socket(host, port)
     if grpc_port is None:
@@ -52,9 +53,9 @@ def serve(
     grpc_address = free_address(host, grpc_port) if grpc else None
     url = service_url(listener, is_tls=receiver.tls is not None)
     also = f" and receives OTLP over gRPC at {grpc_address}" if grpc_address else ""
-    started = f"tracecanary serves {lake} at {url} (documentation: {url}/docs){also}. Ctrl-C stops it."
+    started = f"tracecanary serves {location} at {url} (documentation: {url}/docs){also}. Ctrl-C stops it."
     serve_forever(
-        lake.absolute(),
+        location,
         listener,
         settings=settings,
         on_start=lambda: Console(soft_wrap=True).print(started, markup=False, highlight=False),

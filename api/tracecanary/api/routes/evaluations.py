@@ -23,7 +23,7 @@ from tracecanary.collector.compression import decompress
 from tracecanary.collector.evaluations import EvaluationRow
 from tracecanary.collector.intake import Intake
 from tracecanary.collector.intake_requests import EvaluationRequest
-from tracecanary.collector.passing import PassRules
+from tracecanary.collector.passing import EvaluatorRules
 from tracecanary.schema import MalformedInputError, TraceCanaryError
 
 router = APIRouter(tags=["evaluations"])
@@ -98,7 +98,7 @@ async def _store(intake: Intake, body: bytes, *, encoding: str, is_lines: bool) 
     return Receipt(accepted=len(rows), rejected=rejected)
 
 
-def _read(text: bytes, rules: PassRules, *, is_lines: bool) -> tuple[list[EvaluationRow], list[Rejection]]:
+def _read(text: bytes, rules: EvaluatorRules, *, is_lines: bool) -> tuple[list[EvaluationRow], list[Rejection]]:
     items = _lines(text) if is_lines else _listed(text)
     if len(items) > MAX_EVALUATIONS:
         raise MalformedInputError(f"the batch has {len(items)} evaluations, more than {MAX_EVALUATIONS}. Send fewer.")

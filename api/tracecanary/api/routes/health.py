@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from tracecanary.api.receiver.metrics import METRICS_TYPE
 from tracecanary.api.routes.lake import StoreOfService, receiver_of
-from tracecanary.collector.segments import check_writable
+from tracecanary.collector.intake_journal import check_writable
 from tracecanary.schema import LakeError
 
 router = APIRouter(tags=["health"])

@@ -1,5 +1,11 @@
 """Evaluators that run in the application, off its threads: only their verdicts leave the process."""
 
+from tracecanary.collector.evaluators.adapters import (
+    fi_evaluator,
+    from_fi_evals,
+    from_openinference,
+    openinference_evaluator,
+)
 from tracecanary.collector.evaluators.bound import Evaluator
 from tracecanary.collector.evaluators.config import EvaluatorSettings
 from tracecanary.collector.evaluators.json_schema import JsonSchemaEvaluator
@@ -19,4 +25,8 @@ __all__ = [
     "RefusalEvaluator",
     "ToolCall",
     "ToolPermissionEvaluator",
+    "fi_evaluator",
+    "from_fi_evals",
+    "from_openinference",
+    "openinference_evaluator",
 ]

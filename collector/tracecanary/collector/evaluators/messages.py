@@ -14,14 +14,25 @@ _MAX_MESSAGES = 500
 _MAX_PARTS = 500
 # What wraps messages: a provider's answer, a graph's state, LangChain's generations, a flattened list's own names.
 _CONTAINERS = ("messages", "choices", "generations", "output", "outputs", "input", "candidates")
-_WRAPPERS = ("message", "kwargs", "data", "message_content", "tool_call", "function", "toolUse", "functionCall")
+_WRAPPERS = (
+    "message",
+    "kwargs",
+    "data",
+    "message_content",
+    "tool_call",
+    "function",
+    "toolUse",
+    "functionCall",
+    "content",
+)
 _TEXTS = ("text", "content", "output_text")
 _PARTS = ("content", "contents", "parts")
 _CALLS = ("tool_calls", "toolCalls", "function_call", "tool_call")
-_CALL_TYPES = frozenset({"tool_call", "tool_use", "function_call", "toolUse", "tool-call"})
+# Tuples: what a type is may be no text, and not hashable.
+_CALL_TYPES = ("tool_call", "tool_use", "function_call", "toolUse", "tool-call")
 _CALL_NAMES = ("name", "toolName", "tool_name")
 _CALL_ARGUMENTS = ("arguments", "input", "args")
-_TEXT_TYPES = frozenset({"text", "output_text", "input_text", "refusal", None})
+_TEXT_TYPES = ("text", "output_text", "input_text", "refusal", None)
 _MAX_DEPTH = 6
 
 

@@ -11,6 +11,9 @@ from tracecanary.schema import ConfigurationError
 DEFAULT_ENTITIES = ("EMAIL", "PHONE", "SSN", "CREDIT_CARD")
 KNOWN_ENTITIES = (*DEFAULT_ENTITIES, "IP_ADDRESS", "DATE", "ZIP_CODE")
 
+# The library searches 1,000 characters in 1 ms; no address or number is longer than the overlap.
+_PIECE, _OVERLAP = 10_000, 200
+
 
 class PiiEvaluator:
     """Judges whether an answer holds personal data, by the patterns of `datafog`: passed means none was found.
@@ -51,13 +54,27 @@ class PiiEvaluator:
         text = judged.output_text
         if text is None:
             return None
-        found = [
-            entity.type
-            for entity in self._scan(text, engine="regex", entity_types=self._entities).entities
-            if entity.type != "CREDIT_CARD" or has_check_digit(entity.text)
-        ]
+        found = self._found(text)
         label = ",".join(sorted({kind.lower() for kind in found})) or "none"
         return EvaluationResult(passed=not found, score=len(found), label=label)
+
+    def _found(self, text: str) -> list[str]:
+        """Return the kind of each entity in `text`."""
+        found: list[str] = []
+        starts: set[int] = set()
+        ends: set[int] = set()
+        # In pieces that overlap: one search of a regular expression keeps every other thread waiting.
+        for offset in range(0, max(len(text) - _OVERLAP, 1), _PIECE - _OVERLAP):
+            piece = text[offset : offset + _PIECE]
+            for entity in self._scan(piece, engine="regex", entity_types=self._entities).entities:
+                start, end = offset + entity.start, offset + entity.end
+                # What a piece's border cuts in two is found whole in the other piece.
+                is_known = start in starts or end in ends
+                starts.add(start)
+                ends.add(end)
+                if not is_known and (entity.type != "CREDIT_CARD" or has_check_digit(entity.text)):
+                    found.append(entity.type)
+        return found
 
 
 def has_check_digit(number: str) -> bool:

@@ -6,9 +6,9 @@ away, the thread ends with it, and another takes its place.
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,11 +29,10 @@ _local = threading.local()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a call: a verdict, or the exception; and the processor time it took, s."""
+    """What came of a call: a verdict, or the exception."""
 
     verdict: Any = None
     error: BaseException | None = None
-    cpu_s: float = 0.0
 
 
 def is_evaluator_thread() -> bool:
@@ -42,11 +41,19 @@ def is_evaluator_thread() -> bool:
 
 
 class EvaluatorWorker:
-    """Calls evaluators one at a time. Only one thread may use it."""
+    """Calls evaluators one after the other.
 
-    def __init__(self) -> None:
-        self._tasks: queue.SimpleQueue[tuple[Evaluator, JudgedSpan] | None] = queue.SimpleQueue()
-        self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+    Args:
+        work: Runs on the worker's thread; it calls `call` as often as there is something to judge, and returns when
+            there is nothing any more, or the worker `is_left`.
+    """
+
+    def __init__(self, work: Callable[[EvaluatorWorker], None]) -> None:
+        self._work = work
+        # Guards the two below: whether a call came back in time is decided once.
+        self._lock = threading.Lock()
+        self._deadline_s: float | None = None
+        self._is_left = False
         self._thread = threading.Thread(target=self._run, name="tracecanary-evaluator", daemon=True)
         self._thread.start()
 
@@ -55,18 +62,27 @@ class EvaluatorWorker:
         """Whether its thread still runs."""
         return self._thread.is_alive()
 
-    def call(self, evaluator: Evaluator, judged: JudgedSpan, *, time_limit_s: float) -> Outcome | None:
-        """Return what came of calling `evaluator`; None when it took too long: then use another worker."""
-        self._tasks.put((evaluator, judged))
-        try:
-            return self._outcomes.get(timeout=time_limit_s)
-        except queue.Empty:
-            self.leave()
-            return None
+    @property
+    def is_left(self) -> bool:
+        """Whether it was left behind."""
+        return self._is_left
 
-    def leave(self) -> None:
-        """Have the thread end after what it is doing."""
-        self._tasks.put(None)
+    def call(self, evaluator: Evaluator, judged: JudgedSpan, *, time_limit_s: float) -> Outcome | None:
+        """Return what came of calling `evaluator`; None when the worker was left behind meanwhile."""
+        with self._lock:
+            self._deadline_s = time.monotonic() + time_limit_s
+        outcome = _outcome(evaluator, judged)
+        with self._lock:
+            self._deadline_s = None
+            return None if self._is_left else outcome
+
+    def leave_if_late(self, *, now_s: float) -> bool:
+        """Leave the worker behind if its call has taken too long; return whether that is so."""
+        with self._lock:
+            if self._deadline_s is None or now_s < self._deadline_s:
+                return False
+            self._is_left = True
+            return True
 
     def _run(self) -> None:
         _local.is_evaluating = True
@@ -74,16 +90,12 @@ class EvaluatorWorker:
         for key in _SUPPRESSING_KEYS:
             suppressed = context.set_value(key, value=True, context=suppressed)
         context.attach(suppressed)
-        while (task := self._tasks.get()) is not None:
-            self._outcomes.put(_outcome(*task))
-            task = None  # the content is dropped before the next one comes
+        self._work(self)
 
 
 def _outcome(evaluator: Evaluator, judged: JudgedSpan) -> Outcome:
-    began_s = time.thread_time()
     try:
-        verdict = evaluator.judge(judged)
+        return Outcome(verdict=evaluator.judge(judged))
     except BaseException as error:  # noqa: BLE001  also SystemExit: an evaluator ends no thread of ours
         # Without its traceback, which holds the content.
-        return Outcome(error=error.with_traceback(None), cpu_s=time.thread_time() - began_s)
-    return Outcome(verdict=verdict, cpu_s=time.thread_time() - began_s)
+        return Outcome(error=error.with_traceback(None))
