@@ -101,3 +101,20 @@ def test_an_exporter_delivers_everything_once_and_as_the_processor_writes_it(
     assert len(expected) == 3 * TRACES
     assert {row["input_tokens"] for row in expected} == {None, *range(2**40, 2**40 + TRACES)}
     assert rows(received) == expected
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_the_processor_may_send_to_the_service_in_place_of_writing_files(
+    protocol: str, tmp_path: Path, rows: Callable[[Path], list[dict[str, Any]]]
+) -> None:
+    received, captured = tmp_path / "received", tmp_path / "captured"
+
+    with running_receiver(received) as service:
+        provider = TracerProvider(resource=Resource.create({"service.name": "shop", "service.version": "1.4.2"}))
+        provider.add_span_processor(CanarySpanProcessor(captured))
+        target = service.url if protocol == "http" else f"otlp://{service.grpc}"
+        provider.add_span_processor(CanarySpanProcessor(target))
+        _work(provider.get_tracer("tests", "0.1"))
+        provider.shutdown()
+
+    assert rows(received) == rows(captured)
