@@ -117,8 +117,8 @@ def running_receiver(
 
 @contextmanager
 def _running(lake: FileLake, app: FastAPI, receiver: ReceiverSettings | None) -> Iterator[str]:
-    listener = listening_socket("127.0.0.1", 0)
     server = _server(lake, app, receiver)
+    listener = listening_socket("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="tracecanary-api", daemon=True)
     thread.start()
     waiting = threading.Event()
