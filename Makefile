@@ -58,7 +58,7 @@ bench: $(VENV)/.installed-dev ## Measure what capturing a span costs, beside Bat
 	$(BIN)/python bench/capture.py
 	$(BIN)/python bench/ingest.py
 
-lock: $(VENV)/.installed-dev ## Renew requirements.lock from pyproject.toml
+lock: $(VENV)/bin/python ## Renew requirements.lock from pyproject.toml
 	$(PIP_INSTALL) 'uv>=0.9'
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --no-header \
 	  --extra server --extra dev --output-file requirements.lock pyproject.toml
