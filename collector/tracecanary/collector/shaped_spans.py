@@ -34,6 +34,15 @@ class SpanGroup(NamedTuple):
     shape: SpanShape
     spans: Sequence[ShapedSpan]
 
+    @property
+    def size(self) -> int:
+        """How many spans there are."""
+        return len(self.spans)
+
+    def fields(self) -> list[Sequence[Any]]:
+        """Return the columns by their places in a shaped span."""
+        return list(zip(*self.spans, strict=True))  # the cheapest way from rows to columns
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanColumnGroup:

@@ -85,12 +85,7 @@ class SpanColumns:
         self._plan = plan
         self._normaliser = normaliser
         names = group.shape.attributes
-        self._fields: list[Sequence[Any]]
-        if isinstance(group, SpanColumnGroup):
-            self._rows, self._fields = group.size, group.fields()
-        else:
-            # Turned by zip, which is the cheapest way from rows to columns.
-            self._rows, self._fields = len(group.spans), list(zip(*group.spans, strict=True))
+        self._rows, self._fields = group.size, group.fields()
         self._attributes: dict[str, Values] = dict(zip(names, self._fields[FIRST_VALUE:], strict=True))
         # A column is either one value for all spans, or a list of one for each.
         self._constants: list[Any] = [*([None] * len(LEADING_COLUMNS)), *plan.template]

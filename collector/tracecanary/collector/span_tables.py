@@ -46,8 +46,7 @@ def grouped_table(
     tables = []
     left = list(single)
     for group in groups:
-        size = group.size if isinstance(group, SpanColumnGroup) else len(group.spans)
-        table = _columns(group, normaliser) if size >= _LEAST_GROUP else None
+        table = _columns(group, normaliser) if group.size >= _LEAST_GROUP else None
         if table is not None:
             tables.append(table)
         else:
