@@ -47,7 +47,7 @@ def derived(*deliveries: list[dict[str, Any]]) -> dict[str, list[Row]]:
         for spans in deliveries:
             write_spans(Path(folder), spans)
         with Store(Path(folder)).session() as session:
-            return {query: session.rows(query) for query in ("trace_facts_v1", "models_v1")}
+            return {query: session.rows(query) for query in ("model_traces_v1", "models_v1")}
 
 
 @settings(max_examples=40, deadline=None)
@@ -66,7 +66,7 @@ def test_every_span_that_asks_belongs_to_one_call(spans: list[dict[str, Any]]) -
         write_spans(Path(folder), spans)
         with Store(Path(folder)).session() as session:
             attempts, calls = session.rows("attempts_v1"), session.rows("calls_v1")
-            facts = session.rows("trace_facts_v1")
+            facts = session.rows("model_traces_v1")
 
     span_ids = [row["span_id"] for row in attempts]
     assert len(set(span_ids)) == len(span_ids)
@@ -134,6 +134,6 @@ def test_fallback_and_its_cost_count_for_the_arm_asked_first(tmp_path: Path, gap
     )
 
     with Store(tmp_path).session() as session:
-        (facts,) = session.rows("trace_facts_v1")
+        (facts,) = session.rows("model_traces_v1")
 
     assert (facts["model"], facts["fallback_to"], facts["cost_nano_usd"]) == ("candidate", "base", 10)

@@ -121,7 +121,7 @@ def test_column_that_an_older_segment_lacks_reads_as_null(tmp_path: Path) -> Non
     write_spans(tmp_path, [{"trace_id": "new", **CALL, "cohort": "shop"}])
 
     with Store(tmp_path).session() as session:
-        rows = session.rows("trace_facts_v1")
+        rows = session.rows("model_traces_v1")
 
     assert {row["trace_id"]: row["cohort"] for row in rows} == {"old": None, "new": "shop"}
 
@@ -131,7 +131,7 @@ def test_column_that_every_segment_lacks_reads_as_null(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(segment).drop_columns(["cohort", "retry_count"]), segment)
 
     with Store(tmp_path).session() as session:
-        rows = session.rows("trace_facts_v1")
+        rows = session.rows("model_traces_v1")
 
     assert [(row["cohort"], row["retries"]) for row in rows] == [(None, None)]
 
@@ -142,7 +142,7 @@ def test_name_of_the_lakes_folder_has_no_meaning(tmp_path: Path, name: str) -> N
     write_spans(lake, [{"trace_id": "t1", **CALL, "environment": "test"}])
 
     with Store(lake).session() as session:
-        assert [row["environment"] for row in session.rows("trace_facts_v1")] == ["test"]
+        assert [row["environment"] for row in session.rows("model_traces_v1")] == ["test"]
 
 
 def test_unfinished_segment_is_not_read(tmp_path: Path) -> None:

@@ -1,73 +1,41 @@
-"""The query engine over a lake: the only module that knows DuckDB.
+"""The numbers of a lake: facts and rollups, derived from its segments as they come.
 
-Theory of operation. A snapshot holds trace facts built from the segments that were there when it was made, in memory,
-and never changes. Asking for a snapshot makes a new one if segments were added since. Readers of an old snapshot keep
-it until they are done, so every answer comes from one consistent state.
+Theory of operation. What is derived stands in immutable files beside the lake (`derived_state`), and follows the lake
+step by step: new rows cost in proportion to themselves. A snapshot is a database in memory with views of the files of
+one state, and never changes. Asking for a session makes a new snapshot if the lake has changed. Readers of an old
+snapshot keep it until they are done, so every answer comes from one consistent state.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib.resources
-import re
+import hashlib
+import os
+import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
+from tracecanary.analytics.derived_build import Builder
+from tracecanary.analytics.derived_files import DERIVED_FOLDER, DerivedFolder
+from tracecanary.analytics.derived_state import DerivedState, Listing
+from tracecanary.analytics.derived_steps import open_derived
+from tracecanary.analytics.engine import Engine, EngineLimits, Row, Session, all_query_texts, refuse_damaged_content
+from tracecanary.schema import SCHEMA_VERSION, LakeError, LakeTable, StoreError, landing_segments
 
-from tracecanary.schema import (
-    EVALUATION_COLUMNS,
-    SCHEMA_VERSION,
-    SPAN_COLUMNS,
-    Column,
-    LakeError,
-    LakeTable,
-    StoreError,
-    arrow_schema,
-    landing_segments,
-)
+__all__ = ["Row", "Session", "Store"]
 
-_COLUMNS: Mapping[LakeTable, Sequence[Column]] = {
-    LakeTable.SPANS: SPAN_COLUMNS,
-    LakeTable.EVALUATIONS: EVALUATION_COLUMNS,
+# Views of a snapshot on the lake's own rows, in the order of their dependencies. They are computed when a query reads
+# them, from all segments: for a look at a few traces, and for what is not kept.
+_RAW_VIEWS = ("spans", "evaluations", "attempts", "calls")
+# Views on what is kept of each trace.
+_KEPT_VIEWS = {
+    "trace_facts": "model_traces_v1",
+    "trace_evaluations": "judged_outcomes_v1",
+    "trace_feedback": "known_feedback_v1",
 }
-# Views and tables of a snapshot, in the order of their dependencies.
-_SNAPSHOT_VIEWS = ("spans", "evaluations")
-_SNAPSHOT_TABLES = ("attempts", "calls", "trace_facts", "trace_evaluations", "trace_feedback")
-
-Row = dict[str, Any]
-
-
-class Session:
-    """Runs queries on one snapshot, with temporary tables of its own."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
-
-    def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
-        """Run the query file `query` and return its rows as dictionaries.
-
-        Raises:
-            StoreError: The engine failed, for instance on a damaged segment.
-        """
-        try:
-            result = self._connection.execute(_query_text(query), dict(parameters or {}))
-            names = [column[0] for column in result.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-        except duckdb.Error as error:
-            raise _store_error(error) from error
-
-    def materialise(self, table: str, query: str, parameters: Mapping[str, Any] | None = None) -> None:
-        """Keep the result of the query file `query` as the temporary table `table` of this session."""
-        try:
-            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {_query_text(query)}", parameters or {})
-        except duckdb.Error as error:
-            raise _store_error(error) from error
+# Derivation beside queries of the service: enough for a batch, and far from what a machine of today has.
+BUILD_MEMORY_BYTES = 3 * 1024**3
 
 
 class Store:
@@ -79,10 +47,12 @@ class Store:
 
     def __init__(self, lake: Path) -> None:
         self.lake = lake
-        # Guards the two fields below, and lets one thread at a time build a snapshot.
+        # Guards the fields below, and lets one thread at a time derive what is new.
         self._lock = threading.Lock()
-        self._segments: tuple[Path, ...] | None = None
-        self._snapshot: duckdb.DuckDBPyConnection | None = None
+        self._listing: Listing | None = None
+        self._snapshot: Engine | None = None
+        self._folder: DerivedFolder | None = None
+        self._own_folder: tempfile.TemporaryDirectory[str] | None = None
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -92,108 +62,77 @@ class Store:
             LakeError: The lake's folder can't be listed.
             StoreError: A segment is damaged, or newer than this version reads.
         """
-        connection = self._current_snapshot().cursor()
+        session = self._current_snapshot().session()
         try:
-            yield Session(connection)
+            yield session
         finally:
-            connection.close()
+            session.close()
 
-    def _current_snapshot(self) -> duckdb.DuckDBPyConnection:
+    def _current_snapshot(self) -> Engine:
         with self._lock:
             if not self.lake.is_dir():
                 raise LakeError(f"there is no folder {self.lake}. Check the path, and that its volume is mounted.")
             try:
-                listed = {table: landing_segments(self.lake, table) for table in LakeTable}
+                listing = _list_lake(self.lake)
             except OSError as error:
                 raise LakeError(f"can't list the lake {self.lake}: {error}. Check the path and its rights.") from error
-            segments = tuple(path for paths in listed.values() for path in paths)
-            if self._snapshot is None or segments != self._segments:
-                self._snapshot = _build_snapshot(listed)
-                self._segments = segments
+            if self._snapshot is None or listing != self._listing:
+                self._snapshot = self._new_snapshot(listing)
+                self._listing = listing
             return self._snapshot
 
-
-def _build_snapshot(segments: Mapping[LakeTable, Sequence[Path]]) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect()
-    try:
-        for table, paths in segments.items():
-            _add_landing_view(connection, table, paths)
-        for view in _SNAPSHOT_VIEWS:
-            connection.execute(f"CREATE VIEW {view} AS {_query_text(f'{view}_v1')}")
-        for table_name in _SNAPSHOT_TABLES:
-            connection.execute(f"CREATE TABLE {table_name} AS {_query_text(f'{table_name}_v1')}")
-    except duckdb.Error as error:
-        connection.close()
-        _refuse_damaged_content([path for paths in segments.values() for path in paths])
-        raise _store_error(error) from error
-    return connection
-
-
-def _add_landing_view(connection: duckdb.DuckDBPyConnection, table: LakeTable, paths: Sequence[Path]) -> None:
-    """Make the view `landing_<table>`; a column that a segment lacks reads as null."""
-    for path in paths:
-        _check_segment(path)
-    empty = f"no_{table}"
-    # A table, not a registered Arrow object: that one would be unknown to the cursors of other threads.
-    connection.from_arrow(arrow_schema(_COLUMNS[table]).empty_table()).create(empty)
-    if paths:
-        stored = connection.read_parquet(
-            [_literal_pattern(path) for path in paths],
-            union_by_name=True,
-            hive_partitioning=False,  # a lake below a folder called env=prod gets no column env
-        )
-        stored.create_view(f"stored_{table}")
-        connection.execute(f"CREATE VIEW landing_{table} AS FROM {empty} UNION ALL BY NAME FROM stored_{table}")
-    else:
-        connection.table(empty).create_view(f"landing_{table}")
-
-
-def _refuse_damaged_content(paths: Sequence[Path]) -> None:
-    """Read every segment and refuse one that can't be: the engine doesn't name it. Costly, so only after it failed."""
-    for path in paths:
+    def _new_snapshot(self, listing: Listing) -> Engine:
         try:
-            pq.read_table(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise _damaged_error(path, error) from error
+            folder = self._writable_folder()
+            limits = EngineLimits(memory_bytes=BUILD_MEMORY_BYTES, spill=folder.path / "spill")
+            state = Builder(folder, limits).advance(folder.newest(), listing)
+            folder.sweep(state)
+            return _open_snapshot(folder, state, listing)
+        except StoreError:
+            refuse_damaged_content(path for files in listing.files.values() for path in files.values())
+            raise
+        except OSError as error:
+            raise LakeError(
+                f"can't keep what is derived from the lake {self.lake}: {error}. Make room, or check the rights."
+            ) from error
+
+    def _writable_folder(self) -> DerivedFolder:
+        """Return the lake's own folder of derived files, or a temporary one if the lake can only be read."""
+        if self._folder is None:
+            root = self.lake / DERIVED_FOLDER
+            if not os.access(root if root.exists() else self.lake, os.W_OK):
+                self._own_folder = tempfile.TemporaryDirectory(prefix="tracecanary-")
+                root = Path(self._own_folder.name)
+            self._folder = DerivedFolder(root, _definition())
+        return self._folder
 
 
-def _damaged_error(path: Path, error: Exception) -> StoreError:
-    return StoreError(f"the segment {path} is damaged: {error}. Move it out of the lake to go on without its rows.")
-
-
-@functools.lru_cache(maxsize=100_000)
-def _check_segment(path: Path) -> None:
-    """Refuse a segment that can't be read; segments never change, so each is looked at once."""
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _damaged_error(path, error) from error
-    stated = metadata.get(b"tracecanary.schema_version", b"0")
-    version = int(stated) if stated.isdigit() else None
-    if version is None:
-        raise StoreError(
-            f"the segment {path} states the schema version {stated!r}, which is no number. "
-            "Move it out of the lake to go on without its rows."
-        )
-    if version > SCHEMA_VERSION:
-        raise StoreError(
-            f"the segment {path} has schema version {version}, but this tracecanary reads up to {SCHEMA_VERSION}. "
-            "Upgrade tracecanary where it reads the lake."
-        )
-
-
-def _literal_pattern(path: Path) -> str:
-    """Return a pattern that matches `path` alone: the engine takes every path for a pattern."""
-    return re.sub(r"([*?\[])", r"[\1]", str(path))
-
-
-@functools.cache
-def _query_text(query: str) -> str:
-    folder = importlib.resources.files("tracecanary.analytics") / "queries"
-    return (folder / f"{query}.sql").read_text(encoding="utf-8")
-
-
-def _store_error(error: duckdb.Error) -> StoreError:
-    return StoreError(
-        f"the query engine failed: {error}. If it names a segment, move that out of the lake to go on without its rows."
+def _list_lake(lake: Path) -> Listing:
+    return Listing(
+        files={
+            table: {path.relative_to(lake).as_posix(): path for path in landing_segments(lake, table)}
+            for table in LakeTable
+        }
     )
+
+
+def _open_snapshot(folder: DerivedFolder, state: DerivedState, listing: Listing) -> Engine:
+    engine = Engine()
+    try:
+        open_derived(engine, folder, state)
+        for table, files in listing.files.items():
+            engine.lake_view(f"landing_{table}", table, list(files.values()))
+        for view in _RAW_VIEWS:
+            engine.view(view, f"{view}_v1")
+        for view, query in _KEPT_VIEWS.items():
+            engine.view(view, query)
+    except StoreError:
+        engine.close()
+        raise
+    return engine
+
+
+def _definition() -> str:
+    """Name what decides derived rows: a change of a query or of the columns derives everything again."""
+    texts = [str(SCHEMA_VERSION), *all_query_texts()]
+    return hashlib.blake2b("\0".join(texts).encode(), digest_size=8).hexdigest()
