@@ -10,8 +10,9 @@ from tests.collector.test_normalise import row_of
 
 from tracecanary.collector.captured import CapturedEvent
 from tracecanary.collector.conventions import CONVENTIONS, find_convention
-from tracecanary.collector.normalise import Normaliser, Rules
+from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.plans import LEADING_COLUMNS
+from tracecanary.collector.rules import Rules
 from tracecanary.schema import SPAN_COLUMNS
 
 KINDS = {"llm", "embedding", "agent", "chain", "tool", "retriever", "evaluator", "guardrail", "attempt", "other"}
@@ -550,7 +551,7 @@ def test_configured_tags_are_cohorts(tags: object) -> None:
     span = {"tag.tags": tags}
 
     assert row_of(span)["cohort"] is None
-    assert row_of(span, normaliser=Normaliser(Rules(cohort_tags=frozenset({"eu"}))))["cohort"] == "eu"
+    assert row_of(span, normaliser=Normaliser(Rules(cohort_tags={"eu": "eu"})))["cohort"] == "eu"
 
 
 def test_only_configured_flags_are_variants() -> None:

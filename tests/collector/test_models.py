@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from tests.collector.test_normalise import row_of
 
-from tracecanary.collector.models import canonical_model
-from tracecanary.collector.normalise import Normaliser, Rules
+from tracecanary.collector.models import ModelRules, canonical_model
+from tracecanary.collector.normalise import Normaliser
+from tracecanary.collector.rules import Rules
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_model_with_aliases(request_model: str | None, response_model: str | Non
         "gpt-y-2026-11-01": "gpt-y",
     }
 
-    assert canonical_model(request_model, response_model, aliases) == model
+    assert canonical_model(request_model, response_model, ModelRules(aliases=aliases)) == model
 
 
 def test_failure_that_names_the_request_lands_beside_the_answer_that_names_itself() -> None:
@@ -59,7 +60,7 @@ def test_failure_that_names_the_request_lands_beside_the_answer_that_names_itsel
 
 
 def test_normaliser_applies_its_aliases() -> None:
-    normaliser = Normaliser(Rules(aliases={"prod": "gpt-x"}))
+    normaliser = Normaliser(Rules(models=ModelRules(aliases={"prod": "gpt-x"})))
 
     assert (
         row_of({"gen_ai.operation.name": "chat", "gen_ai.request.model": "prod"}, normaliser=normaliser)["model"]

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from tests.collector.test_hostile_values import ATTRIBUTES, EVENTS, NAMES, SCALARS, SCOPES
 
 from tracecanary.collector.captured import CapturedEvent, CapturedSpan
-from tracecanary.collector.normalise import Normaliser, Rules
+from tracecanary.collector.models import ModelRules
+from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.otlp import spans_from_protobuf
+from tracecanary.collector.rules import Rules
 from tracecanary.collector.segments import segment_table, storable_rows
 from tracecanary.collector.span_tables import span_table
-from tracecanary.schema import SPAN_COLUMNS
+from tracecanary.schema import SPAN_COLUMNS, CohortDimension, DimensionSource
 
 CAPTURES = Path(__file__).parent / "testdata" / "captures"
 NAMED = [capture["name"] for capture in json.loads((CAPTURES / "manifest.json").read_text())["captures"]]
@@ -149,7 +151,9 @@ def test_values_that_are_equal_and_of_different_types_stay_apart() -> None:
 
 
 def test_the_rules_of_an_installation_hold_by_columns_too() -> None:
-    rules = Rules(aliases={"m": "model"}, feature_flags=frozenset({"wanted"}), cohort_tags=frozenset({"gold"}))
+    rules = Rules(
+        models=ModelRules(aliases={"m": "model"}), feature_flags=frozenset({"wanted"}), cohort_tags={"gold": "gold"}
+    )
     spans = [
         PLAIN._replace(
             span_id=number + 1,
@@ -169,6 +173,44 @@ def test_the_rules_of_an_installation_hold_by_columns_too() -> None:
         ("model", "b", "gold"),
         ("model", None, None),
     }
+
+
+def test_dimensions_of_an_installation_are_kept_whatever_else_they_are() -> None:
+    dimensions = (
+        CohortDimension("plan", DimensionSource.ATTRIBUTE, "app.plan"),
+        CohortDimension("asked", DimensionSource.ATTRIBUTE, "gen_ai.request.model"),
+        CohortDimension("tenant", DimensionSource.BAGGAGE, "tenant"),
+        CohortDimension("region", DimensionSource.RESOURCE, "cloud.region"),
+        CohortDimension("zone", DimensionSource.RESOURCE, "cloud.zone"),
+    )
+    forged = {"resource.cloud.region": "forged", "tenant": 7}
+    spans = [
+        PLAIN._replace(
+            span_id=number + 1,
+            attributes={
+                **PLAIN.attributes,
+                "app.plan": ("two words", "[Scrubbed due to 'auth']")[number % 2],
+                **forged,
+            },
+            resource={"service.name": "app", "cloud.region": "eu"},
+        )
+        for number in range(ENOUGH)
+    ]
+    used = Normaliser(Rules(dimensions=dimensions))
+
+    assert by_columns(spans, used) == by_rows(spans, used)
+    always = {"resource.cloud.region": "eu", "gen_ai.request.model": "m", "tenant": "7"}
+    kept = [dict(row["attributes"]) for row in by_columns(spans, used)]
+    assert kept[:2] == [{**always, "app.plan": "two words"}, always]
+
+
+def test_a_fallback_is_from_the_model_by_its_canonical_name() -> None:
+    attributes = {**PLAIN.attributes, "gen_ai.fallback.from": "azure/tuned-7"}
+    spans = [PLAIN._replace(span_id=number + 1, attributes=attributes) for number in range(ENOUGH)]
+    used = Normaliser(Rules(models=ModelRules(aliases={"tuned-*": "tuned"})))
+
+    assert by_columns(spans, used) == by_rows(spans, used)
+    assert {row["fallback_from"] for row in by_columns(spans, used)} == {"tuned"}
 
 
 def test_no_spans_are_an_empty_table() -> None:

@@ -106,6 +106,37 @@ def test_files_and_stdin_are_ingested_once_however_often(tmp_path: Path) -> None
     assert "seen: from-a-file" in asked.stderr.decode()
 
 
+def test_ingest_applies_the_configuration_file(tmp_path: Path) -> None:
+    (tmp_path / "traces.json").write_text(json.dumps(OTLP_REQUEST))
+    (tmp_path / "tracecanary.toml").write_text('[models]\naliases = { "from-a-*" = "alias" }')
+    lake, config = str(tmp_path / "lake"), str(tmp_path / "tracecanary.toml")
+
+    assert _run("ingest", str(tmp_path / "traces.json"), "--lake", lake, "--config", config).returncode == 0
+    asked = _run("compare", "--base", "from-a-file", "--candidate", "other", "--lake", lake, "--config", config)
+
+    assert "seen: alias" in asked.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("serve", "--port", "0"), ("ingest", "-"), ("compare", *ARMS)],
+    ids=["serve", "ingest", "compare"],
+)
+def test_a_broken_configuration_file_stops_with_every_problem(tmp_path: Path, command: tuple[str, ...]) -> None:
+    config = tmp_path / "tracecanary.toml"
+    config.write_text("[modles]\n[models]\naliases = 3")
+
+    done = _run(*command, "--lake", str(tmp_path / "lake"), "--config", str(config))
+
+    assert done.returncode == 1
+    assert done.stderr.decode() == (
+        f"error: {config} has 2 problems:\n"
+        '  - [models] aliases is 3, but must be a table of texts, such as aliases = { "name" = "..." }\n'
+        "  - [modles] is no section. Did you mean models?\n"
+    )
+    assert not (tmp_path / "lake").exists()
+
+
 def test_serve_prints_the_port_it_took_and_stops_on_sigterm(tmp_path: Path) -> None:
     command = [str(TRACECANARY), "serve", "--lake", str(tmp_path / "lake"), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from tracecanary.analytics.store import Store
+from tracecanary.api.config import ServiceSettings
 from tracecanary.api.problems import add_problem_handlers
 from tracecanary.api.routes import comparison, evaluations, health, listings
 
@@ -18,8 +19,8 @@ Ask `GET /compare?base=...&candidate=...`; `GET /models` lists what was seen. Er
 """
 
 
-def create_app(lake: Path) -> FastAPI:
-    """Return the service over the lake in the folder `lake`."""
+def create_app(lake: Path, settings: ServiceSettings | None = None) -> FastAPI:
+    """Return the service over the lake in the folder `lake`; default settings without `settings`."""
     # FastAPI's own documentation page loads its scripts from outside; a closed cluster can't.
     app = FastAPIOffline(
         title="tracecanary",
@@ -28,6 +29,7 @@ def create_app(lake: Path) -> FastAPI:
         redoc_url=None,
     )
     app.state.store = Store(lake)
+    app.state.settings = settings or ServiceSettings()
     add_problem_handlers(app)
     for module in (comparison, listings, evaluations, health):
         app.include_router(module.router)

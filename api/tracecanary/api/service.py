@@ -12,6 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from tracecanary.api.app import create_app
+from tracecanary.api.config import ServiceSettings
 from tracecanary.collector.journal import publish_orphans
 from tracecanary.schema import ConfigurationError, LakeError, StoreError
 
@@ -46,19 +47,21 @@ def service_url(listener: socket.socket) -> str:
     return f"http://{shown}:{port}"
 
 
-def serve_forever(lake: Path, listener: socket.socket, *, on_start: Callable[[], None]) -> None:
+def serve_forever(
+    lake: Path, listener: socket.socket, *, on_start: Callable[[], None], settings: ServiceSettings | None = None
+) -> None:
     """Run the service until it is told to stop (SIGINT, SIGTERM); call `on_start` when it is about to listen."""
-    server = _server(lake)
+    server = _server(lake, settings)
     on_start()
     with _orphans_published(lake):
         server.run(sockets=[listener])
 
 
 @contextmanager
-def running_service(lake: Path) -> Iterator[str]:
+def running_service(lake: Path, settings: ServiceSettings | None = None) -> Iterator[str]:
     """Run the service on a free loopback port in a thread; give its URL, and stop it at the end."""
     listener = listening_socket("127.0.0.1", 0)
-    server = _server(lake)
+    server = _server(lake, settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="tracecanary-api", daemon=True)
     thread.start()
     waiting = threading.Event()
@@ -100,9 +103,9 @@ def _orphans_published(lake: Path) -> Iterator[None]:
         thread.join(_START_LIMIT_S)
 
 
-def _server(lake: Path) -> uvicorn.Server:
+def _server(lake: Path, settings: ServiceSettings | None) -> uvicorn.Server:
     try:
         lake.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LakeError(f"can't make the lake {lake}: {error}. Choose a folder that can be written.") from error
-    return uvicorn.Server(uvicorn.Config(create_app(lake), log_level="warning", access_log=False))
+    return uvicorn.Server(uvicorn.Config(create_app(lake, settings), log_level="warning", access_log=False))

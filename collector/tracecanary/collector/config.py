@@ -1,17 +1,32 @@
-"""Settings of the capture side, read once: arguments, else environment variables, else defaults."""
+"""Settings of the capture side, read once: arguments, else environment variables, else defaults.
+
+What an installation says about its spans is in the configuration file: see `docs/configuration.md`.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tracecanary.schema import ConfigurationError
+from tracecanary.collector.conventions.content import is_content
+from tracecanary.collector.models import PROVIDER_PREFIXES, ModelRules
+from tracecanary.collector.rules import EvaluatorRule, Rules
+from tracecanary.schema import (
+    CONFIG_VARIABLE,
+    ConfigFile,
+    ConfigurationError,
+    Section,
+    read_config_file,
+    read_dimensions,
+)
 
+_logger = logging.getLogger(__name__)
 LAKE_VARIABLE = "TRACECANARY_LAKE"
 # Turns zero-code capture off while the rest of the environment stays as it is.
 DISABLED_VARIABLE = "TRACECANARY_DISABLED"
@@ -22,8 +37,8 @@ DEFAULT_FLUSH_INTERVAL_S = 1.0
 DEFAULT_SEAL_INTERVAL_S = 5.0
 # Only a lake that can't be written for long fills it.
 DEFAULT_MAX_JOURNAL_BYTES = 1024 * 1024 * 1024
-# Whichever of these two is reached first. A span with 25 attributes counts for about 2.7 KB.
-DEFAULT_MAX_PENDING_SPANS = 50_000
+# Whichever of these two is reached first. A span with 25 attributes takes about 0.5 KB.
+DEFAULT_MAX_PENDING_SPANS = 250_000
 DEFAULT_MAX_PENDING_BYTES = 128 * 1024 * 1024
 # Parquet compresses a span seven times cheaper in batches of 16k than of 512; beyond 64k nothing is gained.
 DEFAULT_MAX_SEGMENT_SPANS = 65_536
@@ -47,6 +62,7 @@ class CaptureSettings:
     max_journal_bytes: int = DEFAULT_MAX_JOURNAL_BYTES
     canary_reserve: float = DEFAULT_CANARY_RESERVE
     flush_on_sigterm: bool = False
+    rules: Rules = field(default_factory=Rules)
 
     def __post_init__(self) -> None:
         """Refuse settings that can't work, naming all of them."""
@@ -72,15 +88,19 @@ class CaptureSettings:
             raise ConfigurationError(problems)
 
 
-def capture_settings(lake: str | os.PathLike[str] | None = None, **given: object) -> CaptureSettings:
+def capture_settings(
+    lake: str | os.PathLike[str] | None = None, *, config: str | os.PathLike[str] | None = None, **given: object
+) -> CaptureSettings:
     """Return the settings: those `given` that are not None, else the environment's (see `docs/capture.md`).
+
+    A configuration file that can't be used is logged and left out: it must not harm the application.
 
     Raises:
         ConfigurationError: No lake is given, or values can't work; it lists every problem.
     """
     environment = _environment()
     problems: list[str] = []
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"rules": _rules_or_default(config)}
     for name, (variable, read) in _VARIABLES.items():
         if given.get(name) is not None:
             values[name] = given[name]
@@ -117,6 +137,29 @@ def lake_folder(lake: str | os.PathLike[str] | None) -> Path:
     return Path(given).absolute()
 
 
+def config_path(config: str | os.PathLike[str] | None = None) -> Path | None:
+    """Return the path of the configuration file: `config`, else `TRACECANARY_CONFIG`; None when neither is set."""
+    given = config or _environment().get(CONFIG_VARIABLE)
+    return Path(given) if given else None
+
+
+def read_rules(file: ConfigFile) -> Rules:
+    """Return what `file` says about spans; problems are noted in `file`."""
+    features, cohorts = file.section("features"), file.section("cohorts")
+    dimensions = read_dimensions(file)
+    for declared in dimensions:
+        if is_content(declared.key):
+            remedy = "that may hold prompts or secrets, which are never stored; declare an attribute without content"
+            cohorts.table("dimensions").note(declared.name, declared.key, remedy)
+    return Rules(
+        models=_model_rules(file.section("models")),
+        feature_flags=frozenset(features.texts("flags")),
+        cohort_tags=cohorts.names("tags"),
+        dimensions=dimensions,
+        evaluators={name: _evaluator_rule(rule) for name, rule in file.section("evaluators").tables().items()},
+    )
+
+
 def is_zero_code_capture_wanted() -> bool:
     """Tell whether the environment names a lake and does not turn capturing off."""
     environment = _environment()
@@ -139,6 +182,49 @@ def selection_from_environment() -> Mapping[str, str | None] | None:
 def are_internal_metrics_enabled() -> bool:
     """Tell whether OpenTelemetry's SDK reports on itself: `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED`."""
     return _is_true(_environment().get("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", ""))
+
+
+def _rules_or_default(config: str | os.PathLike[str] | None) -> Rules:
+    """Return the rules of the configuration file; with one that can't be used, an error in the log and no rules."""
+    try:
+        path = config_path(config)
+        if path is None:
+            return Rules()
+        file = read_config_file(path)
+        rules = read_rules(file)
+        file.check()
+    except Exception as error:  # noqa: BLE001  the host application is to start whatever the file holds
+        _logger.error("no rule of the configuration file is applied: %s", error)  # noqa: TRY400  the cause is in it
+        return Rules()
+    return rules
+
+
+def _model_rules(section: Section) -> ModelRules:
+    prefixes = section.texts("provider_prefixes")
+    for prefix in prefixes:
+        if "/" in prefix:
+            section.note("provider_prefixes", prefix, "the part before the first slash is meant, without the slash")
+    is_stripping = section.flag("strip_providers", default=True)
+    return ModelRules(
+        aliases=section.text_map("aliases"),
+        provider_prefixes=PROVIDER_PREFIXES.union(prefixes) if is_stripping else frozenset(prefixes),
+        version_suffixes=section.texts("version_suffixes"),
+        has_dated_answers=section.flag("strip_dates", default=True),
+    )
+
+
+def _evaluator_rule(section: Section) -> EvaluatorRule:
+    rule = EvaluatorRule(
+        pass_at_least=section.number("pass_at_least"),
+        pass_at_most=section.number("pass_at_most"),
+        passing_labels=frozenset(label.strip().lower() for label in section.texts("passing_labels")),
+    )
+    low, high = rule.pass_at_least, rule.pass_at_most
+    if low is not None and high is not None and low > high:
+        section.note("pass_at_least", low, f"no score is that high and at most {high!r}, too; use one of the two")
+    if rule == EvaluatorRule():
+        section.note_empty("pass_at_least, pass_at_most or passing_labels")
+    return rule
 
 
 def _environment() -> Mapping[str, str]:

@@ -17,6 +17,7 @@ from tracecanary.collector.conventions.context import (
     TOOL_NAME_PREFIXES,
     TOOL_NAMES,
 )
+from tracecanary.collector.events import TOOL_MESSAGE_EVENT
 from tracecanary.collector.failures import error_class, failure_type
 from tracecanary.collector.plans import COLUMN_INDEX
 
@@ -141,7 +142,7 @@ def tool_arguments_hash(attributes: Mapping[str, Any], events: Sequence[tuple[An
     """Return the hash of a tool's arguments, from its attributes, else its events."""
     arguments = next((attributes[name] for name in TOOL_ARGUMENTS if name in attributes), None)
     if arguments is None:
-        arguments = next((event[1].get("content") for event in events if event[0] == "gen_ai.tool.message"), None)
+        arguments = next((event[1].get("content") for event in events if event[0] == TOOL_MESSAGE_EVENT), None)
     return to_hash(arguments)
 
 

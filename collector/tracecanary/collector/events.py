@@ -34,6 +34,8 @@ WANTED_EVENTS = frozenset({names.EXCEPTION_EVENT, *_READS}) | RETRY_EVENTS | FIR
 # The SDK keeps 128; what comes from elsewhere must not cost more.
 _MAX_EVENTS = 1_024
 FLAG_KEY = "feature_flag.key"
+# The arguments of a tool call, for libraries that give them in no attribute.
+TOOL_MESSAGE_EVENT = "gen_ai.tool.message"
 
 
 def read_events(row: list[Any], span: CapturedSpan, feature_flags: frozenset[str]) -> Mapping[str, Any] | None:

@@ -30,6 +30,7 @@ class CanarySpanExporter(SpanExporter):
 
     Args:
         lake: Folder of the lake, made if absent. Default: the environment variable `TRACECANARY_LAKE`.
+        config: Configuration file, as for `CanarySpanProcessor`.
         max_pending_spans: Spans that wait here to be tried again while the lake can't be written.
         max_pending_bytes: Memory that those may take, roughly.
         max_segment_spans: Most spans in one Parquet segment.
@@ -42,12 +43,14 @@ class CanarySpanExporter(SpanExporter):
         self,
         lake: str | os.PathLike[str] | None = None,
         *,
+        config: str | os.PathLike[str] | None = None,
         max_pending_spans: int | None = None,
         max_pending_bytes: int | None = None,
         max_segment_spans: int | None = None,
     ) -> None:
         self._settings = capture_settings(
             lake,
+            config=config,
             max_pending_spans=max_pending_spans,
             max_pending_bytes=max_pending_bytes,
             max_segment_spans=max_segment_spans,

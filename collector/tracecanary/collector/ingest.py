@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.config import DEFAULT_MAX_SEGMENT_SPANS
-from tracecanary.collector.normalise import default_normaliser
+from tracecanary.collector.normalise import Normaliser, default_normaliser
 from tracecanary.collector.otlp import spans_from_json, spans_from_protobuf
 from tracecanary.collector.segments import publish_segment
 from tracecanary.collector.span_tables import span_table
@@ -52,10 +52,11 @@ def _spans_from_json_lines(body: bytes) -> list[CapturedSpan]:
     return spans_from_json(body)
 
 
-def store_spans(lake: Path, spans: list[CapturedSpan]) -> int:
+def store_spans(lake: Path, spans: list[CapturedSpan], normaliser: Normaliser | None = None) -> int:
     """Add `spans` to the lake and return their number; a span that is stored already stays one row to readers.
 
-    A span without valid ids or times can't be part of any trace: it is left out, with a warning.
+    A span without valid ids or times can't be part of any trace: it is left out, with a warning. `normaliser` brings
+    an installation's rules.
 
     Raises:
         LakeError: The lake can't be written.
@@ -64,6 +65,6 @@ def store_spans(lake: Path, spans: list[CapturedSpan]) -> int:
     if len(valid) < len(spans):
         _logger.warning("%d spans without a valid trace id, span id or time were left out", len(spans) - len(valid))
     for first in range(0, len(valid), DEFAULT_MAX_SEGMENT_SPANS):
-        rows = span_table(valid[first : first + DEFAULT_MAX_SEGMENT_SPANS], default_normaliser())
+        rows = span_table(valid[first : first + DEFAULT_MAX_SEGMENT_SPANS], normaliser or default_normaliser())
         publish_segment(lake, LakeTable.SPANS, rows)
     return len(valid)

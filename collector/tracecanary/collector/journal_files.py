@@ -57,7 +57,8 @@ class JournalFile:
             raise _write_error(folder, error) from error
         import pyarrow as pa
 
-        options = pa.ipc.IpcWriteOptions(compression=_COMPRESSION)
+        # With threads, to hand the pieces out costs more than to compress them.
+        options = pa.ipc.IpcWriteOptions(compression=_COMPRESSION, use_threads=False)
         self._writer = pa.ipc.new_stream(pa.PythonFile(self._waiting, mode="w"), schema, options=options)
         try:
             # The stream starts with its schema, which the writer gives out with the first batch only.

@@ -7,13 +7,13 @@ would move every failure out of the release it belongs to.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 # "gpt-x-2026-11-01", "gpt-x-20261101", "model@version": the dated name a provider answers with.
 _VERSION_SUFFIX = re.compile(r"(-\d{4}-\d{2}-\d{2}|-\d{8}|@[\w.-]+)$")
 _GLOB_CHARACTERS = frozenset("*?[")
-NO_ALIASES: Mapping[str, str] = {}
 
 # Routers such as LiteLLM put the provider before the model: "openai/gpt-x". A known list, since other names have a
 # slash of their own ("meta-llama/Llama-3").
@@ -74,41 +74,70 @@ PROVIDER_PREFIXES: frozenset[str] = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRules:
+    """How names of models become canonical.
+
+    Attributes:
+        aliases: Canonical names of models, by exact name or glob; exact names first, then globs in their order. An
+            alias is looked up by the name as it came and without its provider's prefix.
+        provider_prefixes: Prefixes, without their slash, that a router puts before a model.
+        version_suffixes: Globs of further endings that an answer's model has and the requested one has not, such as
+            "-preview" or "-v[0-9]*".
+        has_dated_answers: Whether "-2026-11-01", "-20261101" and "@version" are such endings.
+    """
+
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    provider_prefixes: Collection[str] = PROVIDER_PREFIXES
+    version_suffixes: tuple[str, ...] = ()
+    has_dated_answers: bool = True
+
+
+DEFAULT_MODEL_RULES = ModelRules()
+
+
 def canonical_model(
-    request_model: str | None, response_model: str | None, aliases: Mapping[str, str] = NO_ALIASES
+    request_model: str | None, response_model: str | None, rules: ModelRules = DEFAULT_MODEL_RULES
 ) -> str | None:
     """Return the model that a call belongs to.
 
     The model as asked for; else the answer's, without its date or version. Both without prefixes of providers. A date
-    that was asked for stays: two dated releases are two arms.
-
-    Args:
-        request_model: Model as the application asked for it.
-        response_model: Model as the answer names it.
-        aliases: Canonical names of models, by exact name or glob; exact names first, then globs in their order. An
-            alias is looked up by the name as it came and without its provider's prefix.
+    that was asked for stays: two dated releases are two arms. An alias of `rules` comes before all of this.
     """
     named = request_model if request_model is not None else response_model
     if named is None:
         return None
-    model = without_provider(named)
+    aliases = rules.aliases
+    model = without_provider(named, rules.provider_prefixes)
     if aliases:
         alias = _alias(named, aliases) or _alias(model, aliases)
         if alias is not None:
             return alias
     if request_model is not None:
         return model
-    plain = _VERSION_SUFFIX.sub("", model) or model
+    plain = _without_version(model, rules)
     return (_alias(plain, aliases) if aliases else None) or plain
 
 
-def without_provider(model: str) -> str:
+def without_provider(model: str, prefixes: Collection[str] = PROVIDER_PREFIXES) -> str:
     """Return `model` without the prefixes of providers that a router puts before it."""
     while True:
         prefix, slash, rest = model.partition("/")
-        if not slash or not rest or prefix not in PROVIDER_PREFIXES:
+        if not slash or not rest or prefix not in prefixes:
             return model
         model = rest
+
+
+def _without_version(model: str, rules: ModelRules) -> str:
+    if rules.has_dated_answers:
+        model = _VERSION_SUFFIX.sub("", model) or model
+    for glob in rules.version_suffixes:
+        # From the end on: the shortest ending that fits, and never the whole name.
+        for start in range(len(model) - 1, 0, -1):
+            if fnmatchcase(model[start:], glob):
+                model = model[:start]
+                break
+    return model
 
 
 def _alias(model: str, aliases: Mapping[str, str]) -> str | None:

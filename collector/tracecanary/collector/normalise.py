@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sized
-from dataclasses import dataclass, field
 from typing import Any
 
 from tracecanary.collector import attributes as names
@@ -29,8 +28,11 @@ from tracecanary.collector.conventions.context import TAGS
 from tracecanary.collector.derived import complete_row
 from tracecanary.collector.documents import parse_document, read_path
 from tracecanary.collector.events import is_wanted_flag, read_events
-from tracecanary.collector.models import NO_ALIASES, canonical_model
-from tracecanary.collector.plans import COLUMN_INDEX, Plan, compile_plan
+from tracecanary.collector.models import canonical_model
+from tracecanary.collector.plans import COLUMN_INDEX, LEADING_COLUMNS, Plan, compile_plan
+from tracecanary.collector.rules import Rules
+from tracecanary.collector.sent_spans import is_sent_row, restore_columns
+from tracecanary.schema import SPAN_COLUMNS
 
 SpanRow = tuple[Any, ...]
 
@@ -47,6 +49,7 @@ _MAX_RESOURCES = 256
 _MAX_MODELS = 4_096
 
 _KIND = COLUMN_INDEX["kind"]
+_FALLBACK_FROM = COLUMN_INDEX["fallback_from"]
 _REQUEST_MODEL = COLUMN_INDEX["request_model"]
 _RESPONSE_MODEL = COLUMN_INDEX["response_model"]
 _MODEL = COLUMN_INDEX["model"]
@@ -64,26 +67,13 @@ _RESOURCE_READS = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """What an installation may say about its own spans.
-
-    Attributes:
-        aliases: Canonical names of models, by exact name or glob; see `canonical_model`.
-        feature_flags: Keys of the flags whose variant is an arm; empty for any flag.
-        cohort_tags: Tags that are cohorts, for libraries that keep tags only.
-    """
-
-    aliases: Mapping[str, str] = field(default_factory=lambda: NO_ALIASES)
-    feature_flags: frozenset[str] = frozenset()
-    cohort_tags: frozenset[str] = frozenset()
-
-
 class Normaliser:
     """Turns captured spans into rows. Safe to share between threads: its caches hold what can be made again."""
 
     def __init__(self, rules: Rules | None = None) -> None:
-        self._rules = rules or Rules()
+        self._rules = rules = rules or Rules()
+        self._dimensions = rules.span_dimensions
+        self._resource_dimensions = rules.resource_dimensions
         self._plans: dict[tuple[str | None, str | None, bool, tuple[str, ...]], Plan] = {}
         # By identity, with the resource beside its values: while it is held, no other one gets its id.
         self._resources: dict[int, tuple[Mapping[str, Any], tuple[tuple[int, Any], ...]]] = {}
@@ -92,6 +82,8 @@ class Normaliser:
     def row(self, span: CapturedSpan) -> SpanRow:
         """Return the values of `span`, whose ids are valid, in the order of `SPAN_COLUMNS`."""
         attributes = span.attributes
+        if is_sent_row(attributes):
+            return _restored_row(span)
         plan = self.plan(span.scope_name, span.scope_version, span.kind, tuple(span.attributes))
         row = _new_row(plan, span)
         for index, value in self.resource_values(span.resource):
@@ -107,7 +99,9 @@ class Normaliser:
         exception = read_events(row, span, self._rules.feature_flags) if span.events else None
         complete_row(row, span, exception)
         row[_MODEL] = self.model(row[_REQUEST_MODEL], row[_RESPONSE_MODEL])
-        row[_ATTRIBUTES] = _remaining_attributes(plan, attributes)
+        if row[_FALLBACK_FROM] is not None:
+            row[_FALLBACK_FROM] = self.model(row[_FALLBACK_FROM], None)
+        row[_ATTRIBUTES] = (row[_ATTRIBUTES] or ()) + _remaining_attributes(plan, attributes)
         return tuple(row)
 
     def plan(self, scope_name: str | None, scope_version: str | None, kind: int, attributes: tuple[str, ...]) -> Plan:
@@ -116,14 +110,21 @@ class Normaliser:
         key = (scope_name, scope_version, is_server, attributes)
         plan = self._plans.get(key)
         if plan is None:
-            plan = compile_plan(scope_name or "", scope_version or "", attributes, is_server=is_server)
+            plan = compile_plan(
+                scope_name or "",
+                scope_version or "",
+                attributes,
+                is_server=is_server,
+                dimensions=self._dimensions,
+                taken=self._resource_dimensions,
+            )
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
             self._plans[key] = plan
         return plan
 
     def resource_values(self, resource: Mapping[str, Any]) -> tuple[tuple[int, Any], ...]:
-        """Return the columns that `resource` fills: index and value."""
+        """Return the columns that `resource` fills: index and value. What it adds to the map is a tuple of pairs."""
         held = self._resources.get(id(resource))
         if held is not None and held[0] is resource:
             return held[1]
@@ -131,6 +132,9 @@ class Normaliser:
         for index, name, read in _RESOURCE_READS:
             if values.get(index) is None and name in resource:
                 values[index] = read(resource[name])
+        if self._resource_dimensions:
+            found = ((stored_as, to_name(resource.get(name))) for stored_as, name in self._resource_dimensions.items())
+            values[_ATTRIBUTES] = tuple((stored_as, value) for stored_as, value in found if value is not None)
         if len(self._resources) >= _MAX_RESOURCES:
             self._resources.clear()
         self._resources[id(resource)] = (resource, tuple(values.items()))
@@ -141,7 +145,7 @@ class Normaliser:
         key = (request_model, response_model)
         model = self._models.get(key)
         if model is None:
-            model = canonical_model(request_model, response_model, self._rules.aliases)
+            model = canonical_model(request_model, response_model, self._rules.models)
             if len(self._models) >= _MAX_MODELS:
                 self._models.clear()
             self._models[key] = model
@@ -181,9 +185,18 @@ def sampling_probability(trace_state: str) -> float | None:
 
 def _new_row(plan: Plan, span: CapturedSpan) -> list[Any]:
     """Return the row of `span` with its own fields: the leading columns, then the plan's template."""
+    row = [*_own_fields(span), *plan.template]
+    row[_IS_SAMPLED] = span.is_sampled
+    if span.trace_state:
+        row[_SAMPLING_PROBABILITY] = sampling_probability(span.trace_state)
+    row[_DROPPED] = to_int(span.dropped_attributes) if span.dropped_attributes else 0
+    return row
+
+
+def _own_fields(span: CapturedSpan) -> list[Any]:
     kind, status, parent_span_id = span.kind, span.status_code, span.parent_span_id
     start_ns, duration_ns = span.start_ns, span.end_ns - span.start_ns
-    row = [
+    return [
         span.trace_id.to_bytes(16).hex(),  # half the cost of a format
         span.span_id.to_bytes(8).hex(),
         parent_span_id.to_bytes(8).hex() if parent_span_id else None,
@@ -192,13 +205,14 @@ def _new_row(plan: Plan, span: CapturedSpan) -> list[Any]:
         start_ns,
         max(duration_ns, 0),  # a clock that was set back must not give a negative latency
         STATUSES[status if 0 <= status < len(STATUSES) else 0],
-        *plan.template,
     ]
-    row[_IS_SAMPLED] = span.is_sampled
-    if span.trace_state:
-        row[_SAMPLING_PROBABILITY] = sampling_probability(span.trace_state)
-    row[_DROPPED] = to_int(span.dropped_attributes) if span.dropped_attributes else 0
-    return row
+
+
+def _restored_row(span: CapturedSpan) -> SpanRow:
+    """Return the row that an application has sent as `span`."""
+    row = [*_own_fields(span), *([None] * (len(SPAN_COLUMNS) - len(LEADING_COLUMNS)))]
+    restore_columns(row, span)
+    return tuple(row)
 
 
 def kind_of(plan: Plan, span_name: str, attributes: Mapping[str, Any]) -> str | None:
@@ -247,7 +261,7 @@ def _read_documents(row: list[Any], plan: Plan, attributes: Mapping[str, Any]) -
                     row[index] = read(value)
 
 
-def _tagged_cohort(attributes: Mapping[str, Any], cohort_tags: frozenset[str]) -> str | None:
+def _tagged_cohort(attributes: Mapping[str, Any], cohort_tags: Mapping[str, str]) -> str | None:
     for name in TAGS:
         tags = attributes.get(name)
         if isinstance(tags, str):
@@ -255,7 +269,7 @@ def _tagged_cohort(attributes: Mapping[str, Any], cohort_tags: frozenset[str]) -
         if isinstance(tags, list | tuple):
             for tag in tags[:MAX_TEXT_LENGTH]:
                 if isinstance(tag, str) and tag.strip() in cohort_tags:
-                    return tag.strip()
+                    return cohort_tags[tag.strip()]
     return None
 
 
@@ -265,6 +279,10 @@ def _remaining_attributes(plan: Plan, attributes: Mapping[str, Any]) -> tuple[tu
         text = remaining_text(attributes[name])
         if text is not None:
             remaining.append((stored_name, text))
+    for name in plan.dimensions:
+        value = to_name(attributes[name])
+        if value is not None:
+            remaining.append((name, value))
     # A tuple: the garbage collector stops following tuples of plain values, and so the whole row.
     return tuple(remaining)
 

@@ -60,6 +60,8 @@ class Plan:
     documents: tuple[tuple[str, tuple[tuple[int, tuple[PathStep, ...], Reader], ...]], ...]
     # Name to store it under, attribute.
     remaining: tuple[tuple[str, str], ...]
+    # Attributes that are stored whatever else they are: the installation makes cohorts of them.
+    dimensions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,19 @@ _PLAIN = _lookup(CONTEXT_COLUMNS)
 _SERVER = _lookup(SERVER_COLUMNS)
 
 
-def compile_plan(scope_name: str, scope_version: str, attributes: Collection[str], *, is_server: bool) -> Plan:
-    """Return the plan of spans of this scope with these attributes."""
+def compile_plan(
+    scope_name: str,
+    scope_version: str,
+    attributes: Collection[str],
+    *,
+    is_server: bool,
+    dimensions: Collection[str] = (),
+    taken: Collection[str] = (),
+) -> Plan:
+    """Return the plan of spans of this scope with these attributes.
+
+    `dimensions` are attributes that make cohorts, `taken` names that something else is stored under.
+    """
     convention = find_convention(scope_name, attributes)
     lookups = [_PLAIN if convention is None else _LOOKUPS[id(convention)], *([_SERVER] if is_server else [])]
     reads: list[tuple[int, str, Reader]] = []
@@ -119,8 +132,9 @@ def compile_plan(scope_name: str, scope_version: str, attributes: Collection[str
         remaining=tuple(
             (storable_text(name[:_MAX_NAME_LENGTH]), name)
             for name in attributes
-            if name not in consumed and not is_content(name)
+            if name not in consumed and name not in dimensions and name not in taken and not is_content(name)
         ),
+        dimensions=tuple(name for name in dimensions if name in attributes),
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import baggage
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from tracecanary.collector.attributes import CANARY_BAGGAGE
@@ -42,6 +42,8 @@ class CanarySpanProcessor(SpanProcessor):
 
     Args:
         lake: Folder of the lake, made if absent. Default: the environment variable `TRACECANARY_LAKE`.
+        config: Configuration file, see `docs/configuration.md`. Default: the environment variable
+            `TRACECANARY_CONFIG`. With one that can't be used, an error is logged and spans are captured without it.
         select: Which traffic is kept. An attribute or baggage name that must be there; a mapping of such names to a
             value or values, of which one must match; or a function of the span's attributes and the baggage. Once a
             span of a trace is selected, so are all that start or end later. Default: everything is kept.
@@ -63,6 +65,7 @@ class CanarySpanProcessor(SpanProcessor):
         self,
         lake: str | os.PathLike[str] | None = None,
         *,
+        config: str | os.PathLike[str] | None = None,
         select: Select | None = None,
         flush_interval_s: float | None = None,
         seal_interval_s: float | None = None,
@@ -76,6 +79,7 @@ class CanarySpanProcessor(SpanProcessor):
     ) -> None:
         settings = capture_settings(
             lake,
+            config=config,
             flush_interval_s=flush_interval_s,
             seal_interval_s=seal_interval_s,
             max_pending_spans=max_pending_spans,
@@ -86,6 +90,8 @@ class CanarySpanProcessor(SpanProcessor):
             flush_on_sigterm=flush_on_sigterm,
         )
         self._select = predicate(select) if select is not None else None
+        # What else the context may tell about a new span belongs here.
+        self._baggage = tuple(dict.fromkeys((*CANARY_BAGGAGE, *settings.rules.baggage_dimensions)))
         self._canary_traces = RememberedTraces()
         self._writer = SpanWriter(settings, metrics=SelfMetrics(meter_provider))
         if settings.flush_on_sigterm:
@@ -103,14 +109,21 @@ class CanarySpanProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Set what the context tells about the span: its step; cohort, variant and pair id unless it has its own."""
         try:
-            mark_step(span, parent_context)
-            carried = baggage.get_all(parent_context)
+            context = get_current() if parent_context is None else parent_context
+            # Most contexts hold the parent and nothing else: that costs less to see than to ask for step and baggage.
+            if len(context) > (span.parent is not None):
+                mark_step(span, context)
+                carried = baggage.get_all(context)
+            else:
+                carried = _NOTHING
             if carried:
-                given = _attributes_from_baggage(carried)
+                given = {
+                    name: str(carried[name]) for name in self._baggage if is_valid_baggage_value(carried.get(name))
+                }
                 if given:
                     own = span.attributes or _NOTHING  # a remote caller can forge baggage, but not this
                     span.set_attributes({name: value for name, value in given.items() if name not in own})
-                    if self._select is None:
+                    if self._select is None and has_canary_mark(given, _NOTHING):
                         self._canary_traces.add(span.context.trace_id)
             if self._select is not None:
                 self._is_kept(span, carried)
@@ -154,11 +167,6 @@ class CanarySpanProcessor(SpanProcessor):
         if self._select is not None or span.context.trace_id in self._canary_traces:
             return True
         return has_canary_mark(span.attributes or {}, _NOTHING)
-
-
-def _attributes_from_baggage(carried: Mapping[str, object]) -> dict[str, str]:
-    # What else the context may tell about a new span belongs here.
-    return {name: str(carried[name]) for name in CANARY_BAGGAGE if is_valid_baggage_value(carried.get(name))}
 
 
 def _seconds(timeout_millis: int) -> float:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 # What Arrow raises for a value that its column can't hold.
 UNSTORABLE_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError)
 
+# Their values hardly repeat.
+_UNIQUE_COLUMNS = frozenset(
+    {"trace_id", "span_id", "parent_span_id", "start_unix_ns", "duration_ns", "time_unix_ns", "received_unix_ns"}
+)
+
 
 def write_segment(lake: Path, table: LakeTable, columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]) -> Path:
     """Write `rows`, tuples in the order of `columns`, as one new segment and return its path.
@@ -44,7 +49,14 @@ def publish_segment(lake: Path, table: LakeTable, contents: pa.Table) -> Path:
     unfinished = path.with_suffix(".tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        pq.write_table(contents, unfinished, compression="zstd", compression_level=1)
+        pq.write_table(
+            contents,
+            unfinished,
+            compression="zstd",
+            compression_level=1,
+            # The stubs know bool only.
+            use_dictionary=_repeating_columns(contents.schema),  # type: ignore[arg-type]
+        )
         with unfinished.open("rb+") as written:
             os.fsync(written.fileno())
         unfinished.rename(path)
@@ -58,6 +70,19 @@ def publish_segment(lake: Path, table: LakeTable, contents: pa.Table) -> Path:
     # The segment is there, so from here on nothing may fail: its rows would be written a second time.
     sync_folder(folder)
     return path
+
+
+def _repeating_columns(schema: pa.Schema) -> list[str]:
+    """Return the Parquet paths of columns whose values repeat: a dictionary of ids or times costs time and bytes."""
+    import pyarrow as pa
+
+    paths = []
+    for field in schema:
+        if pa.types.is_map(field.type):
+            paths += [f"{field.name}.key_value.key", f"{field.name}.key_value.value"]
+        elif field.name not in _UNIQUE_COLUMNS:
+            paths.append(field.name)
+    return paths
 
 
 def storable_rows(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

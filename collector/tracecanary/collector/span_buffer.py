@@ -12,9 +12,7 @@ from typing import Any
 
 from tracecanary.collector.config import CaptureSettings
 from tracecanary.collector.losses import Losses
-from tracecanary.collector.sdk_spans import Resources, SpanRecord, span_record
-
-_SIZE = -1  # the place of the size in a record
+from tracecanary.collector.packed_spans import PACKED_BYTES, PackedSpan, SpanPacker, size_bytes
 
 
 class SpanBuffer:
@@ -24,9 +22,9 @@ class SpanBuffer:
     """
 
     def __init__(self, settings: CaptureSettings, losses: Losses) -> None:
-        self.resources: Resources = {}
+        self.packer = SpanPacker()
         self._losses = losses
-        self.records: deque[SpanRecord] = deque()
+        self.waiting: deque[PackedSpan] = deque()
         self._max_spans, self._max_bytes = settings.max_pending_spans, settings.max_pending_bytes
         is_open = 1 - settings.canary_reserve
         # Rounded up, so that a queue of one still takes any span.
@@ -41,7 +39,7 @@ class SpanBuffer:
         self._taken_bytes = 0
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.waiting)
 
     @property
     def size_bytes(self) -> int:
@@ -50,12 +48,12 @@ class SpanBuffer:
 
     def add(self, span: Any, is_canary: Callable[[Any], bool]) -> bool:
         """Take the values of an ended span, or count it as lost; return whether it is time to write."""
-        spans, size = len(self.records), self._added_bytes - self._taken_bytes
+        spans, size = len(self.waiting), self._added_bytes - self._taken_bytes
         if (spans >= self._open_spans or size >= self._open_bytes) and not self._has_room(spans, size, span, is_canary):
             return True
-        record = span_record(span, self.resources)
-        self.records.append(record)
-        self._added_bytes += record[_SIZE]
+        packed = self.packer.pack(span)
+        self.waiting.append(packed)
+        self._added_bytes += len(packed) + PACKED_BYTES if packed.__class__ is bytes else size_bytes(packed)
         return spans + 1 >= self._wake_spans or size >= self._wake_bytes
 
     def _has_room(self, spans: int, size: int, span: Any, is_canary: Callable[[Any], bool]) -> bool:
@@ -64,31 +62,31 @@ class SpanBuffer:
         self._losses.add("queue_full" if spans >= self._open_spans else "memory_full")
         return False
 
-    def take(self, spans: int) -> list[SpanRecord]:
+    def take(self, spans: int) -> list[PackedSpan]:
         """Remove and return the oldest `spans`, fewer if there are not as many."""
-        taken: list[SpanRecord] = []
+        taken: list[PackedSpan] = []
         with contextlib.suppress(IndexError):  # emptied by a shutdown whose time was up, which has counted the rest
             while len(taken) < spans:
-                taken.append(self.records.popleft())
+                taken.append(self.waiting.popleft())
         return taken
 
-    def release(self, records: Sequence[SpanRecord]) -> None:
-        """Free the room of `records` that were taken and are stored: until then, they are still in memory."""
-        if self.records:
-            self._taken_bytes += sum(record[_SIZE] for record in records)
+    def release(self, taken: Sequence[PackedSpan]) -> None:
+        """Free the room of spans that were taken and are stored: until then, they are still in memory."""
+        if self.waiting:
+            self._taken_bytes += sum(map(size_bytes, taken))
         else:
             self._taken_bytes = self._added_bytes
 
-    def put_back(self, records: Sequence[SpanRecord]) -> None:
-        """Queue `records` again, before all others."""
-        self.records.extendleft(reversed(records))
+    def put_back(self, taken: Sequence[PackedSpan]) -> None:
+        """Queue `taken` again, before all others."""
+        self.waiting.extendleft(reversed(taken))
 
     def drop_all(self, reason: str) -> int:
         """Empty the queue, counting each span once however many threads do this at a time."""
         dropped = 0
         try:
             while True:
-                self.records.popleft()
+                self.waiting.popleft()
                 dropped += 1
         except IndexError:
             if dropped:

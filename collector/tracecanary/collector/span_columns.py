@@ -6,6 +6,7 @@ conventions with times in documents) is left to the rows: `is_plain_plan` and `i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from tracecanary.collector.derived import (
     with_cached_tokens,
 )
 from tracecanary.collector.documents import parse_document, read_path
-from tracecanary.collector.events import FLAG_KEY, WANTED_EVENTS
+from tracecanary.collector.events import FLAG_KEY
 from tracecanary.collector.normalise import (
     OTEL_KINDS,
     STATUSES,
@@ -32,17 +33,27 @@ from tracecanary.collector.normalise import (
     sampling_probability,
 )
 from tracecanary.collector.plans import COLUMN_INDEX, LEADING_COLUMNS, Plan
+from tracecanary.collector.sent_spans import is_sent_row
+from tracecanary.collector.shaped_spans import (
+    DROPPED,
+    END,
+    EVENTS,
+    FIRST_VALUE,
+    IS_SAMPLED,
+    NAME,
+    PARENT,
+    SPAN_ID,
+    START,
+    STATUS,
+    TRACE_ID,
+    TRACE_STATE,
+    SpanGroup,
+)
 from tracecanary.schema import SPAN_COLUMNS, arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Places of the values in a captured span.
-TRACE_ID, SPAN_ID, PARENT, NAME, KIND, START, END, STATUS, ATTRIBUTES, EVENTS, RESOURCE, SCOPE, SCOPE_VERSION = range(
-    13
-)
-IS_SAMPLED, TRACE_STATE, DROPPED = range(13, 16)
-_ERROR = 2
 _MAX_INT64 = 2**63 - 1
 # Of one type, since 1, 1.0 and True are equal.
 _MEMOISED = ({str}, {int}, {bool}, {float})
@@ -57,44 +68,41 @@ _at = COLUMN_INDEX.__getitem__
 def is_plain_plan(plan: Plan, attributes: Collection[str]) -> bool:
     """Tell whether spans of this plan and with these attribute names can be read by columns."""
     convention = plan.template[_at("convention") - len(LEADING_COLUMNS)]
+    if is_sent_row(attributes):
+        return False
     return convention != "langfuse" and FLAG_KEY not in attributes and not any(name in attributes for name in TAGS)
 
 
-def is_plain_span(span: Sequence[Any]) -> bool:
-    """Tell whether a captured span holds nothing but attributes to read."""
-    if span[STATUS] == _ERROR:
-        return False
-    events = span[EVENTS]
-    return not events or WANTED_EVENTS.isdisjoint([event[0] for event in events])
-
-
 class SpanColumns:
-    """The columns of `spans`, which share their plan, resource and attribute names.
+    """The columns of spans of one shape.
 
     Any exception here means that some value is out of the ordinary: the spans are then read one by one.
     """
 
-    def __init__(
-        self, spans: Sequence[Sequence[Any]], plan: Plan, resource: Sequence[tuple[int, Any]], normaliser: Normaliser
-    ) -> None:
-        self._spans = spans
+    def __init__(self, group: SpanGroup, plan: Plan, normaliser: Normaliser) -> None:
+        self._shape = group.shape
         self._plan = plan
         self._normaliser = normaliser
-        self._attributes = [span[ATTRIBUTES] for span in spans]
+        self._rows = len(group.spans)
+        # Turned by zip, which is the cheapest way from rows to columns.
+        self._fields = list(zip(*group.spans, strict=True))
+        names = group.shape.attributes
+        self._attributes: dict[str, Values] = dict(zip(names, self._fields[FIRST_VALUE:], strict=True))
         # A column is either one value for all spans, or a list of one for each.
         self._constants: list[Any] = [*([None] * len(LEADING_COLUMNS)), *plan.template]
-        for index, value in resource:
+        for index, value in normaliser.resource_values(group.shape.resource):
             self._constants[index] = value
+        self._kept_of_resource, self._constants[_at("attributes")] = self._constants[_at("attributes")] or (), None
         self._lists: dict[int, Values] = {}
 
     def are_valid(self) -> bool:
         """Tell whether all spans have ids and times as they should be."""
         for place, limit in ((TRACE_ID, _TRACE_ID_LIMIT), (SPAN_ID, _SPAN_ID_LIMIT)):
-            ids = [span[place] for span in self._spans]
+            ids = self._fields[place]
             if min(ids) <= 0 or max(ids) >= limit:
                 return False
         for place in (START, END):
-            times = [span[place] for span in self._spans]
+            times = self._fields[place]
             if set(map(type, times)) != {int} or min(times) < 0 or max(times) > _MAX_INT64:
                 return False
         return True
@@ -108,9 +116,10 @@ class SpanColumns:
         self._read_attributes()
         self._read_documents()
         self._complete()
-        models = zip(self._values("request_model"), self._values("response_model"), strict=True)
-        self._lists[_at("model")] = [self._normaliser.model(asked, answered) for asked, answered in models]
-        schema, rows = arrow_schema(SPAN_COLUMNS), len(self._spans)
+        self._combine("model", self._normaliser.model, "request_model", "response_model")
+        if self._has_values("fallback_from"):
+            self._combine("fallback_from", lambda model: self._normaliser.model(model, None), "fallback_from")
+        schema, rows = _schema(), self._rows
         arrays: list[pa.Array[Any]] = []
         for index, field in enumerate(schema):
             if index in self._lists:
@@ -121,31 +130,34 @@ class SpanColumns:
                 arrays.append(pa.repeat(pa.scalar(self._constants[index], type=field.type), rows))
         arrays[_at("trace_id")] = self._hex_ids(TRACE_ID, _TRACE_ID_BYTES)
         arrays[_at("span_id")] = self._hex_ids(SPAN_ID, _SPAN_ID_BYTES)
+        if _at("parent_span_id") not in self._lists:
+            arrays[_at("parent_span_id")] = self._hex_ids(PARENT, _SPAN_ID_BYTES)
         arrays[_at("attributes")] = self._remaining()
         return pa.Table.from_arrays(arrays, schema=schema)
 
     def _read_identity(self) -> None:
-        spans, lists = self._spans, self._lists
-        starts, ends = [span[START] for span in spans], [span[END] for span in spans]
-        lists[_at("parent_span_id")] = [
-            parent.to_bytes(_SPAN_ID_BYTES).hex() if parent else None for parent in [span[PARENT] for span in spans]
-        ]
-        self._read("name", to_name, [span[NAME] for span in spans])
-        kind = spans[0][KIND]  # which is part of their shape
+        fields, lists = self._fields, self._lists
+        starts, ends = fields[START], fields[END]
+        if not all(fields[PARENT]):  # else they are made of all at once, like other ids
+            lists[_at("parent_span_id")] = [
+                parent.to_bytes(_SPAN_ID_BYTES).hex() if parent else None for parent in fields[PARENT]
+            ]
+        self._read("name", to_name, fields[NAME])
+        kind = self._shape.kind
         self._constants[_at("otel_kind")] = OTEL_KINDS[kind if 0 <= kind < len(OTEL_KINDS) else 0]
         lists[_at("start_unix_ns")] = starts
-        lists[_at("duration_ns")] = [max(end - start, 0) for start, end in zip(starts, ends, strict=True)]
-        self._read("status", _status, [span[STATUS] for span in spans])
-        self._read("is_sampled", bool, [span[IS_SAMPLED] for span in spans])
-        self._read("dropped_attributes", _dropped, [span[DROPPED] for span in spans])
-        self._read("sampling_probability", _probability, [span[TRACE_STATE] for span in spans])
+        lists[_at("duration_ns")] = [end - start if end > start else 0 for start, end in zip(starts, ends, strict=True)]
+        self._read("status", _status, fields[STATUS])
+        self._read("is_sampled", bool, fields[IS_SAMPLED])
+        self._read("dropped_attributes", _dropped, fields[DROPPED])
+        self._read("sampling_probability", _probability, fields[TRACE_STATE])
 
-    def _read(self, column: str, read: Callable[[Any], object], values: list[Any]) -> None:
+    def _read(self, column: str, read: Callable[[Any], object], values: Values) -> None:
         """Set a column to what `read` makes of `values`."""
         self._set(_at(column), _read_all(read, values))
 
     def _set(self, index: int, values: Values) -> None:
-        if len(values) == len(self._spans):
+        if len(values) == self._rows:
             self._lists[index] = values
         else:
             self._constants[index] = values[0]
@@ -154,12 +166,10 @@ class SpanColumns:
         plan = self._plan
         if not plan.kind_from and not plan.kinds_by_name:
             return
-        said = [[values[name] for values in self._attributes] for name in plan.kind_from]
-        keys = list(zip((span[NAME] for span in self._spans), *said, strict=True))
+        keys = list(zip(self._fields[NAME], *(self._attributes[name] for name in plan.kind_from), strict=True))
         known: dict[Any, str | None] = {}
-        for key, attributes in zip(keys, self._attributes, strict=True):
-            if key not in known:
-                known[key] = kind_of(plan, key[0], attributes)
+        for key in set(keys):
+            known[key] = kind_of(plan, key[0], dict(zip(plan.kind_from, key[1:], strict=True)))
         default = self._constants[_at("kind")]
         if len(known) == 1:
             self._constants[_at("kind")] = known[keys[0]] or default
@@ -180,11 +190,11 @@ class SpanColumns:
         present = self._lists.get(index)
         if present is None:
             if self._constants[index] is None:
-                self._set(index, _read_all(read, [values[name] for values in self._attributes]))
+                self._set(index, _read_all(read, self._attributes[name]))
         elif None in present:
             self._lists[index] = [
-                read(values[name]) if value is None else value
-                for value, values in zip(present, self._attributes, strict=True)
+                read(given) if value is None else value
+                for value, given in zip(present, self._attributes[name], strict=True)
             ]
 
     def _read_documents(self) -> None:
@@ -193,73 +203,103 @@ class SpanColumns:
             if not wanted:
                 continue
             columns = {index: list(self._values_at(index)) for index, _, _ in wanted}
-            for row, values in enumerate(self._attributes):
+            for row, value in enumerate(self._attributes[name]):
                 if all(column[row] is not None for column in columns.values()):
                     continue
-                document = parse_document(values[name])
+                document = parse_document(value)
                 if document is None:
-                    document = values[name]  # not everything that should be in quotes is
+                    document = value  # not everything that should be in quotes is
                 for index, path, read in wanted:
                     if columns[index][row] is None:
-                        value = read_path(document, path)
-                        if value is not None:
-                            columns[index][row] = read(value)
+                        found = read_path(document, path)
+                        if found is not None:
+                            columns[index][row] = read(found)
             self._lists.update(columns)
 
     def _complete(self) -> None:
         """Fill the columns that others tell, as `complete_row` does."""
-        shape = self._attributes[0]
+        names = self._shape.attributes
         if self._has_values("cache_read_tokens") or self._has_values("cache_write_tokens"):
-            counts = zip(*map(self._values, ("input_tokens", "cache_read_tokens", "cache_write_tokens")), strict=True)
-            self._lists[_at("input_tokens")] = [with_cached_tokens(*count) for count in counts]
-        self._complete_steps(shape)
+            self._combine("input_tokens", with_cached_tokens, "input_tokens", "cache_read_tokens", "cache_write_tokens")
+        self._complete_steps(names)
         if self._has_values("retry_count"):
-            counted = zip(*map(self._values, ("retry_count", "retry_source", "kind")), strict=True)
-            self._lists[_at("retry_source")] = [
-                retry_source(kind, shape) if count is not None and source is None else source
-                for count, source, kind in counted
-            ]
-        if FALLBACK_TO in shape or self._has_values("fallback_from"):
-            known = zip(*map(self._values, ("fallback_used", "fallback_from")), strict=True)
-            self._lists[_at("fallback_used")] = [
-                True if used is None and (left is not None or FALLBACK_TO in shape) else used for used, left in known
-            ]
+            self._combine(
+                "retry_source",
+                lambda count, source, kind: (
+                    retry_source(kind, names) if count is not None and source is None else source
+                ),
+                "retry_count",
+                "retry_source",
+                "kind",
+            )
+        if FALLBACK_TO in names or self._has_values("fallback_from"):
+            self._combine(
+                "fallback_used",
+                lambda used, left: True if used is None and (left is not None or FALLBACK_TO in names) else used,
+                "fallback_used",
+                "fallback_from",
+            )
         kinds = set(self._values("kind"))
         if "tool" in kinds:
-            self._complete_kind("tool", "tool_name", lambda span: tool_name(span[NAME], span[ATTRIBUTES]))
+            self._complete_kind("tool", "tool_name", lambda row: tool_name(self._fields[NAME][row], self._given(row)))
             self._complete_kind(
-                "tool", "tool_arguments_hash", lambda span: tool_arguments_hash(span[ATTRIBUTES], span[EVENTS])
+                "tool",
+                "tool_arguments_hash",
+                lambda row: tool_arguments_hash(self._given(row), self._fields[EVENTS][row]),
             )
         if "agent" in kinds:
-            self._complete_kind("agent", "agent_name", lambda span: agent_name(span[NAME], span[ATTRIBUTES]))
+            self._complete_kind(
+                "agent", "agent_name", lambda row: agent_name(self._fields[NAME][row], self._given(row))
+            )
 
-    def _complete_steps(self, shape: Mapping[str, Any]) -> None:
+    def _complete_steps(self, names: Collection[str]) -> None:
         if not (self._has_values("step") or self._has_values("step_name") or self._has_values("operation")):
             return
-        source = step_source(shape)
+        source = step_source(names)
+        if not self._has_gaps(_at("step")):
+            self._lists.pop(_at("step_source"), None)
+            self._constants[_at("step_source")] = source
+            return
         steps: list[int | None] = []
         sources: list[str | None] = []
-        told = zip(*map(self._values, ("step", "step_name", "operation")), self._spans, strict=True)
-        for step, name, operation, span in told:
+        told = zip(*map(self._values, ("step", "step_name", "operation")), self._fields[NAME], strict=True)
+        for step, name, operation, span_name in told:
             has_step = step is not None or name is not None or operation == "agent_step"
-            steps.append(numbered_step(step, span[NAME]) if has_step else step)
+            steps.append(numbered_step(step, span_name) if has_step else step)
             sources.append(source if steps[-1] is not None or name is not None else None)
         self._lists[_at("step")], self._lists[_at("step_source")] = steps, sources
 
-    def _complete_kind(self, kind: str, column: str, complete: Callable[[Sequence[Any]], str | None]) -> None:
-        present = zip(self._values("kind"), self._values(column), self._spans, strict=True)
+    def _combine(self, column: str, read: Callable[..., object], *columns: str) -> None:
+        """Set a column to what `read` makes of others, reading equal ones once."""
+        if not any(_at(name) in self._lists for name in columns):
+            value = read(*(self._constants[_at(name)] for name in columns))
+            self._lists.pop(_at(column), None)
+            self._constants[_at(column)] = value
+            return
+        rows = list(zip(*map(self._values, columns), strict=True))
+        known = {row: read(*row) for row in set(rows)}
+        self._lists[_at(column)] = [known[row] for row in rows]
+
+    def _complete_kind(self, kind: str, column: str, complete: Callable[[int], str | None]) -> None:
+        present = zip(self._values("kind"), self._values(column), strict=True)
         self._lists[_at(column)] = [
-            complete(span) if is_kind == kind and value is None else value for is_kind, value, span in present
+            complete(row) if is_kind == kind and value is None else value
+            for row, (is_kind, value) in enumerate(present)
         ]
+
+    def _given(self, row: int) -> Mapping[str, Any]:
+        """Return the attributes of one span."""
+        return {name: values[row] for name, values in self._attributes.items()}
 
     def _remaining(self) -> pa.Array[Any]:
         """Return the map of attributes that no column is read from."""
         import pyarrow as pa
 
-        rows = len(self._spans)
-        kept: list[tuple[str, Values]] = []
-        for stored_name, name in self._plan.remaining:
-            texts = _read_all(remaining_text, [values[name] for values in self._attributes])
+        rows = self._rows
+        kept: list[tuple[str, Values]] = [(name, [text]) for name, text in self._kept_of_resource]
+        declared = [(name, name, to_name) for name in self._plan.dimensions]
+        for stored_name, name, read in [*((*names, remaining_text) for names in self._plan.remaining), *declared]:
+            texts = _read_all(read, self._attributes[name])
             if texts != [None]:
                 kept.append((stored_name, texts))
         names, width = [name for name, _ in kept], len(kept)
@@ -282,8 +322,8 @@ class SpanColumns:
         """Return ids as text: all are of one length, so the text of all is one buffer."""
         import pyarrow as pa
 
-        rows = len(self._spans)
-        digits = b"".join([span[place].to_bytes(size) for span in self._spans]).hex().encode()
+        rows = self._rows
+        digits = b"".join([number.to_bytes(size) for number in self._fields[place]]).hex().encode()
         offsets = pa.array(range(0, 2 * size * rows + 1, 2 * size), pa.int32())
         return pa.Array.from_buffers(pa.string(), rows, [None, offsets.buffers()[1], pa.py_buffer(digits)])
 
@@ -292,7 +332,7 @@ class SpanColumns:
 
     def _values_at(self, index: int) -> Values:
         values = self._lists.get(index)
-        return [self._constants[index]] * len(self._spans) if values is None else values
+        return [self._constants[index]] * self._rows if values is None else values
 
     def _has_gaps(self, index: int) -> bool:
         values = self._lists.get(index)
@@ -304,6 +344,11 @@ class SpanColumns:
         if values is None:
             return self._constants[index] is not None
         return any(value is not None for value in values)
+
+
+@functools.cache
+def _schema() -> pa.Schema:
+    return arrow_schema(SPAN_COLUMNS)
 
 
 def _without_gaps(names: list[str], columns: list[Values]) -> tuple[list[str], list[str], list[int]]:
@@ -341,15 +386,18 @@ def _dropped(attributes: object) -> int:
     return to_int(attributes) or 0
 
 
-def _read_all(read: Callable[[Any], object], values: list[Any]) -> Values:
+def _read_all(read: Callable[[Any], object], values: Values) -> Values:
     """Return what `read` makes of each value, reading equal ones once; a single value if all are equal."""
+    first = values[0]
+    if type(first) is str and values.count(first) == len(values):
+        return [read(first)]
     kinds = set(map(type, values))
+    if kinds == {int} and read in _COUNT_READERS and 0 <= min(values) < max(values) <= _MAX_INT64:
+        return values
     distinct = set(values) if kinds in _MEMOISED else set()
     if not distinct or (kinds == {float} and 0.0 in distinct):  # which -0.0 is equal to
         return [read(value) for value in values]
     if len(distinct) == 1:
-        return [read(values[0])]
-    if kinds == {int} and read in _COUNT_READERS and min(distinct) >= 0 and max(distinct) <= _MAX_INT64:
-        return values
+        return [read(first)]
     known = {value: read(value) for value in distinct}
     return [known[value] for value in values]

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 from tracecanary.collector.config import CaptureSettings
 from tracecanary.collector.journal import Journal, publish_orphans
 from tracecanary.collector.losses import Losses
-from tracecanary.collector.normalise import default_normaliser
-from tracecanary.collector.sdk_spans import SpanRecord
+from tracecanary.collector.normalise import Normaliser
+from tracecanary.collector.packed_spans import PackedSpan
 from tracecanary.collector.span_buffer import SpanBuffer
-from tracecanary.collector.span_tables import span_table
+from tracecanary.collector.span_tables import grouped_table
 from tracecanary.schema import LakeError, LakeTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _logger = logging.getLogger(__name__)
+# Unpacked together: the values of more would not stay in the processor's cache until they are read.
+_CHUNK_SPANS = 1_024
 
 
 class SpanFlusher:
@@ -29,13 +31,14 @@ class SpanFlusher:
         self._settings = settings
         self._buffer = buffer
         self._losses = losses
+        self._normaliser = Normaliser(settings.rules)
         self._journal = Journal(
             settings.lake,
             LakeTable.SPANS,
             max_file_rows=settings.max_segment_spans,
             max_bytes=settings.max_journal_bytes,
         )
-        self._in_hand: Sequence[SpanRecord] = ()
+        self._in_hand: Sequence[PackedSpan] = ()
         self._has_looked_for_orphans = False
         self.is_lake_writable = True  # whether the lake took what it was given last
         self.is_storing = True  # whether the last spans could be stored, in the lake or the journal
@@ -84,34 +87,42 @@ class SpanFlusher:
         self._journal.close()
 
     def _store_oldest(self, spans: int, *, is_publishing: bool) -> bool:
-        self._in_hand = records = self._buffer.take(spans)
+        self._in_hand = taken = self._buffer.take(spans)
         was_storing = self.is_storing
-        self.is_storing = self._store(records, is_publishing=is_publishing)
+        self.is_storing = self._store(taken, is_publishing=is_publishing)
         if self.is_storing:
-            self._buffer.release(records)
+            self._buffer.release(taken)
         else:
-            self._buffer.put_back(records)  # nothing accepted is lost: the next flush tries again
+            self._buffer.put_back(taken)  # nothing accepted is lost: the next flush tries again
         self._in_hand = ()
         if self.is_storing and not was_storing:
             _logger.info("writing to %s works again", self._settings.lake)
         return self.is_storing
 
-    def _store(self, records: list[SpanRecord], *, is_publishing: bool) -> bool:
-        """Store `records` but for those that can't be stored, which are counted; return False to try again."""
+    def _store(self, taken: list[PackedSpan], *, is_publishing: bool) -> bool:
+        """Store `taken` but for those that can't be stored, which are counted; return False to try again."""
         try:
             with self.writing:
                 self._publish_orphans()
-                table = span_table(records, default_normaliser(), self._buffer.resources)
+                table = self._table(taken)
                 if table.num_rows and not self._is_table_stored(table, is_publishing=is_publishing):
                     return False
         except Exception as error:  # noqa: BLE001  memory full, Arrow missing: not the spans' fault
             self._log_failure(error)
             return False
         self.stored_spans += table.num_rows
-        if table.num_rows < len(records):
-            self._losses.add("malformed", len(records) - table.num_rows)
-            _logger.warning("%d spans hold values that can't be stored", len(records) - table.num_rows)
+        if table.num_rows < len(taken):
+            self._losses.add("malformed", len(taken) - table.num_rows)
+            _logger.warning("%d spans hold values that can't be stored", len(taken) - table.num_rows)
         return True
+
+    def _table(self, taken: Sequence[PackedSpan]) -> pa.Table:
+        import pyarrow as pa
+
+        unpack = self._buffer.packer.unpack
+        chunks = [taken[first : first + _CHUNK_SPANS] for first in range(0, len(taken), _CHUNK_SPANS)]
+        tables = [grouped_table(*unpack(chunk), self._normaliser) for chunk in chunks]
+        return pa.concat_tables(tables).combine_chunks()  # each chunk would be compressed by itself
 
     def _is_table_stored(self, table: pa.Table, *, is_publishing: bool) -> bool:
         # Each is the other's way out: a lake out of reach leaves the journal, a folder without locks the lake.

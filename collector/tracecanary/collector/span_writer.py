@@ -118,7 +118,7 @@ class SpanWriter:
         self._pid = os.getpid()
         self._losses = Losses()
         self._buffer = SpanBuffer(self._settings, self._losses)
-        self._waiting = self._buffer.records  # asked for its length twice as fast as the buffer
+        self._waiting = self._buffer.waiting  # asked for its length twice as fast as the buffer
         self._flusher = SpanFlusher(self._settings, self._buffer, self._losses)
         self._metrics.restart()
         self._is_closed = self.is_shut_down

@@ -8,7 +8,10 @@ from tracecanary.schema.columns import (
     ColumnType,
     arrow_schema,
 )
+from tracecanary.schema.config_file import CONFIG_VARIABLE, ConfigFile, Section, read_config_file
+from tracecanary.schema.dimensions import CohortDimension, DimensionSource, read_dimensions
 from tracecanary.schema.errors import (
+    ConfigFileError,
     ConfigurationError,
     InvalidQuestionError,
     LakeError,
@@ -17,35 +20,71 @@ from tracecanary.schema.errors import (
     TraceCanaryError,
     UnknownArmError,
 )
+from tracecanary.schema.lake_location import (
+    FileLake,
+    LakeLocation,
+    ObjectStoreLake,
+    OtlpServer,
+    parse_file_lake,
+    parse_lake,
+)
+from tracecanary.schema.lake_storage import FolderStorage, LakeStorage, StoredFile, lake_storage, sync_folder
 from tracecanary.schema.layout import (
     JOURNAL_SUFFIX,
     LakeTable,
     journal_folder,
     journal_name,
+    landing_files,
     landing_folder,
+    landing_name,
     landing_segments,
     segment_name,
 )
+from tracecanary.schema.local_copies import Lease, LocalCopies, local_copies
 
 __all__ = [
+    "CONFIG_VARIABLE",
     "EVALUATION_COLUMNS",
     "JOURNAL_SUFFIX",
     "SCHEMA_VERSION",
     "SPAN_COLUMNS",
+    "CohortDimension",
     "Column",
     "ColumnType",
+    "ConfigFile",
+    "ConfigFileError",
     "ConfigurationError",
+    "DimensionSource",
+    "FileLake",
+    "FolderStorage",
     "InvalidQuestionError",
     "LakeError",
+    "LakeLocation",
+    "LakeStorage",
     "LakeTable",
+    "Lease",
+    "LocalCopies",
     "MalformedInputError",
+    "ObjectStoreLake",
+    "OtlpServer",
+    "Section",
     "StoreError",
+    "StoredFile",
     "TraceCanaryError",
     "UnknownArmError",
     "arrow_schema",
     "journal_folder",
     "journal_name",
+    "lake_storage",
+    "landing_files",
     "landing_folder",
+    "landing_name",
     "landing_segments",
+    "local_copies",
+    "parse_file_lake",
+    "parse_lake",
+    "read_config_file",
+    "read_dimensions",
     "segment_name",
+    "sync_folder",
 ]

@@ -2,6 +2,7 @@
 
 TraceCanaryError
 ├── ConfigurationError      settings that can't work; lists every problem at once
+│   └── ConfigFileError     a configuration file that can't be used
 ├── MalformedInputError     a file or request body that can't be decoded
 ├── InvalidQuestionError    parameters of a comparison that make no question
 │   └── UnknownArmError     an arm that no stored trace has ever asked for
@@ -12,6 +13,7 @@ TraceCanaryError
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class TraceCanaryError(Exception):
@@ -24,6 +26,19 @@ class ConfigurationError(TraceCanaryError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(self.problems))
+
+
+class ConfigFileError(ConfigurationError):
+    """A configuration file that can't be read, or holds what can't be used. One line a problem."""
+
+    def __init__(self, path: Path, problems: Sequence[str]) -> None:
+        self.path = path
+        super().__init__(problems)
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return f"{self.path}: {self.problems[0]}"
+        return "\n  - ".join([f"{self.path} has {len(self.problems)} problems:", *self.problems])
 
 
 class MalformedInputError(TraceCanaryError):

@@ -1,13 +1,20 @@
 -- One row per canonical model that was asked for, by model calls or, in traces without any, by the agent span (the
 -- same rule as trace_facts); llm_calls counts model calls only. Every attempt that is a span beside the others is a
--- call; one nested in another is not, unless it asked another model that was then left (attempts_v1: is_call).
+-- call; one nested in another is not, unless it asked another model that was then left (attempts_v1: is_call). A call
+-- of an embedding model is a call, too: of embedding spans of one model inside each other the innermost one, as for
+-- tokens, but it makes no arm and no retry.
 --   retries         resends to this model, those that are stated counting for the model asked first; null where none
 --                   could be seen
 --   fallbacks_from  logical calls that left this model; fallbacks_to: that ended with it
 -- Tokens are null where the source has none; calls_with_tokens tells how many model calls they come from. traces counts
 -- every trace that asked for the model, first or later.
 -- grain: model   params: none   reads: spans, attempts, calls
-WITH asked AS (
+WITH wrapped_embeddings AS (
+    SELECT DISTINCT inner_spans.trace_id, inner_spans.parent_span_id AS span_id, inner_spans.model
+    FROM spans AS inner_spans
+    WHERE inner_spans.kind = 'embedding' AND inner_spans.model IS NOT NULL AND inner_spans.parent_span_id IS NOT NULL
+),
+asked AS (
     SELECT
         attempts.model,
         attempts.trace_id,
@@ -24,6 +31,26 @@ WITH asked AS (
     FROM attempts
     INNER JOIN spans ON attempts.trace_id = spans.trace_id AND attempts.span_id = spans.span_id
     WHERE attempts.model IS NOT NULL AND attempts.is_asked
+    UNION ALL
+    SELECT
+        spans.model,
+        spans.trace_id,
+        TRUE,
+        spans.status = 'error',
+        spans.input_tokens,
+        spans.output_tokens,
+        spans.cache_read_tokens,
+        spans.cache_write_tokens,
+        spans.reasoning_tokens,
+        spans.reported_cost_nano_usd,
+        spans.convention,
+        spans.start_unix_ns
+    FROM spans
+    LEFT JOIN wrapped_embeddings
+        ON spans.trace_id = wrapped_embeddings.trace_id
+        AND spans.span_id = wrapped_embeddings.span_id
+        AND spans.model = wrapped_embeddings.model
+    WHERE spans.kind = 'embedding' AND spans.model IS NOT NULL AND wrapped_embeddings.span_id IS NULL
     UNION ALL -- asked, as the application states, with no span to show for it
     SELECT calls.model, calls.trace_id, FALSE, FALSE, NULL, NULL, NULL, NULL, NULL, NULL, NULL, calls.start_unix_ns
     FROM calls

@@ -14,10 +14,11 @@ from tracecanary.analytics.answer import Answer, Verdict, with_metrics
 from tracecanary.analytics.comparison import compare
 from tracecanary.analytics.question import DEFAULT_CONFIDENCE, check_metrics
 from tracecanary.analytics.store import Store
+from tracecanary.api.config import service_settings
 from tracecanary.api.parameters import CompareParameters
 from tracecanary.api.presentation import answer_markdown, answer_view, table_console
 from tracecanary.collector.config import LAKE_VARIABLE
-from tracecanary.schema import ConfigurationError, InvalidQuestionError, LakeError
+from tracecanary.schema import CONFIG_VARIABLE, ConfigurationError, InvalidQuestionError, LakeError
 
 # A cold service may build its facts first.
 _TIMEOUT_S = 120.0
@@ -59,6 +60,7 @@ def compare_arms(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="exit with 0 ship, 10 narrow, 20 hold, 30 roll back; for CI")
     ] = False,
+    config: Annotated[Path | None, typer.Option(envvar=CONFIG_VARIABLE, help="configuration file, TOML")] = None,
 ) -> None:
     """Compare a candidate with its base, from a lake folder or a running service."""
     given = {
@@ -74,6 +76,7 @@ def compare_arms(
         "evaluator": evaluator,
     }
     parameters = {name: value for name, value in given.items() if value}
+    service_settings(config)  # one that can't be used is no ground for a verdict
     check_metrics(tuple(metric or ()))
     answer = _ask_service(url, parameters) if url else _ask_lake(lake, parameters)
     _print(answer, output, metric or [])

@@ -10,10 +10,12 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from tracecanary.api.config import service_settings
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.config import LAKE_VARIABLE
 from tracecanary.collector.ingest import decode_otlp_file, store_spans
-from tracecanary.schema import MalformedInputError
+from tracecanary.collector.normalise import Normaliser
+from tracecanary.schema import CONFIG_VARIABLE, MalformedInputError
 
 
 def ingest(
@@ -21,16 +23,18 @@ def ingest(
         list[str], typer.Argument(help="OTLP trace files: protobuf, JSON or JSON lines, also gzip; - is stdin")
     ],
     lake: Annotated[Path, typer.Option(envvar=LAKE_VARIABLE, help="folder of the lake; made if absent")],
+    config: Annotated[Path | None, typer.Option(envvar=CONFIG_VARIABLE, help="configuration file, TOML")] = None,
 ) -> None:
     """Read OTLP trace files into a lake.
 
     Reading a file twice changes nothing: a span is one row, however often it arrives. A file that can't be read stops
     the command; what the files before it held is stored.
     """
+    normaliser = Normaliser(service_settings(config).rules)
     spans = 0
     console = Console(stderr=True)
     for name in track(files, description="reading", console=console, disable=not console.is_terminal):
-        spans += store_spans(lake.absolute(), _decode(name))
+        spans += store_spans(lake.absolute(), _decode(name), normaliser)
     files_read = f"{len(files)} file{'' if len(files) == 1 else 's'}"
     Console(soft_wrap=True).print(f"read {spans:,} spans of {files_read} into {lake}", markup=False, highlight=False)
 

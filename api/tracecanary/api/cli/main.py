@@ -14,7 +14,7 @@ from tracecanary.api.cli.entry import EXIT_FAILED
 from tracecanary.api.cli.ingest import ingest
 from tracecanary.api.cli.serve import serve
 from tracecanary.api.presentation.wording import plain
-from tracecanary.schema import TraceCanaryError
+from tracecanary.schema import ConfigFileError, TraceCanaryError
 
 app = typer.Typer(
     name="tracecanary",
@@ -30,11 +30,19 @@ app.command()(ingest)
 
 
 def run() -> None:
-    """Run the command line; a foreseen error is one line on stderr, not a traceback."""
+    """Run the command line; a foreseen error is a line on stderr, not a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         app()
     except TraceCanaryError as error:
-        Console(stderr=True, soft_wrap=True).print(Text.assemble(("error: ", "bold red"), plain(str(error))))
+        shown = Text.assemble(("error: ", "bold red"), _shown(error))
+        Console(stderr=True, soft_wrap=True).print(shown)
         raise SystemExit(EXIT_FAILED) from error
+
+
+def _shown(error: TraceCanaryError) -> str:
+    if not isinstance(error, ConfigFileError):
+        return plain(str(error))
+    # One line a problem: a file may have many.
+    return "\n  ".join(plain(line) for line in str(error).split("\n"))
