@@ -30,6 +30,7 @@ def deriving_engine(lake: Path) -> Iterator[Engine]:
         open_known_rows(engine, spans=[])
         engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
         derive_facts(engine, revision=1)
+        engine.view("spans_with_judges", "spans_v1")
         for table in DERIVED_TABLES:
             engine.forget(f"stored_{table}")
             engine.union(f"stored_{table}", [f"new_{table}"])

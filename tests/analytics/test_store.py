@@ -17,7 +17,7 @@ def models(session: Session) -> list[str]:
 def test_lake_without_segments_has_no_rows(tmp_path: Path) -> None:
     with Store(tmp_path).session() as session:
         assert models(session) == []
-        assert session.rows("models_v1") == []
+        assert session.rows("models_v2") == []
 
 
 def test_lake_whose_folder_is_gone_is_an_error_not_an_empty_lake(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_new_segment_is_seen_by_the_next_session_only(tmp_path: Path) -> None:
         with store.session() as after:
             assert models(after) == ["base", "candidate"]
         assert models(before) == ["base"]
-        assert [row["model"] for row in before.rows("models_v1")] == ["base"]
+        assert [row["model"] for row in before.rows("models_v2")] == ["base"]
 
 
 def test_late_evaluation_is_seen_by_the_next_session(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ class Builder:
         if found.rewritten:
             return self._following(state, listing, _extents(state, listing), found, Batch())
         place = first_to_merge(state.parts)
-        return self._merge(state, place) if place < len(state.parts) - 1 else None
+        return self._merge(state, place) if place < len(state.parts) else None
 
     def _next_batch(self, found: Difference, extents: Extents, state: DerivedState) -> Batch:
         spans = extents.get(LakeTable.SPANS, {})

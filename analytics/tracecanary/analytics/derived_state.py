@@ -22,6 +22,8 @@ from tracecanary.schema import LakeTable
 
 # Above it, parts are merged whatever their sizes: each part costs every reader the opening of its files.
 _MAX_PARTS = 24
+# Fewer are not worth a merge.
+_MERGED_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +155,9 @@ def first_to_merge(parts: Sequence[Part]) -> int:
         if following and parts[number].traces <= following:
             place = number
         following += parts[number].traces
-    return min(place, _MAX_PARTS - 1) if len(parts) > _MAX_PARTS else place
+    if len(parts) > _MAX_PARTS:
+        return min(place, _MAX_PARTS - 1)
+    return place if len(parts) - place >= _MERGED_AT_ONCE else len(parts)
 
 
 def merged_ranges(ranges: Sequence[tuple[int, int]], *, gap_ns: int) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ from tracecanary.analytics.engine import Engine
 from tracecanary.schema import LakeTable
 
 # Rows of a derived table are replaced trace by trace, or added up.
-ROW_TABLES = ("facts", "judgements")
+ROW_TABLES = ("facts", "judgements", "trace_models")
 SUM_TABLES = (
     "rollup_keys",
     "rollup_groups",
@@ -19,6 +19,7 @@ SUM_TABLES = (
     "rollup_histograms",
     "rollup_group_histograms",
     "rollup_hours",
+    "rollup_models",
 )
 DERIVED_TABLES = (*ROW_TABLES, "superseded", *SUM_TABLES)
 # What is known of a trace is looked for in the files of the hours that its spans are in.
@@ -59,8 +60,8 @@ def open_new_rows(
     engine.lake_view("new_evaluations", LakeTable.EVALUATIONS, evaluations)
     engine.table("touched_ranges", "ranges_v1", {"ranges": [list(one) for one in touched]})
     engine.table("dirty_traces", "dirty_traces_v1")
-    engine.table("old_facts", "old_facts_v1")
-    engine.table("old_judgements", "old_judgements_v1")
+    for table in ROW_TABLES:
+        engine.table(f"old_{table}", f"old_{table}_v1")
     ranges = engine.rows("old_ranges_v1", {"width_ns": _SEARCH_WIDTH_NS})
     return [(row["first_ns"], row["last_ns"]) for row in ranges]
 
@@ -76,26 +77,38 @@ def open_known_rows(engine: Engine, *, spans: Sequence[Path]) -> None:
 
 
 def derive_calls(engine: Engine) -> None:
-    """Make `attempts`, `calls`, `trace_calls`, `judge_usage` and `spans` from `landing_spans`."""
+    """Make `spans`, `trace_calls`, `calls_of_models` and `judge_usage` from `landing_spans`."""
     engine.table("intricate_traces", "intricate_traces_v1")
     engine.view("plain_spans", "plain_spans_v1")
     engine.table("unique_spans", "unique_spans_v1")
     engine.table("judge_spans", "judge_spans_v1")
     engine.table("judge_usage", "judge_usage_v1")
-    engine.view("spans", "application_spans_v1")
-    engine.table("attempts", "attempts_v1")
-    engine.table("calls", "calls_v1")
-    engine.table("intricate_trace_calls", "trace_calls_v1")
     engine.table("plain_trace_calls", "plain_trace_calls_v1")
-    engine.union("trace_calls", ["intricate_trace_calls", "plain_trace_calls"])
-    engine.view("intricate_spans", "application_spans_v1")
-    engine.union("spans", ["intricate_spans", "plain_spans"])
+    engine.view("plain_calls_of_models", "plain_calls_of_models_v1")
+    engine.table("no_calls_of_models", "no_calls_of_models_v1")
+    if engine.count("intricate_traces"):
+        engine.view("spans", "application_spans_v1")
+        engine.table("attempts", "attempts_v1")
+        engine.table("calls", "calls_v1")
+        engine.table("intricate_trace_calls", "trace_calls_v1")
+        engine.union("trace_calls", ["intricate_trace_calls", "plain_trace_calls"])
+        engine.table("intricate_calls_of_models", "calls_of_models_v1")
+        engine.view("intricate_spans", "application_spans_v1")
+        engine.union("spans", ["intricate_spans", "plain_spans"])
+        parts = ["intricate_calls_of_models", "plain_calls_of_models", "embedding_calls"]
+    else:  # the usual case, without the cost of planning what has no rows
+        engine.union("trace_calls", ["plain_trace_calls"])
+        engine.union("spans", ["plain_spans"])
+        parts = ["plain_calls_of_models", "embedding_calls"]
+    engine.view("embedding_calls", "embedding_calls_v1")
+    engine.union("calls_of_models", [*parts, "no_calls_of_models"])
 
 
 def derive_facts(engine: Engine, *, revision: int) -> None:
     """Make `new_<table>` of every derived table, from `landing_spans`, `new_evaluations` and what was derived before."""
     derive_calls(engine)
     engine.table("trace_facts", "trace_facts_v2")
+    engine.table("new_trace_models", "trace_models_v1", {"revision": revision})
     engine.union("landing_evaluations", ["old_judgements", "new_evaluations"])
     engine.table("new_judgements", "judgements_v1", {"revision": revision})
     engine.view("evaluations", "evaluations_v1")

@@ -67,7 +67,7 @@ class SeriesRow(_Row):
 def list_models(store: Store) -> list[ModelRow]:
     """List the models that were asked for, by name."""
     with store.session() as session:
-        rows = session.rows("models_v1")
+        rows = session.rows("models_v2")
     return [
         ModelRow(
             first_seen=time_of(row.pop("first_seen_unix_ns")),

@@ -25,14 +25,13 @@ from tracecanary.schema import SCHEMA_VERSION, LakeError, LakeTable, StoreError,
 
 __all__ = ["Row", "Session", "Store"]
 
-# Views of a snapshot on the lake's own rows, in the order of their dependencies. They are computed when a query reads
-# them, from all segments: for a look at a few traces, and for what is not kept.
-_RAW_VIEWS = ("spans", "evaluations", "attempts", "calls")
 # Views on what is kept of each trace.
 _KEPT_VIEWS = {
     "trace_facts": "model_traces_v1",
     "trace_evaluations": "judged_outcomes_v1",
     "trace_feedback": "known_feedback_v1",
+    "landing_evaluations": "live_judgements_v1",
+    "evaluations": "evaluations_v1",
 }
 # Derivation beside queries of the service: enough for a batch, and far from what a machine of today has.
 BUILD_MEMORY_BYTES = 3 * 1024**3
@@ -87,7 +86,7 @@ class Store:
             limits = EngineLimits(memory_bytes=BUILD_MEMORY_BYTES, spill=folder.path / "spill")
             state = Builder(folder, limits).advance(folder.newest(), listing)
             folder.sweep(state)
-            return _open_snapshot(folder, state, listing)
+            return _open_snapshot(folder, state)
         except StoreError:
             refuse_damaged_content(path for files in listing.files.values() for path in files.values())
             raise
@@ -116,14 +115,10 @@ def _list_lake(lake: Path) -> Listing:
     )
 
 
-def _open_snapshot(folder: DerivedFolder, state: DerivedState, listing: Listing) -> Engine:
+def _open_snapshot(folder: DerivedFolder, state: DerivedState) -> Engine:
     engine = Engine()
     try:
         open_derived(engine, folder, state)
-        for table, files in listing.files.items():
-            engine.lake_view(f"landing_{table}", table, list(files.values()))
-        for view in _RAW_VIEWS:
-            engine.view(view, f"{view}_v1")
         for view, query in _KEPT_VIEWS.items():
             engine.view(view, query)
     except StoreError:

@@ -1,6 +1,8 @@
 -- The spans of intricate traces, each once: of duplicates the one that knows most, as in spans_v1.
 -- grain: trace_id, span_id   params: none   reads: landing_spans, intricate_traces
-SELECT ranked.* EXCLUDE (duplicate_rank)
+SELECT
+    ranked.* EXCLUDE (duplicate_rank, parent_span_id),
+    CASE WHEN ranked.parent_span_id != ranked.span_id THEN ranked.parent_span_id END AS parent_span_id
 FROM (
     SELECT
         landing_spans.*,
