@@ -8,6 +8,7 @@ from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState
 from tracecanary.analytics.derived_steps import (
     DERIVED_TABLES,
+    derive_calls,
     derive_facts,
     open_derived,
     open_known_rows,
@@ -18,10 +19,11 @@ from tracecanary.schema import LakeTable, landing_segments
 
 
 @contextmanager
-def deriving_engine(lake: Path) -> Iterator[Engine]:
+def deriving_engine(lake: Path, *, is_thorough: bool = False) -> Iterator[Engine]:
     """Derive everything from the segments of `lake`, and keep the engine open.
 
     The segments are new rows of a lake that had none; what is derived stands beside them as stored before, too.
+    `is_thorough` leaves `attempts` and `calls` of all traces behind, not of the intricate ones only.
     """
     spans = landing_segments(lake, LakeTable.SPANS)
     with Engine() as engine:
@@ -30,7 +32,9 @@ def deriving_engine(lake: Path) -> Iterator[Engine]:
         open_known_rows(engine, spans=[])
         engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
         derive_facts(engine, revision=1)
-        engine.view("spans_with_judges", "spans_v1")
+        if is_thorough:
+            engine.table("intricate_traces", "dirty_traces_v1")
+            derive_calls(engine)
         for table in DERIVED_TABLES:
             engine.forget(f"stored_{table}")
             engine.union(f"stored_{table}", [f"new_{table}"])

@@ -113,7 +113,8 @@ class Builder:
             # Judgements wait for their traces anyway: with the last spans, each trace is derived once.
             evaluations=found.unread.get(LakeTable.EVALUATIONS, ()) if is_last else (),
             traces_from=tuple(
-                _ALL_TIME if one.first_ns is None or one.last_ns is None else (one.first_ns, one.last_ns) for one in gone
+                _ALL_TIME if one.first_ns is None or one.last_ns is None else (one.first_ns, one.last_ns)
+                for one in gone
             ),
         )
 
@@ -143,9 +144,7 @@ class Builder:
             parts=state.parts,
         )
 
-    def _open_inputs(
-        self, engine: Engine, listing: Listing, found: Difference, batch: Batch, extents: Extents
-    ) -> None:
+    def _open_inputs(self, engine: Engine, listing: Listing, found: Difference, batch: Batch, extents: Extents) -> None:
         spans, evaluations = (listing.files.get(table, {}) for table in (LakeTable.SPANS, LakeTable.EVALUATIONS))
         ranges = merged_ranges(
             open_new_rows(

@@ -77,8 +77,7 @@ def open_known_rows(engine: Engine, *, spans: Sequence[Path]) -> None:
 
 
 def derive_calls(engine: Engine) -> None:
-    """Make `spans`, `trace_calls`, `calls_of_models` and `judge_usage` from `landing_spans`."""
-    engine.table("intricate_traces", "intricate_traces_v1")
+    """Make `spans`, `trace_calls`, `calls_of_models` and `judge_usage` from `landing_spans` and `intricate_traces`."""
     engine.view("plain_spans", "plain_spans_v1")
     engine.table("unique_spans", "unique_spans_v1")
     engine.table("judge_spans", "judge_spans_v1")
@@ -106,6 +105,7 @@ def derive_calls(engine: Engine) -> None:
 
 def derive_facts(engine: Engine, *, revision: int) -> None:
     """Make `new_<table>` of every derived table, from `landing_spans`, `new_evaluations` and what was derived before."""
+    engine.table("intricate_traces", "intricate_traces_v1")
     derive_calls(engine)
     engine.table("trace_facts", "trace_facts_v2")
     engine.table("new_trace_models", "trace_models_v1", {"revision": revision})

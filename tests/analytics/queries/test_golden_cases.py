@@ -46,6 +46,7 @@ DERIVING = {
     "trace_facts_v2",
     "unique_spans_v1",
 }
+THOROUGH = {"attempts_v1", "calls_v1", "trace_calls_v1", "calls_of_models_v1"}
 CASES = sorted(path.parent for path in TESTDATA.glob("*/*/expected.yaml"))
 
 
@@ -59,7 +60,11 @@ def test_query_returns_the_expected_rows(case: Path, tmp_path: Path) -> None:
     expected = _load(case / "expected.yaml")
 
     query = case.parent.name
-    with deriving_engine(tmp_path) if query in DERIVING else Store(tmp_path).session() as session:
+    with (
+        deriving_engine(tmp_path, is_thorough=query in THOROUGH)
+        if query in DERIVING
+        else Store(tmp_path).session() as session
+    ):
         rows = _run(session, query, params)
 
     only = expected.get("only", {})
