@@ -120,3 +120,16 @@ def derive_facts(engine: Engine, *, revision: int) -> None:
     engine.view("rolled", "rolled_v1")
     for table in SUM_TABLES:
         engine.table(f"new_{table}", f"{table}_v1")
+
+
+def derive_traces(engine: Engine, trace_ids: Sequence[str], *, spans: Sequence[Path]) -> None:
+    """Make `spans`, `attempts`, `trace_calls` and `evaluations` of a few traces, from the files `spans`."""
+    engine.table("old_facts", "traces_of_v1", {"trace_ids": list(trace_ids)})
+    engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
+    engine.table("landing_spans", "known_spans_v1")
+    engine.table("dirty_traces", "known_traces_v1")
+    engine.table("intricate_traces", "known_traces_v1")
+    derive_calls(engine)
+    engine.table("spans_above_tokens", "spans_above_tokens_v1")
+    engine.table("landing_evaluations", "old_judgements_v1")
+    engine.view("evaluations", "evaluations_v1")

@@ -12,14 +12,14 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tracecanary.analytics.derived_build import Builder
 from tracecanary.analytics.derived_files import DERIVED_FOLDER, DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState, Listing
-from tracecanary.analytics.derived_steps import open_derived
+from tracecanary.analytics.derived_steps import derive_traces, open_derived
 from tracecanary.analytics.engine import Engine, EngineLimits, Row, Session, all_query_texts, refuse_damaged_content
 from tracecanary.schema import SCHEMA_VERSION, LakeError, LakeTable, StoreError, landing_segments
 
@@ -27,6 +27,8 @@ __all__ = ["Row", "Session", "Store"]
 
 # Views on what is kept of each trace.
 _KEPT_VIEWS = {
+    "rollup_keys": "rollup_keys_sum_v1",
+    "rollup_hours": "rollup_hours_sum_v1",
     "trace_facts": "model_traces_v1",
     "trace_evaluations": "judged_outcomes_v1",
     "trace_feedback": "known_feedback_v1",
@@ -50,6 +52,7 @@ class Store:
         self._lock = threading.Lock()
         self._listing: Listing | None = None
         self._snapshot: Engine | None = None
+        self._state = DerivedState()
         self._folder: DerivedFolder | None = None
         self._own_folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -66,6 +69,29 @@ class Store:
             yield session
         finally:
             session.close()
+
+    @contextmanager
+    def traces_session(self, trace_ids: Sequence[str]) -> Iterator[Session]:
+        """Open a session on a few traces alone: their spans, evaluations and model calls, and what is kept of them.
+
+        Raises:
+            LakeError, StoreError: As for `session`.
+        """
+        with self.session() as session:
+            kept = session.rows("traces_of_v1", {"trace_ids": list(trace_ids)})
+        with self._lock:
+            listing, folder, state = self._listing, self._folder, self._state
+        if listing is None or folder is None:
+            raise StoreError("no snapshot was made")
+        ranges = [(row["first_span_ns"], row["last_span_ns"]) for row in kept if row["first_span_ns"] is not None]
+        extents = state.inputs.get(LakeTable.SPANS, {})
+        paths = listing.files.get(LakeTable.SPANS, {})
+        with Engine() as engine:
+            open_derived(engine, folder, state)
+            derive_traces(
+                engine, trace_ids, spans=[path for name, path in paths.items() if extents[name].meets(ranges)]
+            )
+            yield engine
 
     def _current_snapshot(self) -> Engine:
         with self._lock:
@@ -86,6 +112,7 @@ class Store:
             limits = EngineLimits(memory_bytes=BUILD_MEMORY_BYTES, spill=folder.path / "spill")
             state = Builder(folder, limits).advance(folder.newest(), listing)
             folder.sweep(state)
+            self._state = state
             return _open_snapshot(folder, state)
         except StoreError:
             refuse_damaged_content(path for files in listing.files.values() for path in files.values())

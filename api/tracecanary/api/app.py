@@ -11,7 +11,7 @@ from fastapi_offline import FastAPIOffline
 from tracecanary.analytics.store import Store
 from tracecanary.api.config import ServiceSettings
 from tracecanary.api.problems import add_problem_handlers
-from tracecanary.api.routes import comparison, evaluations, health, listings
+from tracecanary.api.routes import comparison, evaluations, health, listings, traces, trajectory
 
 _DESCRIPTION = """Canary analysis for LLM model releases, from the OpenTelemetry traces you already have.
 
@@ -31,6 +31,6 @@ def create_app(lake: Path, settings: ServiceSettings | None = None) -> FastAPI:
     app.state.store = Store(lake)
     app.state.settings = settings or ServiceSettings()
     add_problem_handlers(app)
-    for module in (comparison, listings, evaluations, health):
+    for module in (comparison, trajectory, listings, traces, evaluations, health):
         app.include_router(module.router)
     return app

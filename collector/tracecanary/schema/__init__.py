@@ -19,6 +19,7 @@ from tracecanary.schema.errors import (
     StoreError,
     TraceCanaryError,
     UnknownArmError,
+    UnknownTraceError,
 )
 from tracecanary.schema.lake_location import (
     FileLake,
@@ -72,6 +73,7 @@ __all__ = [
     "StoredFile",
     "TraceCanaryError",
     "UnknownArmError",
+    "UnknownTraceError",
     "arrow_schema",
     "journal_folder",
     "journal_name",
