@@ -17,6 +17,9 @@ from tracecanary.analytics.derived_steps import (
 from tracecanary.analytics.engine import Engine
 from tracecanary.schema import LakeTable, landing_segments
 
+# Traces that golden cases compare the trajectories of.
+_COMPARED = {"trace_ids": ["t1", "t2"], "arms": ["base", "candidate"], "cohorts": ["a", "a"], "failed": [True, False]}
+
 
 @contextmanager
 def deriving_engine(lake: Path, *, is_thorough: bool = False) -> Iterator[Engine]:
@@ -35,6 +38,8 @@ def deriving_engine(lake: Path, *, is_thorough: bool = False) -> Iterator[Engine
         if is_thorough:
             engine.table("intricate_traces", "dirty_traces_v1")
             derive_calls(engine)
+        engine.table("spans_above_tokens", "spans_above_tokens_v1")
+        engine.table("compared_traces", "compared_traces_v1", _COMPARED)
         for table in DERIVED_TABLES:
             engine.forget(f"stored_{table}")
             engine.union(f"stored_{table}", [f"new_{table}"])

@@ -1,7 +1,7 @@
 """The files of a lake's derived state: one folder a definition, states that never change, and no lock.
 
-A state is published under a number that must be free, so of two processes that follow the same state one loses, and goes
-on from what the other has made. Everything here can be deleted at any time, and is then derived again.
+A state is published under a number that must be free, so of two processes that follow the same state one loses, and
+goes on from what the other has made. Everything here can be deleted at any time, and is then derived again.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """What has been derived from a lake, and from which of its files. Pure: `derived_files` reads and writes it.
 
-Theory of operation. Derived rows stand in parts: sets of immutable Parquet files, one set for each time that new rows of
-the lake were applied. Facts of a trace are replaced: a later part's row supersedes an earlier one. Rollups are sums of
-integers, so a part holds what changed: the sums of the traces derived again, minus the sums that these had before. Adding
-up all parts gives the rollups of all traces exactly, in whatever order the rows came. Small parts are merged into
-larger ones, so that there are never many.
+Theory of operation. Derived rows stand in parts: sets of immutable Parquet files, one set for each time that new rows
+of the lake were applied. Facts of a trace are replaced: a later part's row supersedes an earlier one. Rollups are sums
+of integers, so a part holds what changed: the sums of the traces derived again, minus the sums that these had before.
+Adding up all parts gives the rollups of all traces exactly, in whatever order the rows came. Small parts are merged
+into larger ones, so that there are never many.
 
 A state names the parts, and the files of the lake that are in them. A file that compaction made of files that are in
 them brings nothing new.

@@ -104,7 +104,7 @@ def derive_calls(engine: Engine) -> None:
 
 
 def derive_facts(engine: Engine, *, revision: int) -> None:
-    """Make `new_<table>` of every derived table, from `landing_spans`, `new_evaluations` and what was derived before."""
+    """Make `new_<table>` of every derived table, from `landing_spans`, `new_evaluations` and what was there before."""
     engine.table("intricate_traces", "intricate_traces_v1")
     derive_calls(engine)
     engine.table("trace_facts", "trace_facts_v2")

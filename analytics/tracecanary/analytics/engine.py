@@ -38,7 +38,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLimits:
-    """What a query may take of the machine; None leaves it to the engine. `spill` is a folder for what exceeds memory."""
+    """What a query may take of the machine; None leaves it to the engine.
+
+    `spill` is a folder for what exceeds memory.
+    """
 
     memory_bytes: int | None = None
     spill: Path | None = None
@@ -195,12 +198,13 @@ def file_statistics(path: Path, column: str) -> FileStatistics:
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     leaves = [group.column(place) for group in groups for place in range(group.num_columns)]
     found = [leaf.statistics for leaf in leaves if leaf.path_in_schema == column]
-    if not found or any(one is None or not one.has_min_max for one in found):
+    known = [one for one in found if one is not None and one.has_min_max]
+    if not known or len(known) < len(groups):
         return FileStatistics(rows=metadata.num_rows, smallest=None, largest=None)
     return FileStatistics(
         rows=metadata.num_rows,
-        smallest=min(int(one.min) for one in found if one is not None),
-        largest=max(int(one.max) for one in found if one is not None),
+        smallest=min(int(one.min or 0) for one in known),
+        largest=max(int(one.max or 0) for one in known),
     )
 
 

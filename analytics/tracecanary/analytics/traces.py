@@ -58,9 +58,9 @@ class TraceRow(_Row):
 class SpanRow(_Row):
     """One span of a trace, and what it counts as.
 
-    `counted` tells whether its tokens and cost are the trace's: not where a span below it bears tokens. `call_id` is the
-    first span of the logical model call that it is an attempt of; `resends` says what it does after the attempt before
-    it failed: `retry` or `fallback`.
+    `counted` tells whether its tokens and cost are the trace's: not where a span below it bears tokens. `call_id` is
+    the first span of the logical model call that it is an attempt of; `resends` says what it does after the attempt
+    before it failed: `retry` or `fallback`.
     """
 
     span_id: str

@@ -5,6 +5,7 @@ has the `selection` of traces and the query's own `parameters`. `expected.yaml` 
 with the columns that the case is about; `only` leaves other rows out, by column.
 """
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +15,28 @@ from tests.analytics.derivation import deriving_engine
 from tests.analytics.lake import write_evaluations, write_spans
 
 from tracecanary.analytics.evidence import select_traces
+from tracecanary.analytics.listings import select_keys
 from tracecanary.analytics.question import Selection
 from tracecanary.analytics.store import Row, Session, Store
 
 TESTDATA = Path(__file__).parent / "testdata"
-# Steps of deriving, which no session has: an engine in the midst of it runs them.
-DERIVING = {
-    "application_spans_v1",
-    "dirty_traces_v1",
-    "facts_v1",
-    "intricate_traces_v1",
-    "judge_spans_v1",
-    "judge_usage_v1",
-    "attempts_v1",
-    "calls_v1",
-    "spans_v1",
-    "trace_evaluations_v1",
-    "trace_feedback_v1",
-    "judgements_v1",
-    "known_spans_v1",
-    "merged_superseded_v1",
-    "old_facts_v1",
-    "old_judgements_v1",
-    "old_ranges_v1",
-    "outcomes_v1",
-    "plain_spans_v1",
-    "plain_trace_calls_v1",
-    "rolled_v1",
-    "superseded_v1",
-    "trace_calls_v1",
-    "trace_facts_v2",
-    "unique_spans_v1",
+# Queries of sessions, which answer questions. The others are steps of deriving: an engine in the midst of it runs them.
+ANSWERING = {
+    "arms_v1",
+    "cohorts_v2",
+    "evaluations_v1",
+    "judged_outcomes_v1",
+    "known_feedback_v1",
+    "model_traces_v1",
+    "models_v2",
+    "series_hours_v1",
+    "series_v1",
+    "trace_list_v1",
+    "traces_of_v1",
+    "trajectory_traces_v1",
+    "unmatched_evaluations_v1",
 }
-THOROUGH = {"attempts_v1", "calls_v1", "trace_calls_v1", "calls_of_models_v1"}
+THOROUGH = {"attempts_v1", "calls_v1", "spans_v1", "trace_calls_v1", "calls_of_models_v1", "trace_spans_v1"}
 CASES = sorted(path.parent for path in TESTDATA.glob("*/*/expected.yaml"))
 
 
@@ -60,11 +50,7 @@ def test_query_returns_the_expected_rows(case: Path, tmp_path: Path) -> None:
     expected = _load(case / "expected.yaml")
 
     query = case.parent.name
-    with (
-        deriving_engine(tmp_path, is_thorough=query in THOROUGH)
-        if query in DERIVING
-        else Store(tmp_path).session() as session
-    ):
+    with open_session(tmp_path, query) as session:
         rows = _run(session, query, params)
 
     only = expected.get("only", {})
@@ -79,13 +65,26 @@ def test_every_query_has_a_case() -> None:
     assert {case.parent.name for case in CASES} == {path.stem for path in queries.glob("*.sql")}
 
 
+def open_session(lake: Path, query: str) -> AbstractContextManager[Session]:
+    if query in ANSWERING or query.startswith("question_"):
+        return Store(lake).session()
+    return deriving_engine(lake, is_thorough=query in THOROUGH)
+
+
 def _run(session: Session, query: str, params: dict[str, Any]) -> list[Row]:
     selected: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in params.get("selection", {}).items()
     }
-    selection = Selection(**selected).parameters()
-    select_traces(session, selection)
-    return session.rows(query, selection if query == "question_traces_v1" else params.get("parameters"))
+    selection = Selection(**selected)
+    if query in ANSWERING or query.startswith("question_"):
+        select_traces(session, selection.parameters())
+        select_keys(session, selection)
+    if query == "question_traces_v1":
+        return session.rows(query, selection.parameters())
+    if query == "question_keys_v1":
+        names = ("arm_by", "arms", "cohort_by", "cohorts", "routes")
+        return session.rows(query, {name: selection.parameters()[name] for name in names})
+    return session.rows(query, params.get("parameters"))
 
 
 def _load(path: Path) -> Any:  # outside data: what YAML holds

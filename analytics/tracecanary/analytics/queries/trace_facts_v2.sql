@@ -24,16 +24,25 @@ WITH RECURSIVE placed AS (
         ) AS place
     FROM spans
 ),
+-- In plain traces all spans that bear tokens count, and are added up with the rest in `traces`.
 token_spans AS (
-    SELECT trace_id, span_id, parent_span_id, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
-        reasoning_tokens, reported_cost_nano_usd
+    SELECT
+        spans.trace_id,
+        spans.span_id,
+        spans.parent_span_id,
+        spans.input_tokens,
+        spans.output_tokens,
+        spans.cache_read_tokens,
+        spans.cache_write_tokens,
+        spans.reasoning_tokens,
+        spans.reported_cost_nano_usd
     FROM spans
-    WHERE input_tokens IS NOT NULL OR output_tokens IS NOT NULL
+    INNER JOIN intricate_traces ON spans.trace_id = intricate_traces.trace_id
+    WHERE spans.input_tokens IS NOT NULL OR spans.output_tokens IS NOT NULL
 ),
 spans_above_tokens (trace_id, span_id, below_id) AS (
     SELECT token_spans.trace_id, token_spans.parent_span_id, token_spans.span_id
     FROM token_spans
-    INNER JOIN intricate_traces ON token_spans.trace_id = intricate_traces.trace_id
     WHERE token_spans.parent_span_id IS NOT NULL
     UNION
     SELECT spans.trace_id, spans.parent_span_id, spans_above_tokens.below_id
@@ -48,20 +57,6 @@ counted AS (
     LEFT JOIN (SELECT DISTINCT trace_id, span_id FROM spans_above_tokens) AS above
         ON token_spans.trace_id = above.trace_id AND token_spans.span_id = above.span_id
     WHERE above.span_id IS NULL
-),
-usage AS (
-    SELECT
-        trace_id,
-        CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
-        CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
-        CAST(sum(cache_read_tokens) AS BIGINT) AS cache_read_tokens,
-        CAST(sum(cache_write_tokens) AS BIGINT) AS cache_write_tokens,
-        CAST(sum(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
-        count(*) AS calls_with_tokens,
-        CASE WHEN count(reported_cost_nano_usd) = count(*) THEN CAST(sum(reported_cost_nano_usd) AS BIGINT) END
-            AS reported_cost_nano_usd
-    FROM counted
-    GROUP BY trace_id
 ),
 stated_totals AS (
     SELECT
@@ -142,10 +137,56 @@ traces AS (
         min_by(fallback_from, (start_unix_ns, span_id))
             FILTER (WHERE coalesce(kind, 'other') IN ('chain', 'other', 'agent') AND fallback_from IS NOT NULL)
             AS fallback_from_stated,
+        CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
+        CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
+        CAST(sum(cache_read_tokens) FILTER (WHERE coalesce(input_tokens, output_tokens) IS NOT NULL) AS BIGINT)
+            AS cache_read_tokens,
+        CAST(sum(cache_write_tokens) FILTER (WHERE coalesce(input_tokens, output_tokens) IS NOT NULL) AS BIGINT)
+            AS cache_write_tokens,
+        CAST(sum(reasoning_tokens) FILTER (WHERE coalesce(input_tokens, output_tokens) IS NOT NULL) AS BIGINT)
+            AS reasoning_tokens,
+        count(coalesce(input_tokens, output_tokens)) AS calls_with_tokens,
+        count(reported_cost_nano_usd) FILTER (WHERE coalesce(input_tokens, output_tokens) IS NOT NULL) AS costs,
+        CAST(sum(reported_cost_nano_usd) FILTER (WHERE coalesce(input_tokens, output_tokens) IS NOT NULL) AS BIGINT)
+            AS reported_cost_nano_usd,
         CAST(sum(dropped_attributes) AS BIGINT) AS dropped_attributes,
         min(sampling_probability) AS sampling_probability
     FROM placed
     GROUP BY trace_id
+),
+intricate_usage AS (
+    SELECT
+        trace_id,
+        CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
+        CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
+        CAST(sum(cache_read_tokens) AS BIGINT) AS cache_read_tokens,
+        CAST(sum(cache_write_tokens) AS BIGINT) AS cache_write_tokens,
+        CAST(sum(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
+        count(*) AS calls_with_tokens,
+        CASE WHEN count(reported_cost_nano_usd) = count(*) THEN CAST(sum(reported_cost_nano_usd) AS BIGINT) END
+            AS reported_cost_nano_usd
+    FROM counted
+    GROUP BY trace_id
+),
+usage AS (
+    SELECT
+        traces.trace_id,
+        traces.input_tokens,
+        traces.output_tokens,
+        traces.cache_read_tokens,
+        traces.cache_write_tokens,
+        traces.reasoning_tokens,
+        traces.calls_with_tokens,
+        CASE WHEN traces.costs = traces.calls_with_tokens THEN traces.reported_cost_nano_usd END
+            AS reported_cost_nano_usd
+    FROM traces
+    LEFT JOIN intricate_traces ON traces.trace_id = intricate_traces.trace_id
+    WHERE intricate_traces.trace_id IS NULL
+    UNION ALL
+    SELECT
+        trace_id, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens,
+        calls_with_tokens, reported_cost_nano_usd
+    FROM intricate_usage
 )
 SELECT
     traces.trace_id,
