@@ -30,24 +30,24 @@ class GrowingLake:
 
     def __init__(self, folder: Path, *, batch_spans: int = 10_000) -> None:
         self.lake = folder
-        self.compacted: dict[LakeTable, dict[str, Path]] = {table: {} for table in LakeTable}
+        self.compacted: dict[LakeTable, list[str]] = {table: [] for table in LakeTable}
         self.adopted: set[str] = set()
         self.derived = DerivedFolder(folder / "derived", "one")
-        self.builder = Builder(self.derived, batch_spans=batch_spans)
+        self.builder = Builder(self.derived, self.fetch, batch_spans=batch_spans)
         self.state = DerivedState()
+
+    def fetch(self, names: Sequence[str]) -> list[Path]:
+        return [self.lake / name for name in names]
 
     def listing(self) -> Listing:
         files = {
-            table: {path.relative_to(self.lake).as_posix(): path for path in landing_segments(self.lake, table)}
-            | self.compacted[table]
+            table: [path.relative_to(self.lake).as_posix() for path in landing_segments(self.lake, table)]
+            + self.compacted[table]
             for table in LakeTable
         }
         return Listing(
-            files={
-                table: {name: path for name, path in named.items() if name not in self.adopted}
-                for table, named in files.items()
-            },
-            compacted=frozenset(name for named in self.compacted.values() for name in named),
+            files={table: [name for name in names if name not in self.adopted] for table, names in files.items()},
+            compacted=frozenset(name for names in self.compacted.values() for name in names),
             adopted=frozenset(self.adopted),
         )
 
@@ -56,17 +56,17 @@ class GrowingLake:
             if files:
                 name = f"compacted/{table}-{len(self.adopted)}.parquet"
                 (self.lake / "compacted").mkdir(exist_ok=True)
-                tables = [pq.read_table(path) for path in files.values()]
+                tables = [pq.read_table(path) for path in self.fetch(files)]
                 pq.write_table(pa.concat_tables(tables), self.lake / name)
                 self.adopted |= set(files)
-                self.compacted[table][name] = self.lake / name
+                self.compacted[table].append(name)
 
     def advance(self) -> None:
         self.state = self.builder.advance(self.state, self.listing())
 
     def rebuilt(self) -> dict[str, list[Any]]:
         folder = DerivedFolder(self.lake / "derived", "two")
-        state = Builder(folder).advance(DerivedState(), self.listing())
+        state = Builder(folder, self.fetch).advance(DerivedState(), self.listing())
         return derived_rows(folder, state)
 
     def rows(self) -> dict[str, list[Any]]:

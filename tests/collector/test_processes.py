@@ -185,3 +185,12 @@ def test_example_writes_its_spans_and_says_where(tmp_path: Path, stored: Stored,
         ("chat gpt-4.1", "free", "gpt-4.1"),
         ("chat gpt-4.1-mini", "pro", "gpt-4.1-mini"),
     ]
+
+
+def test_thread_pools_imported_late_do_not_hang_the_child(lake: Path, stored: Stored) -> None:
+    # As pandas does, which pyarrow imports where it is installed.
+    child = "tracer.start_span('child').end(); assert processor.force_flush(10_000)"
+
+    run(SETUP + "import concurrent.futures.thread\n" + IN_CHILD.format(child=child), lake)
+
+    assert [row["name"] for row in stored()] == ["child"]

@@ -9,17 +9,21 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from tests.collector.test_hostile_values import NAMES, SCALARS, SCOPES
 from tests.collector.test_span_tables import CAPTURES, NAMED, PLAIN, numbered
 
 from tracecanary.collector.captured import CapturedSpan
+from tracecanary.collector.evaluations import Evaluation, evaluation_row, read_evaluations
 from tracecanary.collector.normalise import default_normaliser
-from tracecanary.collector.otlp import spans_from_protobuf
+from tracecanary.collector.otlp import _protobuf_attributes, spans_from_protobuf
 from tracecanary.collector.otlp_encoding import OtlpRequest, otlp_requests
 from tracecanary.collector.otlp_wire import read_fields, varint_field
+from tracecanary.collector.segments import segment_table
 from tracecanary.collector.sent_spans import SENT_NAMES, VERSION_ATTRIBUTE
 from tracecanary.collector.span_tables import span_table
+from tracecanary.schema import EVALUATION_COLUMNS, LakeTable
 
 PROMPT = "tell me about the secret recipe"
 
@@ -28,8 +32,8 @@ def table(spans: list[CapturedSpan]) -> pa.Table:
     return span_table(spans, default_normaliser())
 
 
-def requests(rows: pa.Table, *, max_spans: int = 1_000, max_bytes: int = 10**7) -> list[OtlpRequest]:
-    return list(otlp_requests(rows, max_spans=max_spans, max_bytes=max_bytes))
+def requests(rows: pa.Table, *, max_rows: int = 1_000, max_bytes: int = 10**7) -> list[OtlpRequest]:
+    return list(otlp_requests(LakeTable.SPANS, rows, max_rows=max_rows, max_bytes=max_bytes))
 
 
 def received(rows: pa.Table) -> pa.Table:
@@ -135,13 +139,13 @@ def test_content_does_not_leave_the_process_but_the_hash_of_arguments_does() -> 
 def test_requests_keep_to_their_limits() -> None:
     rows = table(numbered(PLAIN, 100))
 
-    by_spans = requests(rows, max_spans=30)
+    by_spans = requests(rows, max_rows=30)
     by_bytes = requests(rows, max_bytes=2_000)
 
-    assert [request.spans for request in by_spans] == [30, 30, 30, 10]
-    assert sum(request.spans for request in by_bytes) == 100
+    assert [request.rows for request in by_spans] == [30, 30, 30, 10]
+    assert sum(request.rows for request in by_bytes) == 100
     assert max(len(request.body) for request in by_bytes) < 2_200
-    assert [request.spans for request in requests(rows, max_bytes=1)] == [1] * 100
+    assert [request.rows for request in requests(rows, max_bytes=1)] == [1] * 100
     assert requests(rows) == requests(rows)
 
 
@@ -153,6 +157,42 @@ def test_value_of_another_type_than_its_column_is_left_out(column: str) -> None:
 
     assert row[column] is None
     assert row["name"] == "chat"
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    score=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    label=st.none() | st.sampled_from(["pass", "correct", "bad"]),
+    passed=st.booleans(),
+    span_id=st.none() | st.just("00000000000000ab"),
+    source=st.sampled_from(["code", "llm"]),
+)
+def test_an_evaluation_arrives_as_it_would_have_been_written(
+    score: float | None, label: str | None, passed: bool, span_id: str | None, source: Any
+) -> None:
+    row = evaluation_row(
+        Evaluation(name="quality", version="7", score=score, label=label, passed=passed, source=source),
+        trace_id=f"{5:032x}",
+        span_id=span_id,
+        time_ns=1_234,
+        received_ns=2_000,
+    )
+
+    (request,) = otlp_requests(
+        LakeTable.EVALUATIONS, segment_table(EVALUATION_COLUMNS, [row]), max_rows=10, max_bytes=10**6
+    )
+
+    parsed = ExportLogsServiceRequest.FromString(request.body)
+    (record,) = parsed.resource_logs[0].scope_logs[0].log_records
+    assert record.event_name == "gen_ai.evaluation.result"
+    (evaluation,) = read_evaluations(_protobuf_attributes(record.attributes))
+    assert row == evaluation_row(
+        evaluation,
+        trace_id=record.trace_id.hex(),
+        span_id=record.span_id.hex() or None,
+        time_ns=record.time_unix_nano,
+        received_ns=2_000,
+    )
 
 
 @given(st.binary(max_size=40))

@@ -38,7 +38,7 @@ def problems_of(path: Path) -> tuple[str, ...]:
         ),
         pytest.param("a = 1\na = 2", "it is no TOML: Cannot overwrite a value", id="twice"),
         pytest.param(b"\xff\xfe", "it is no UTF-8 text (byte 0). Save it as UTF-8", id="encoding"),
-        pytest.param("x = " + "[" * 5000, "its tables or lists are nested too deeply", id="nesting"),
+        pytest.param("x = " + "[" * 5000, "nested", id="nesting"),
         pytest.param(b"#" * (MAX_FILE_BYTES + 1), "it is larger than 4,194,304 bytes", id="size"),
         pytest.param("[model]", "[model] is no section. Did you mean models?", id="section"),
         pytest.param(
@@ -78,7 +78,7 @@ def problems_of(path: Path) -> tuple[str, ...]:
         pytest.param(
             "[evaluators]\nx = 1", "[evaluators] x is 1, but must be a table, such as [evaluators.x]", id="sub"
         ),
-        pytest.param('[prices]\nfile = "absent.toml"', "there is no such file. Check the path; a relative", id="path"),
+        pytest.param('[prices]\nfile = "absent.toml"', "absent.toml: there is no such file. Check the path", id="path"),
         pytest.param('[prices]\nfile = "a\\u0000b"', "[prices] file is 'a\\x00b', but must be a path", id="no path"),
         pytest.param(
             "[cohorts.dimensions]\nplan = 1", "[cohorts.dimensions] plan is 1, but must be a table", id="dimension"
@@ -134,7 +134,13 @@ def test_every_problem_is_in_one_error(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert problems_of(tmp_path / "absent.toml") == (
-        "there is no such file. Check the path in --config or TRACECANARY_CONFIG",
+        "there is no such file. Check the path; one that a file names starts at the folder of that file",
+    )
+
+
+def test_a_path_that_cannot_be_looked_at(tmp_path: Path) -> None:
+    assert problems_of(tmp_path / ("x" * 300)) == (
+        "it can't be read: File name too long. Check the path and its rights",
     )
 
 

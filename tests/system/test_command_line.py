@@ -42,7 +42,7 @@ def _run(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedPro
     return subprocess.run([TRACECANARY, *arguments], input=stdin, capture_output=True, check=False, timeout=120)
 
 
-@pytest.mark.parametrize("command", ["", "demo", "serve", "compare", "ingest"])
+@pytest.mark.parametrize("command", ["", "demo", "serve", "compare", "ingest", "prices", "prices check", "prices show"])
 def test_every_command_explains_itself(command: str) -> None:
     done = _run(*command.split(), "--help")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,14 +53,21 @@ class Builder:
 
     Args:
         folder: Where derived files stand.
+        fetch: Gives local paths of files of the lake, in the order of their names.
         limits: What deriving may take of the machine.
         batch_spans: Spans derived at once.
     """
 
     def __init__(
-        self, folder: DerivedFolder, limits: EngineLimits | None = None, *, batch_spans: int = BATCH_SPANS
+        self,
+        folder: DerivedFolder,
+        fetch: Callable[[Sequence[str]], Sequence[Path]],
+        limits: EngineLimits | None = None,
+        *,
+        batch_spans: int = BATCH_SPANS,
     ) -> None:
         self._folder = folder
+        self._fetch = fetch
         self._limits = limits
         self._batch_spans = batch_spans
 
@@ -92,9 +99,19 @@ class Builder:
         if found.has_unread or found.has_vanished or not state.parts:
             return self._apply(state, listing, found)
         if found.rewritten:
-            return self._following(state, listing, _extents(state, listing), found, Batch())
+            return self._following(state, listing, self._extents(state, listing), found, Batch())
         place = first_to_merge(state.parts)
         return self._merge(state, place) if place < len(state.parts) else None
+
+    def _extents(self, state: DerivedState, listing: Listing) -> Extents:
+        """Return the extents of every file, reading the footers of those that are new."""
+        extents: dict[LakeTable, dict[str, Extent]] = {}
+        for table, names in listing.files.items():
+            known = state.inputs.get(table, {})
+            new = [name for name in names if name not in known]
+            read = {name: _extent_of(path, table) for name, path in zip(new, self._fetch(new), strict=True)}
+            extents[table] = {name: known.get(name) or read[name] for name in names}
+        return extents
 
     def _next_batch(self, found: Difference, extents: Extents, state: DerivedState) -> Batch:
         spans = extents.get(LakeTable.SPANS, {})
@@ -120,11 +137,11 @@ class Builder:
 
     def _apply(self, state: DerivedState, listing: Listing, found: Difference) -> DerivedState:
         revision = state.revision + 1
-        extents = _extents(state, listing)
+        extents = self._extents(state, listing)
         batch = self._next_batch(found, extents, state)
         with Engine(self._limits) as engine:
             open_derived(engine, self._folder, state)
-            self._open_inputs(engine, listing, found, batch, extents)
+            self._open_inputs(engine, found, batch, extents)
             derive_facts(engine, revision=revision)
             part = self._write(engine, revision)
         return replace(self._following(state, listing, extents, found, batch), parts=(*state.parts, part))
@@ -144,22 +161,20 @@ class Builder:
             parts=state.parts,
         )
 
-    def _open_inputs(self, engine: Engine, listing: Listing, found: Difference, batch: Batch, extents: Extents) -> None:
-        spans, evaluations = (listing.files.get(table, {}) for table in (LakeTable.SPANS, LakeTable.EVALUATIONS))
+    def _open_inputs(self, engine: Engine, found: Difference, batch: Batch, extents: Extents) -> None:
         ranges = merged_ranges(
             open_new_rows(
                 engine,
-                spans=[spans[name] for name in batch.spans],
-                evaluations=[evaluations[name] for name in batch.evaluations],
+                spans=self._fetch(batch.spans),
+                evaluations=self._fetch(batch.evaluations),
                 touched=batch.traces_from,
             ),
             gap_ns=_HOUR_NS,
         )
         unread = set(found.unread.get(LakeTable.SPANS, ()))
-        earlier = [
-            path for name, path in spans.items() if name not in unread and extents[LakeTable.SPANS][name].meets(ranges)
-        ]
-        open_known_rows(engine, spans=earlier)
+        spans = extents.get(LakeTable.SPANS, {})
+        earlier = [name for name, extent in spans.items() if name not in unread and extent.meets(ranges)]
+        open_known_rows(engine, spans=self._fetch(earlier))
 
     def _write(self, engine: Engine, revision: int) -> Part:
         files: dict[str, str] = {}
@@ -181,14 +196,6 @@ class Builder:
                 engine.table(f"new_{table}", f"{table}_sum_v1")
             part = self._write(engine, state.revision + 1)
         return replace(state, revision=state.revision + 1, parts=(*state.parts[:place], part))
-
-
-def _extents(state: DerivedState, listing: Listing) -> Extents:
-    """Return the extents of every file, reading the footers of those that are new."""
-    return {
-        table: {name: state.inputs.get(table, {}).get(name) or _extent_of(path, table) for name, path in files.items()}
-        for table, files in listing.files.items()
-    }
 
 
 def _extent_of(path: Path, table: LakeTable) -> Extent:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from tracecanary.schema import LakeTable
@@ -31,12 +30,12 @@ class Listing:
     """The files of a lake at one moment.
 
     Attributes:
-        files: By table, the names (relative to the lake) of the files to read, and where each can be read.
+        files: By table, the names (relative to the lake) of the files to read.
         compacted: Names of those that compaction made of other files.
         adopted: Names of files that must not be read any more, since compaction has their rows in others.
     """
 
-    files: Mapping[LakeTable, Mapping[str, Path]]
+    files: Mapping[LakeTable, Sequence[str]]
     compacted: frozenset[str] = frozenset()
     adopted: frozenset[str] = frozenset()
 

@@ -59,6 +59,7 @@ def open_new_rows(
     engine.lake_view("new_spans", LakeTable.SPANS, spans)
     engine.lake_view("new_evaluations", LakeTable.EVALUATIONS, evaluations)
     engine.table("touched_ranges", "ranges_v1", {"ranges": [list(one) for one in touched]})
+    engine.table("rederived_traces", "rederived_traces_v1")
     engine.table("dirty_traces", "dirty_traces_v1")
     for table in ROW_TABLES:
         engine.table(f"old_{table}", f"old_{table}_v1")
@@ -125,9 +126,10 @@ def derive_facts(engine: Engine, *, revision: int) -> None:
 def derive_traces(engine: Engine, trace_ids: Sequence[str], *, spans: Sequence[Path]) -> None:
     """Make `spans`, `attempts`, `trace_calls` and `evaluations` of a few traces, from the files `spans`."""
     engine.table("old_facts", "traces_of_v1", {"trace_ids": list(trace_ids)})
+    engine.table("rederived_traces", "known_traces_v1")
+    engine.table("dirty_traces", "known_traces_v1")
     engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
     engine.table("landing_spans", "known_spans_v1")
-    engine.table("dirty_traces", "known_traces_v1")
     engine.table("intricate_traces", "known_traces_v1")
     derive_calls(engine)
     engine.table("spans_above_tokens", "spans_above_tokens_v1")

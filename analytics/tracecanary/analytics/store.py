@@ -8,6 +8,7 @@ snapshot keep it until they are done, so every answer comes from one consistent 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import tempfile
@@ -21,7 +22,18 @@ from tracecanary.analytics.derived_files import DERIVED_FOLDER, DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState, Listing
 from tracecanary.analytics.derived_steps import derive_traces, open_derived
 from tracecanary.analytics.engine import Engine, EngineLimits, Row, Session, all_query_texts, refuse_damaged_content
-from tracecanary.schema import SCHEMA_VERSION, LakeError, LakeTable, StoreError, landing_segments
+from tracecanary.schema import (
+    SCHEMA_VERSION,
+    FileLake,
+    LakeError,
+    LakeTable,
+    Lease,
+    StoreError,
+    lake_storage,
+    landing_files,
+    local_copies,
+)
+from tracecanary.schema.config import cache_settings, folder_name
 
 __all__ = ["Row", "Session", "Store"]
 
@@ -43,11 +55,13 @@ class Store:
     """The numbers of one lake.
 
     Args:
-        lake: Folder of the lake; an empty one has no rows.
+        lake: Where the lake is; an empty one has no rows.
     """
 
-    def __init__(self, lake: Path) -> None:
+    def __init__(self, lake: FileLake) -> None:
         self.lake = lake
+        self._storage = lake_storage(lake)
+        self._copies = local_copies(lake)
         # Guards the fields below, and lets one thread at a time derive what is new.
         self._lock = threading.Lock()
         self._listing: Listing | None = None
@@ -61,7 +75,7 @@ class Store:
         """Open a session on the lake as it is now.
 
         Raises:
-            LakeError: The lake's folder can't be listed.
+            LakeError: The lake can't be listed, or a file not be fetched.
             StoreError: A segment is damaged, or newer than this version reads.
         """
         session = self._current_snapshot().session()
@@ -80,42 +94,50 @@ class Store:
         with self.session() as session:
             kept = session.rows("traces_of_v1", {"trace_ids": list(trace_ids)})
         with self._lock:
-            listing, folder, state = self._listing, self._folder, self._state
-        if listing is None or folder is None:
+            folder, state = self._folder, self._state
+        if folder is None:
             raise StoreError("no snapshot was made")
         ranges = [(row["first_span_ns"], row["last_span_ns"]) for row in kept if row["first_span_ns"] is not None]
-        extents = state.inputs.get(LakeTable.SPANS, {})
-        paths = listing.files.get(LakeTable.SPANS, {})
+        spans = state.inputs.get(LakeTable.SPANS, {})
+        lease = self._copies.lease([name for name, extent in spans.items() if extent.meets(ranges)])
         with Engine() as engine:
             open_derived(engine, folder, state)
-            derive_traces(
-                engine, trace_ids, spans=[path for name, path in paths.items() if extents[name].meets(ranges)]
-            )
+            derive_traces(engine, trace_ids, spans=lease.paths)
             yield engine
+        lease.close()
 
     def _current_snapshot(self) -> Engine:
         with self._lock:
-            if not self.lake.is_dir():
+            if isinstance(self.lake, Path) and not self.lake.is_dir():
                 raise LakeError(f"there is no folder {self.lake}. Check the path, and that its volume is mounted.")
-            try:
-                listing = _list_lake(self.lake)
-            except OSError as error:
-                raise LakeError(f"can't list the lake {self.lake}: {error}. Check the path and its rights.") from error
+            listing = Listing(
+                files={table: tuple(file.name for file in landing_files(self._storage, table)) for table in LakeTable}
+            )
             if self._snapshot is None or listing != self._listing:
                 self._snapshot = self._new_snapshot(listing)
                 self._listing = listing
             return self._snapshot
 
     def _new_snapshot(self, listing: Listing) -> Engine:
+        leases: dict[str, Lease] = {}  # held until all is derived
+
+        def fetch(names: Sequence[str]) -> list[Path]:
+            missing = [name for name in names if name not in leases]
+            fetched = self._copies.lease(missing)
+            leases.update(dict.fromkeys(missing, fetched))
+            paths.update(zip(missing, fetched.paths, strict=True))
+            return [paths[name] for name in names]
+
+        paths: dict[str, Path] = {}
         try:
             folder = self._writable_folder()
             limits = EngineLimits(memory_bytes=BUILD_MEMORY_BYTES, spill=folder.path / "spill")
-            state = Builder(folder, limits).advance(folder.newest(), listing)
+            state = Builder(folder, fetch, limits).advance(folder.newest(), listing)
             folder.sweep(state)
             self._state = state
             return _open_snapshot(folder, state)
         except StoreError:
-            refuse_damaged_content(path for files in listing.files.values() for path in files.values())
+            refuse_damaged_content(paths.values())
             raise
         except OSError as error:
             raise LakeError(
@@ -123,23 +145,19 @@ class Store:
             ) from error
 
     def _writable_folder(self) -> DerivedFolder:
-        """Return the lake's own folder of derived files, or a temporary one if the lake can only be read."""
+        """Return the folder of derived files: the lake's own, a user's for an object store, or else a temporary one."""
         if self._folder is None:
-            root = self.lake / DERIVED_FOLDER
-            if not os.access(root if root.exists() else self.lake, os.W_OK):
+            if isinstance(self.lake, Path):
+                root = self.lake / DERIVED_FOLDER
+                is_writable = os.access(root if root.exists() else self.lake, os.W_OK)
+            else:
+                root = cache_settings().folder / DERIVED_FOLDER / folder_name(self.lake)
+                is_writable = True
+            if not is_writable:
                 self._own_folder = tempfile.TemporaryDirectory(prefix="tracecanary-")
                 root = Path(self._own_folder.name)
             self._folder = DerivedFolder(root, _definition())
         return self._folder
-
-
-def _list_lake(lake: Path) -> Listing:
-    return Listing(
-        files={
-            table: {path.relative_to(lake).as_posix(): path for path in landing_segments(lake, table)}
-            for table in LakeTable
-        }
-    )
 
 
 def _open_snapshot(folder: DerivedFolder, state: DerivedState) -> Engine:
@@ -154,6 +172,7 @@ def _open_snapshot(folder: DerivedFolder, state: DerivedState) -> Engine:
     return engine
 
 
+@functools.cache
 def _definition() -> str:
     """Name what decides derived rows: a change of a query or of the columns derives everything again."""
     texts = [str(SCHEMA_VERSION), *all_query_texts()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -12,6 +11,7 @@ from tracecanary.analytics.store import Store
 from tracecanary.api.config import ServiceSettings
 from tracecanary.api.problems import add_problem_handlers
 from tracecanary.api.routes import comparison, evaluations, health, listings, traces, trajectory
+from tracecanary.schema import FileLake
 
 _DESCRIPTION = """Canary analysis for LLM model releases, from the OpenTelemetry traces you already have.
 
@@ -19,8 +19,8 @@ Ask `GET /compare?base=...&candidate=...`; `GET /models` lists what was seen. Er
 """
 
 
-def create_app(lake: Path, settings: ServiceSettings | None = None) -> FastAPI:
-    """Return the service over the lake in the folder `lake`; default settings without `settings`."""
+def create_app(lake: FileLake, settings: ServiceSettings | None = None) -> FastAPI:
+    """Return the service over `lake`; default settings without `settings`."""
     # FastAPI's own documentation page loads its scripts from outside; a closed cluster can't.
     app = FastAPIOffline(
         title="tracecanary",

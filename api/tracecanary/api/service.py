@@ -13,8 +13,16 @@ import uvicorn
 
 from tracecanary.api.app import create_app
 from tracecanary.api.config import ServiceSettings
-from tracecanary.collector.journal import publish_orphans
-from tracecanary.schema import ConfigurationError, LakeError, StoreError
+from tracecanary.collector.destinations import publish_left_rows
+from tracecanary.schema import (
+    ConfigurationError,
+    FileLake,
+    LakeError,
+    LakeTable,
+    StoreError,
+    lake_storage,
+    landing_files,
+)
 
 _logger = logging.getLogger(__name__)
 _START_LIMIT_S = 30.0
@@ -48,7 +56,7 @@ def service_url(listener: socket.socket) -> str:
 
 
 def serve_forever(
-    lake: Path, listener: socket.socket, *, on_start: Callable[[], None], settings: ServiceSettings | None = None
+    lake: FileLake, listener: socket.socket, *, on_start: Callable[[], None], settings: ServiceSettings | None = None
 ) -> None:
     """Run the service until it is told to stop (SIGINT, SIGTERM); call `on_start` when it is about to listen."""
     server = _server(lake, settings)
@@ -58,10 +66,10 @@ def serve_forever(
 
 
 @contextmanager
-def running_service(lake: Path, settings: ServiceSettings | None = None) -> Iterator[str]:
+def running_service(lake: FileLake, settings: ServiceSettings | None = None) -> Iterator[str]:
     """Run the service on a free loopback port in a thread; give its URL, and stop it at the end."""
-    listener = listening_socket("127.0.0.1", 0)
     server = _server(lake, settings)
+    listener = listening_socket("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="tracecanary-api", daemon=True)
     thread.start()
     waiting = threading.Event()
@@ -81,14 +89,14 @@ def running_service(lake: Path, settings: ServiceSettings | None = None) -> Iter
 
 
 @contextmanager
-def _orphans_published(lake: Path) -> Iterator[None]:
+def _orphans_published(lake: FileLake) -> Iterator[None]:
     """Add, now and from time to time, what killed processes have left in their journals."""
     has_ended = threading.Event()
 
     def publish() -> None:
         while True:
             try:
-                publish_orphans(lake)
+                publish_left_rows(lake)
             except LakeError as error:
                 _logger.warning("%s", error)
             if has_ended.wait(_ORPHANS_INTERVAL_S):
@@ -103,9 +111,13 @@ def _orphans_published(lake: Path) -> Iterator[None]:
         thread.join(_START_LIMIT_S)
 
 
-def _server(lake: Path, settings: ServiceSettings | None) -> uvicorn.Server:
-    try:
-        lake.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LakeError(f"can't make the lake {lake}: {error}. Choose a folder that can be written.") from error
+def _server(lake: FileLake, settings: ServiceSettings | None) -> uvicorn.Server:
+    if isinstance(lake, Path):
+        try:
+            lake.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LakeError(f"can't make the lake {lake}: {error}. Choose a folder that can be written.") from error
+    else:
+        # A bucket that is missing, or credentials that are wrong, stop the service at its start.
+        landing_files(lake_storage(lake), LakeTable.SPANS)
     return uvicorn.Server(uvicorn.Config(create_app(lake, settings), log_level="warning", access_log=False))

@@ -21,6 +21,10 @@ FALLBACK_REASON: Final = "gen_ai.fallback.reason"
 TRAJECTORY_STEP: Final = "agent.trajectory.step"
 TRAJECTORY_STEP_NAME: Final = "agent.trajectory.step.name"
 
+EVALUATION_VERSION: Final = "gen_ai.evaluation.version"
+EVALUATION_PASSED: Final = "gen_ai.evaluation.passed"
+EVALUATION_SOURCE: Final = "gen_ai.evaluation.source"
+
 # Baggage that the processor copies onto every span of a request.
 CANARY_BAGGAGE: Final = (RELEASE_COHORT, RELEASE_VARIANT, RELEASE_PAIR_ID)
 
@@ -30,6 +34,14 @@ SYSTEM: Final = "gen_ai.system"  # renamed to gen_ai.provider.name after semanti
 REQUEST_MODEL: Final = "gen_ai.request.model"
 RESPONSE_MODEL: Final = "gen_ai.response.model"
 TOOL_CALL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
+
+# An evaluation: a span event, a log record, or attributes of a span.
+EVALUATION_EVENT: Final = "gen_ai.evaluation.result"
+EVALUATION_NAME: Final = "gen_ai.evaluation.name"
+EVALUATION_SCORE: Final = "gen_ai.evaluation.score.value"
+EVALUATION_LABEL: Final = "gen_ai.evaluation.score.label"
+EVALUATION_EXPLANATION: Final = "gen_ai.evaluation.explanation"
+RESPONSE_ID: Final = "gen_ai.response.id"
 
 ERROR_TYPE: Final = "error.type"
 EXCEPTION_EVENT: Final = "exception"

@@ -5,14 +5,17 @@ What an installation says about its spans is in the configuration file: see `doc
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import math
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from tracecanary.collector.conventions.content import is_content
 from tracecanary.collector.models import PROVIDER_PREFIXES, ModelRules
@@ -21,16 +24,21 @@ from tracecanary.schema import (
     CONFIG_VARIABLE,
     ConfigFile,
     ConfigurationError,
+    LakeLocation,
+    OtlpServer,
     Section,
+    parse_lake,
     read_config_file,
     read_dimensions,
 )
+from tracecanary.schema.config import default_spool
 
 _logger = logging.getLogger(__name__)
 LAKE_VARIABLE = "TRACECANARY_LAKE"
 # Turns zero-code capture off while the rest of the environment stays as it is.
 DISABLED_VARIABLE = "TRACECANARY_DISABLED"
 SELECT_VARIABLE = "TRACECANARY_SELECT"
+SPOOL_VARIABLE = "TRACECANARY_SPOOL"
 # At most this much is lost when the process is killed.
 DEFAULT_FLUSH_INTERVAL_S = 1.0
 # Each segment is a file, and Parquet is cheap only in large ones; this long a comparison lags behind.
@@ -44,16 +52,21 @@ DEFAULT_MAX_PENDING_BYTES = 128 * 1024 * 1024
 DEFAULT_MAX_SEGMENT_SPANS = 65_536
 # Enough for the canary's few percent of the traffic while the rest is being dropped.
 DEFAULT_CANARY_RESERVE = 0.1
+# As long as OpenTelemetry's own exporters wait.
+DEFAULT_SEND_TIMEOUT_S = 10.0
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, "token"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureSettings:
     """Where captured spans go, and the limits on the way.
 
-    `canary_reserve` is the fraction of the queue, 0..1, that only canary traffic may fill.
+    `canary_reserve` is the fraction of the queue, 0..1, that only canary traffic may fill. `spool`, `token`, `headers`
+    and `send_timeout_s` are for lakes that are not on this machine. `keep_explanations` stores what evaluations say in
+    words, which may quote prompts and completions.
     """
 
-    lake: Path
+    lake: LakeLocation
     flush_interval_s: float = DEFAULT_FLUSH_INTERVAL_S
     seal_interval_s: float = DEFAULT_SEAL_INTERVAL_S
     max_pending_spans: int = DEFAULT_MAX_PENDING_SPANS
@@ -63,13 +76,27 @@ class CaptureSettings:
     canary_reserve: float = DEFAULT_CANARY_RESERVE
     flush_on_sigterm: bool = False
     rules: Rules = field(default_factory=Rules)
+    keep_explanations: bool = False
+    spool: Path | None = None
+    token: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    send_timeout_s: float = DEFAULT_SEND_TIMEOUT_S
+
+    @property
+    def request_headers(self) -> dict[str, str]:
+        """What every request to a server carries."""
+        return {**self.headers, **({"Authorization": f"Bearer {self.token}"} if self.token else {})}
 
     def __post_init__(self) -> None:
         """Refuse settings that can't work, naming all of them."""
         # A longer wait than TIMEOUT_MAX, 292 years, is an error of the threading module.
         problems = [
             f"{name} is {value!r}, but must be greater than 0, and finite"
-            for name, value in (("flush_interval_s", self.flush_interval_s), ("seal_interval_s", self.seal_interval_s))
+            for name, value in (
+                ("flush_interval_s", self.flush_interval_s),
+                ("seal_interval_s", self.seal_interval_s),
+                ("send_timeout_s", self.send_timeout_s),
+            )
             if not _is_number(value) or not 0 < value <= threading.TIMEOUT_MAX
         ]
         problems += [
@@ -84,6 +111,16 @@ class CaptureSettings:
         ]
         if not _is_number(self.canary_reserve) or not 0 <= self.canary_reserve < 1:
             problems.append(f"canary_reserve is {self.canary_reserve!r}, but must be at least 0 and less than 1")
+        problems += [
+            f"the header {name!r} has a name or a value that can't be sent"
+            for name, value in self.request_headers.items()
+            if not _HEADER_NAME.fullmatch(name) or not value.isascii() or not value.isprintable()
+        ]
+        if isinstance(self.lake, OtlpServer) and self.lake.is_grpc and importlib.util.find_spec("grpc") is None:
+            problems.append(
+                f"the lake {self.lake} needs the package grpcio. "
+                "Install it: pip install 'tracecanary[otlp]', or send by HTTP: http://host:port"
+            )
         if problems:
             raise ConfigurationError(problems)
 
@@ -108,12 +145,17 @@ def capture_settings(
             try:
                 values[name] = read(environment[variable])
             except ValueError:
-                problems.append(f"{variable} is {environment[variable]!r}, which is no {_KINDS[read]}")
+                shown = "" if variable in _SECRET_VARIABLES else f" {environment[variable]!r}, which is"
+                problems.append(f"{variable} is{shown} no {_KINDS[read]}")
+    if values.get("spool") is not None:
+        values["spool"] = Path(values["spool"]).absolute()
     try:
-        values["lake"] = lake_folder(lake)
+        values["lake"] = lake_location(lake)
+        if not isinstance(values["lake"], Path) and "spool" not in values:
+            values["spool"] = default_spool()
     except ConfigurationError as error:
         problems = [*error.problems, *problems]
-        values["lake"] = Path()
+        values.setdefault("lake", Path())
     try:
         settings = CaptureSettings(**values)
     except ConfigurationError as error:
@@ -123,18 +165,24 @@ def capture_settings(
     return settings
 
 
-def lake_folder(lake: str | os.PathLike[str] | None) -> Path:
-    """Return the lake's folder: `lake`, else the environment variable `TRACECANARY_LAKE`.
+def lake_location(lake: str | os.PathLike[str] | None) -> LakeLocation:
+    """Return the lake: `lake`, else the environment variable `TRACECANARY_LAKE`.
 
     Raises:
-        ConfigurationError: Neither is set.
+        ConfigurationError: Neither is set, or it is no lake.
     """
     given = lake or _environment().get(LAKE_VARIABLE)
     if not given:
         raise ConfigurationError(
             [f'no lake given. Pass lake="path/to/lake", or set the environment variable {LAKE_VARIABLE}']
         )
-    return Path(given).absolute()
+    return parse_lake(given)
+
+
+def spool_from_environment() -> Path | None:
+    """Return the folder that `TRACECANARY_SPOOL` names; None when unset."""
+    folder = _environment().get(SPOOL_VARIABLE)
+    return Path(folder).absolute() if folder else None
 
 
 def config_path(config: str | os.PathLike[str] | None = None) -> Path | None:
@@ -245,7 +293,25 @@ def _to_bool(text: str) -> bool:
     return _is_true(text)
 
 
-_KINDS: Mapping[Callable[[str], object], str] = {float: "number", int: "whole number", _to_bool: "true or false"}
+def _to_folder(text: str) -> Path:
+    return Path(text).absolute()
+
+
+def _to_headers(text: str) -> dict[str, str]:
+    # As OTEL_EXPORTER_OTLP_HEADERS has them: W3C Baggage without properties.
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if not all(name.strip() and equals for name, equals, _ in pairs):
+        raise ValueError(text)
+    return {name.strip(): unquote(value.strip()) for name, _, value in pairs}
+
+
+_SECRET_VARIABLES = frozenset({"TRACECANARY_TOKEN", "TRACECANARY_HEADERS"})
+_KINDS: Mapping[Callable[[str], object], str] = {
+    float: "number",
+    int: "whole number",
+    _to_bool: "true or false",
+    _to_headers: "list of name=value with commas between",
+}
 _VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "flush_interval_s": ("TRACECANARY_FLUSH_INTERVAL_S", float),
     "seal_interval_s": ("TRACECANARY_SEAL_INTERVAL_S", float),
@@ -255,4 +321,9 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "max_journal_bytes": ("TRACECANARY_MAX_JOURNAL_BYTES", int),
     "canary_reserve": ("TRACECANARY_CANARY_RESERVE", float),
     "flush_on_sigterm": ("TRACECANARY_FLUSH_ON_SIGTERM", _to_bool),
+    "spool": (SPOOL_VARIABLE, _to_folder),
+    "token": ("TRACECANARY_TOKEN", str.strip),
+    "headers": ("TRACECANARY_HEADERS", _to_headers),
+    "send_timeout_s": ("TRACECANARY_SEND_TIMEOUT_S", float),
+    "keep_explanations": ("TRACECANARY_KEEP_EXPLANATIONS", _to_bool),
 }

@@ -29,8 +29,8 @@ _READS: Mapping[str, tuple[tuple[int, str, Reader], ...]] = {
     )
     for event, columns in EVENT_COLUMNS.items()
 }
-# Any other event tells nothing.
-WANTED_EVENTS = frozenset({names.EXCEPTION_EVENT, *_READS}) | RETRY_EVENTS | FIRST_TOKEN_EVENTS
+# Any other event tells nothing. An evaluation is no column, but spans with one are read one by one for it.
+WANTED_EVENTS = frozenset({names.EXCEPTION_EVENT, names.EVALUATION_EVENT, *_READS}) | RETRY_EVENTS | FIRST_TOKEN_EVENTS
 # The SDK keeps 128; what comes from elsewhere must not cost more.
 _MAX_EVENTS = 1_024
 FLAG_KEY = "feature_flag.key"

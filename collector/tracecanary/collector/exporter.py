@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,10 +16,9 @@ from tracecanary.collector.config import capture_settings
 from tracecanary.collector.forks import tell_of_forks
 from tracecanary.collector.losses import Losses
 from tracecanary.collector.span_buffer import SpanBuffer
-from tracecanary.collector.span_flusher import SpanFlusher
+from tracecanary.collector.span_flusher import FORK_PATIENCE_S, SpanFlusher
 
 _logger = logging.getLogger(__name__)
-_FORK_PATIENCE_S = 1.0
 
 
 class CanarySpanExporter(SpanExporter):
@@ -29,11 +28,16 @@ class CanarySpanExporter(SpanExporter):
     sampled, and the batch processor before it drops the oldest spans uncounted when its queue is full.
 
     Args:
-        lake: Folder of the lake, made if absent. Default: the environment variable `TRACECANARY_LAKE`.
+        lake: Folder of the lake, made if absent, or a URL: see `docs/lakes.md`. Default: the environment variable
+            `TRACECANARY_LAKE`.
         config: Configuration file, as for `CanarySpanProcessor`.
         max_pending_spans: Spans that wait here to be tried again while the lake can't be written.
         max_pending_bytes: Memory that those may take, roughly.
         max_segment_spans: Most spans in one Parquet segment.
+        spool: Folder that spans wait in for a lake behind a network. Default: one of the user's.
+        token: Bearer token for a server.
+        headers: Further headers of requests to a server.
+        send_timeout_s: How long a request to a server may take.
 
     Raises:
         ConfigurationError: No lake is given, or a setting can't work; it lists every problem.
@@ -47,6 +51,10 @@ class CanarySpanExporter(SpanExporter):
         max_pending_spans: int | None = None,
         max_pending_bytes: int | None = None,
         max_segment_spans: int | None = None,
+        spool: str | os.PathLike[str] | None = None,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        send_timeout_s: float | None = None,
     ) -> None:
         self._settings = capture_settings(
             lake,
@@ -55,6 +63,10 @@ class CanarySpanExporter(SpanExporter):
             max_pending_bytes=max_pending_bytes,
             max_segment_spans=max_segment_spans,
             canary_reserve=0.0,
+            spool=spool,
+            token=token,
+            headers=headers,
+            send_timeout_s=send_timeout_s,
         )
         self._is_shut_down = False
         self._start()
@@ -77,12 +89,15 @@ class CanarySpanExporter(SpanExporter):
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Try again to write what could not be written; return whether nothing is left."""
-        if not self._exporting.acquire(timeout=max(0.0, min(timeout_millis / 1000, threading.TIMEOUT_MAX))):
+        timeout_s = max(0.0, min(timeout_millis / 1000, threading.TIMEOUT_MAX))
+        deadline_s = time.monotonic() + timeout_s
+        if not self._exporting.acquire(timeout=timeout_s):
             return False
         try:
-            return self._flusher.flush()
+            is_done = self._flusher.flush()
         finally:
             self._exporting.release()
+        return is_done and self._flusher.wait_until_published(max(0.0, deadline_s - time.monotonic()))
 
     def shutdown(self) -> None:
         """Write what is left. What can't be written is counted as `not_written`."""
@@ -91,6 +106,7 @@ class CanarySpanExporter(SpanExporter):
         self._is_shut_down = True
         with self._exporting:
             self._flusher.flush()
+            self._flusher.close()
             not_written = self._buffer.drop_all("not_written")
         if not_written:
             _logger.error("%d spans could not be written to %s", not_written, self._settings.lake)
@@ -111,13 +127,12 @@ class CanarySpanExporter(SpanExporter):
         self._exporting = threading.RLock()
 
     def before_fork(self) -> None:
-        """Wait, for a short time, until the exporter is done with Arrow."""
-        self._flusher.writing.acquire(timeout=_FORK_PATIENCE_S)
+        """Wait, for a short time, until the exporter is done with Arrow and the network."""
+        self._flusher.locks.acquire(patience_s=FORK_PATIENCE_S)
 
     def after_fork_in_parent(self) -> None:
         """Let the exporter go on."""
-        with contextlib.suppress(RuntimeError):  # not acquired in time
-            self._flusher.writing.release()
+        self._flusher.locks.release()
 
     def after_fork_in_child(self) -> None:
         """Start anew: what waits is the parent's to write."""

@@ -5,12 +5,18 @@ At-fork hooks can't be taken back, so there is one set of them for everything th
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
 import os
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Protocol
+
+# An upload takes a fraction of it; a dead server takes longer, and must not hold up the application.
+_NETWORK_PATIENCE_S = 1.0
 
 
 class ForkAware(Protocol):
@@ -27,6 +33,30 @@ class ForkAware(Protocol):
 
     def at_exit_of_child(self) -> None:
         """Write what waits: a child made by `multiprocessing` runs no exit handlers."""
+
+
+class ForkLocks:
+    """Held across a fork: a child inherits the locks inside libraries without the threads that would release them.
+
+    Attributes:
+        arrow: Held while Arrow and whatever is large is imported and used.
+        network: Held while something is sent. Whoever holds it waits for no other lock.
+    """
+
+    def __init__(self) -> None:
+        self.arrow = threading.RLock()
+        self.network = threading.RLock()
+
+    def acquire(self, *, patience_s: float) -> None:
+        """Wait until a fork does no harm: for `patience_s` until Arrow is not in use, and shortly for the network."""
+        self.arrow.acquire(timeout=patience_s)
+        self.network.acquire(timeout=_NETWORK_PATIENCE_S)
+
+    def release(self) -> None:
+        """Let the others go on."""
+        for lock in (self.network, self.arrow):
+            with contextlib.suppress(RuntimeError):  # not acquired in time, or made since
+                lock.release()
 
 
 _known: weakref.WeakSet[ForkAware] = weakref.WeakSet()
@@ -77,6 +107,12 @@ def _finalize(_: object = None) -> None:
 def _at_exit_of_child() -> None:
     _on_all(lambda one: one.at_exit_of_child())()
 
+
+# OpenTelemetry's SDK (1.45) uses a thread pool in every child. The pools' own hook mends their lock there, and hooks
+# run in the order of imports: with pools imported after the provider is made, the child waits for ever. pandas imports
+# them, and pyarrow pandas. Under `opentelemetry-instrument` the provider is made, and this would do the harm itself.
+if "opentelemetry.instrumentation.auto_instrumentation" not in sys.modules:
+    importlib.import_module("concurrent.futures.thread")
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(

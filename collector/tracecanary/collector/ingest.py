@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import gzip
 import logging
+import time
 import zlib
-from pathlib import Path
 
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.config import DEFAULT_MAX_SEGMENT_SPANS
+from tracecanary.collector.evaluation_spans import SpanEvaluations
 from tracecanary.collector.normalise import Normaliser, default_normaliser
 from tracecanary.collector.otlp import spans_from_json, spans_from_protobuf
-from tracecanary.collector.segments import publish_segment
+from tracecanary.collector.segments import publish_segment, write_segment
 from tracecanary.collector.span_tables import span_table
-from tracecanary.schema import LakeTable, MalformedInputError
+from tracecanary.schema import EVALUATION_COLUMNS, FileLake, LakeTable, MalformedInputError
 
 _logger = logging.getLogger(__name__)
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -52,8 +53,10 @@ def _spans_from_json_lines(body: bytes) -> list[CapturedSpan]:
     return spans_from_json(body)
 
 
-def store_spans(lake: Path, spans: list[CapturedSpan], normaliser: Normaliser | None = None) -> int:
+def store_spans(lake: FileLake, spans: list[CapturedSpan], normaliser: Normaliser | None = None) -> int:
     """Add `spans` to the lake and return their number; a span that is stored already stays one row to readers.
+
+    Evaluations that spans carry are added, too.
 
     A span without valid ids or times can't be part of any trace: it is left out, with a warning. `normaliser` brings
     an installation's rules.
@@ -64,7 +67,12 @@ def store_spans(lake: Path, spans: list[CapturedSpan], normaliser: Normaliser | 
     valid = [span for span in spans if span.is_valid]
     if len(valid) < len(spans):
         _logger.warning("%d spans without a valid trace id, span id or time were left out", len(spans) - len(valid))
+    normaliser = normaliser or default_normaliser()
     for first in range(0, len(valid), DEFAULT_MAX_SEGMENT_SPANS):
-        rows = span_table(valid[first : first + DEFAULT_MAX_SEGMENT_SPANS], normaliser or default_normaliser())
+        evaluations = SpanEvaluations(received_ns=time.time_ns(), rules=normaliser.rules.evaluators)
+        batch = valid[first : first + DEFAULT_MAX_SEGMENT_SPANS]
+        rows = span_table(batch, normaliser, evaluations)
+        if evaluations.rows:
+            write_segment(lake, LakeTable.EVALUATIONS, EVALUATION_COLUMNS, evaluations.rows)
         publish_segment(lake, LakeTable.SPANS, rows)
     return len(valid)

@@ -2,17 +2,22 @@
 
 Theory of operation. Parquet is cheap only in large batches, and large batches wait. In between, rows go to a journal:
 files of at most a segment's rows, on disk before `append` returns. `publish` turns each file into a segment of the lake
-and deletes it. While the lake can't be written (an object store that is out of reach), full files pile up to
-`max_bytes`. A process that is killed leaves its files to whoever comes next: see `publish_orphans`. Killed between the
-two steps of publishing, it leaves rows twice, which readers count once.
+and deletes it. While the lake can't be written, full files pile up to `max_bytes`. A process that is killed leaves its
+files to whoever comes next: see `publish_orphans`. Killed between the two steps of publishing, it leaves rows twice,
+which readers count once.
+
+For a lake that is not on this machine, see `remote_journal.py`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from tracecanary.collector.journal_files import JournalFile, claimed, read_journal
 from tracecanary.collector.segments import publish_segment
@@ -23,6 +28,20 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _DAMAGED_SUFFIX = ".damaged"
+
+# Takes rows out of a journal of the given name, and raises LakeError when it can't.
+Publish: TypeAlias = "Callable[[pa.Table, str], object]"
+
+
+class FullJournalError(LakeError):
+    """Too many bytes wait for the lake already."""
+
+    def __init__(self, folder: Path, size_bytes: int) -> None:
+        self.folder, self.size_bytes = folder, size_bytes
+        super().__init__(
+            f"the journal {folder} is full: {size_bytes} bytes wait for the lake. "
+            "See the errors above why it can't be written."
+        )
 
 
 class Journal:
@@ -58,10 +77,7 @@ class Journal:
             LakeError: They could not be written, or too many bytes wait already; nothing was added.
         """
         if self.size_bytes >= self._max_bytes:
-            raise LakeError(
-                f"the journal {self._folder} is full: {self.size_bytes} bytes wait for the lake. "
-                "See the errors above why it can't be written."
-            )
+            raise FullJournalError(self._folder, self.size_bytes)
         if not self._files or self._files[-1].rows + rows.num_rows > self._max_file_rows:
             self._files.append(JournalFile(self._folder, rows.schema))
         self._files[-1].append(rows)
@@ -81,49 +97,82 @@ class Journal:
         if more is not None and added:
             publish_segment(self._lake, self._table, more)
 
-    def close(self) -> None:
-        """Let go of all files: what is in them is published by whoever comes next."""
+    def close(self) -> int:
+        """Let go of all files: what is in them is published by whoever comes next. Return how many rows that are."""
+        left = self.rows
+        self.forget()
+        return left
+
+    def forget(self) -> None:
+        """Let go of all files, in a child that was forked: they are the parent's."""
         while self._files:
             self._files.popleft().close()
 
     def _publish_oldest(self, more: pa.Table | None) -> None:
-        _publish_file(self._files[0].path, self._lake, self._table, more=more)
+        publish_file(self._files[0].path, lambda rows, _: publish_segment(self._lake, self._table, rows), more=more)
         self._files.popleft().close()
 
 
 def publish_orphans(lake: Path) -> int:
-    """Publish the journals of processes that have died; return the number of rows.
+    """Publish the journals that processes which died have left in a lake's folder; return the number of rows.
 
     Any number of processes may do this at a time. A journal that can't be read is renamed, never deleted.
 
     Raises:
         LakeError: The lake can't be written; what is journaled stays so.
     """
+
+    def publish(table: LakeTable) -> Publish:
+        return lambda rows, _: publish_segment(lake, table, rows)
+
+    return sum(publish_orphans_in(journal_folder(lake, table), publish(table)) for table in LakeTable)
+
+
+def publish_orphans_in(
+    folder: Path, publish: Publish, *, using_arrow: AbstractContextManager[object] | None = None
+) -> int:
+    """Give the journals in `folder` whose processes have died to `publish`; return the number of rows.
+
+    Raises:
+        LakeError: As `publish_orphans`.
+    """
     published = 0
-    for table in LakeTable:
-        for path in sorted(journal_folder(lake, table).glob(f"*{JOURNAL_SUFFIX}")):
-            with claimed(path) as is_orphan:
-                if is_orphan:
-                    rows = _publish_file(path, lake, table)
-                    published += rows
-                    if rows:
-                        _logger.info("published %d rows of %s that a process had left", rows, table.value)
+    for path in sorted(folder.glob(f"*{JOURNAL_SUFFIX}")):
+        with claimed(path) as is_orphan:
+            if is_orphan:
+                rows = publish_file(path, publish, using_arrow=using_arrow)
+                published += rows
+                if rows:
+                    _logger.info("published %d rows of %s that a process had left", rows, folder.name)
     return published
 
 
-def _publish_file(path: Path, lake: Path, table: LakeTable, *, more: pa.Table | None = None) -> int:
-    import pyarrow as pa
+def publish_file(
+    path: Path,
+    publish: Publish,
+    *,
+    more: pa.Table | None = None,
+    using_arrow: AbstractContextManager[object] | None = None,
+) -> int:
+    """Give the rows of the journal at `path`, and `more`, to `publish`, then remove it; return the number of rows.
 
+    Raises:
+        LakeError: `publish` failed, or the journal can't be read.
+    """
     try:
-        contents = read_journal(path)
-        rows = [part for part in (contents.rows, more) if part is not None]
-        if rows:
-            publish_segment(lake, table, pa.concat_tables(rows))
+        with using_arrow or contextlib.nullcontext():
+            import pyarrow as pa
+
+            contents = read_journal(path)
+            rows = [part for part in (contents.rows, more) if part is not None]
+            joined = pa.concat_tables(rows) if rows else None
+        if joined is not None:
+            publish(joined, path.stem)
         if contents.is_damaged:
             kept = path.rename(path.with_suffix(_DAMAGED_SUFFIX))
             _logger.error("a journal is damaged, and rows in it are lost. It is kept: %s", kept)
         else:
             path.unlink()
     except OSError as error:
-        raise LakeError(f"can't publish the journal {path}: {error}. Check the rights of the lake's folder.") from error
-    return sum(part.num_rows for part in rows)
+        raise LakeError(f"can't publish the journal {path}: {error}. Check the rights of its folder.") from error
+    return 0 if joined is None else joined.num_rows

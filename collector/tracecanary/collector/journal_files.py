@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tracecanary.collector.segments import sync_folder
-from tracecanary.schema import LakeError, journal_name
+from tracecanary.schema import LakeError, journal_name, sync_folder
 
 try:
     import fcntl

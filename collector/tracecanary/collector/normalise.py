@@ -79,6 +79,11 @@ class Normaliser:
         self._resources: dict[int, tuple[Mapping[str, Any], tuple[tuple[int, Any], ...]]] = {}
         self._models: dict[tuple[str | None, str | None], str | None] = {}
 
+    @property
+    def rules(self) -> Rules:
+        """What the installation says about its spans."""
+        return self._rules
+
     def row(self, span: CapturedSpan) -> SpanRow:
         """Return the values of `span`, whose ids are valid, in the order of `SPAN_COLUMNS`."""
         attributes = span.attributes

@@ -1,4 +1,4 @@
-"""From rows of spans to OTLP trace requests. Pure but for Arrow."""
+"""From rows of spans to OTLP trace requests, and of evaluations to log requests. Pure but for Arrow."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tracecanary.collector.attributes import EVALUATION_EVENT
 from tracecanary.collector.normalise import OTEL_KINDS, STATUSES
 from tracecanary.collector.otlp_wire import (
     attribute_field,
@@ -15,19 +16,23 @@ from tracecanary.collector.otlp_wire import (
     varint_field,
 )
 from tracecanary.collector.sent_spans import (
+    EVALUATION_ATTRIBUTES,
     MAP_COLUMNS,
     RESOURCE_ATTRIBUTES,
     SENT_NAMES,
     VERSION_ATTRIBUTE,
     map_entry_name,
 )
-from tracecanary.schema import SCHEMA_VERSION
+from tracecanary.schema import SCHEMA_VERSION, LakeTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Numbers of fields of opentelemetry.proto.trace.v1 and opentelemetry.proto.collector.trace.v1.
-_RESOURCE_SPANS, _RESOURCE, _SCOPE_SPANS, _SCOPE, _SPANS = 1, 1, 2, 1, 2
+# Numbers of fields of opentelemetry.proto.collector: the same for traces and logs.
+_BY_RESOURCE, _RESOURCE, _BY_SCOPE, _SCOPE, _ITEMS = 1, 1, 2, 1, 2
+# Of opentelemetry.proto.logs.v1.LogRecord.
+_LOG_TIME, _LOG_ATTRIBUTES, _LOG_TRACE_ID, _LOG_SPAN_ID, _LOG_EVENT_NAME = 1, 6, 9, 10, 12
+# Of opentelemetry.proto.trace.v1.
 _RESOURCE_ATTRIBUTES, _SCOPE_NAME, _SCOPE_VERSION = 1, 1, 2
 _TRACE_ID, _SPAN_ID, _PARENT, _NAME, _KIND, _START, _END, _ATTRIBUTES, _STATUS, _FLAGS = 1, 2, 4, 5, 6, 7, 8, 9, 15, 16
 _STATUS_CODE = 3
@@ -38,42 +43,61 @@ _MAX_MEMO = 4_096
 
 @dataclass(frozen=True, slots=True)
 class OtlpRequest:
-    """An `ExportTraceServiceRequest` in protobuf, and how many spans it holds."""
+    """A request in protobuf, and the rows that it holds: the number of the first, and how many."""
 
     body: bytes
-    spans: int
+    first_row: int
+    rows: int
 
 
-def otlp_requests(rows: pa.Table, *, max_spans: int, max_bytes: int) -> Iterator[OtlpRequest]:
-    """Yield the spans of `rows`, whose columns are `SPAN_COLUMNS`, in their order, in requests of these sizes.
+def otlp_requests(table: LakeTable, rows: pa.Table, *, max_rows: int, max_bytes: int) -> Iterator[OtlpRequest]:
+    """Yield `rows` of `table`, in their order, in requests of at most these sizes.
 
-    A single span of more than `max_bytes` has a request of its own. Equal rows give equal requests.
+    Spans make an `ExportTraceServiceRequest`, evaluations an `ExportLogsServiceRequest` with an event each. A single
+    row of more than `max_bytes` has a request of its own. Equal rows give equal requests.
     """
     groups: dict[bytes, dict[bytes, list[bytes]]] = {}
-    spans = size = 0
-    for resource, scope, span in _encoded_spans(rows):
-        if spans and (spans >= max_spans or size + len(span) > max_bytes):
-            yield OtlpRequest(_request(groups), spans)
-            groups, spans, size = {}, 0, 0
-        groups.setdefault(resource, {}).setdefault(scope, []).append(span)
-        spans += 1
-        size += len(span)
-    if spans:
-        yield OtlpRequest(_request(groups), spans)
+    first_row = count = size = 0
+    for resource, scope, item in _encoded_spans(rows) if table is LakeTable.SPANS else _encoded_evaluations(rows):
+        if count and (count >= max_rows or size + len(item) > max_bytes):
+            yield OtlpRequest(_request(groups), first_row, count)
+            groups, first_row, count, size = {}, first_row + count, 0, 0
+        groups.setdefault(resource, {}).setdefault(scope, []).append(item)
+        count += 1
+        size += len(item)
+    if count:
+        yield OtlpRequest(_request(groups), first_row, count)
 
 
 def _request(groups: dict[bytes, dict[bytes, list[bytes]]]) -> bytes:
     return b"".join(
         bytes_field(
-            _RESOURCE_SPANS,
+            _BY_RESOURCE,
             bytes_field(_RESOURCE, resource)
             + b"".join(
-                bytes_field(_SCOPE_SPANS, bytes_field(_SCOPE, scope) + b"".join(spans))
-                for scope, spans in scopes.items()
+                bytes_field(_BY_SCOPE, bytes_field(_SCOPE, scope) + b"".join(items)) for scope, items in scopes.items()
             ),
         )
         for resource, scopes in groups.items()
     )
+
+
+def _encoded_evaluations(rows: pa.Table) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Yield the resource and the scope, both empty, and the field of each evaluation."""
+    event = bytes_field(_LOG_EVENT_NAME, EVALUATION_EVENT.encode())
+    parts: list[Sequence[bytes]] = [
+        [fixed64_field(_LOG_TIME, time_ns) for time_ns in _values(rows, "time_unix_ns")],
+        *[
+            _attributes(rows, column, name, _LOG_ATTRIBUTES)
+            for column, name in EVALUATION_ATTRIBUTES.items()
+            if column in rows.column_names
+        ],
+        _ids(rows, "trace_id", _LOG_TRACE_ID),
+        _ids(rows, "span_id", _LOG_SPAN_ID),
+        [event] * rows.num_rows,
+    ]
+    for record in _joined(parts):
+        yield b"", b"", bytes_field(_ITEMS, record)
 
 
 def _encoded_spans(rows: pa.Table) -> Iterator[tuple[bytes, bytes, bytes]]:
@@ -97,7 +121,7 @@ def _encoded_spans(rows: pa.Table) -> Iterator[tuple[bytes, bytes, bytes]]:
         _memoised(_values(rows, "is_sampled"), _flags),
     ]
     for resource, scope, span in zip(resources, scopes, _joined(parts), strict=True):
-        yield resource, scope, bytes_field(_SPANS, span)
+        yield resource, scope, bytes_field(_ITEMS, span)
 
 
 def _joined(columns: Sequence[Sequence[bytes]]) -> list[bytes]:

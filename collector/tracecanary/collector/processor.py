@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import baggage
@@ -19,6 +21,11 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from tracecanary.collector.attributes import CANARY_BAGGAGE
 from tracecanary.collector.config import capture_settings
 from tracecanary.collector.context import is_valid_baggage_value
+from tracecanary.collector.evaluators.bound import bound_evaluators
+from tracecanary.collector.evaluators.config import EvaluatorSettings
+from tracecanary.collector.evaluators.judged import Judge
+from tracecanary.collector.evaluators.runner import EvaluatorRunner
+from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.recording import mark_step
 from tracecanary.collector.selection import RememberedTraces, Select, has_canary_mark, is_selected, predicate
 from tracecanary.collector.self_metrics import SelfMetrics
@@ -41,7 +48,8 @@ class CanarySpanProcessor(SpanProcessor):
     variables in `docs/capture.md`, else has a default.
 
     Args:
-        lake: Folder of the lake, made if absent. Default: the environment variable `TRACECANARY_LAKE`.
+        lake: Folder of the lake, made if absent, or a URL: see `docs/lakes.md`. Default: the environment variable
+            `TRACECANARY_LAKE`.
         config: Configuration file, see `docs/configuration.md`. Default: the environment variable
             `TRACECANARY_CONFIG`. With one that can't be used, an error is logged and spans are captured without it.
         select: Which traffic is kept. An attribute or baggage name that must be there; a mapping of such names to a
@@ -55,6 +63,14 @@ class CanarySpanProcessor(SpanProcessor):
         max_journal_bytes: Disk that the journal may take while the lake can't be written.
         canary_reserve: Fraction of the queue that only spans with cohort, variant or pair id may fill.
         flush_on_sigterm: Write what waits when the process gets SIGTERM, then do what would have been done.
+        spool: Folder that spans wait in for a lake behind a network. Default: one of the user's.
+        token: Bearer token for a server.
+        headers: Further headers of requests to a server.
+        send_timeout_s: How long a request to a server may take.
+        evaluators: What judges spans, on threads of its own, before their content is dropped: see
+            `docs/evaluations.md`.
+        evaluator_settings: How many spans are judged, and what that may cost.
+        keep_explanations: Store why evaluations judged as they did. It may quote prompts and completions.
         meter_provider: Where the processor reports on itself, if `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is true.
 
     Raises:
@@ -75,6 +91,13 @@ class CanarySpanProcessor(SpanProcessor):
         max_journal_bytes: int | None = None,
         canary_reserve: float | None = None,
         flush_on_sigterm: bool | None = None,
+        spool: str | os.PathLike[str] | None = None,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        send_timeout_s: float | None = None,
+        evaluators: Sequence[Judge] = (),
+        evaluator_settings: EvaluatorSettings | None = None,
+        keep_explanations: bool | None = None,
         meter_provider: MeterProvider | None = None,
     ) -> None:
         settings = capture_settings(
@@ -88,12 +111,20 @@ class CanarySpanProcessor(SpanProcessor):
             max_journal_bytes=max_journal_bytes,
             canary_reserve=canary_reserve,
             flush_on_sigterm=flush_on_sigterm,
+            spool=spool,
+            token=token,
+            headers=headers,
+            send_timeout_s=send_timeout_s,
+            keep_explanations=keep_explanations,
         )
         self._select = predicate(select) if select is not None else None
         # What else the context may tell about a new span belongs here.
         self._baggage = tuple(dict.fromkeys((*CANARY_BAGGAGE, *settings.rules.baggage_dimensions)))
         self._canary_traces = RememberedTraces()
+        bound = bound_evaluators(evaluators)
         self._writer = SpanWriter(settings, metrics=SelfMetrics(meter_provider))
+        limits = evaluator_settings or EvaluatorSettings()
+        self._evaluators = EvaluatorRunner(bound, limits, self._writer, Normaliser(settings.rules)) if bound else None
         if settings.flush_on_sigterm:
             flush_at_sigterm(self.force_flush)
 
@@ -102,9 +133,21 @@ class CanarySpanProcessor(SpanProcessor):
         """Spans lost so far in this process, by reason.
 
         `queue_full` and `memory_full` (it came faster than it could be written), `already_shutdown`, `malformed` (it
-        can't be stored), `not_written` (at shutdown), `internal`. What `select` leaves out is not lost.
+        can't be stored), `rejected` (a server will never take it), `not_written` (at shutdown), `internal`. What
+        `select` leaves out is not lost.
         """
         return self._writer.dropped
+
+    @property
+    def dropped_evaluations(self) -> Mapping[str, int]:
+        """Evaluations lost, or not made by `evaluators`, so far in this process, by reason.
+
+        Not made: `queue_full`, `memory_full`, `content_too_large`, `budget` (limits of the settings), `timeout`,
+        `stuck` (the last call has not come back), `error`, `invalid_result`, `not_judged` (at shutdown),
+        `already_shutdown`, `internal`. Lost: `queue_full`, `malformed`, `not_written`.
+        """
+        left_out = Counter(self._evaluators.left_out if self._evaluators is not None else {})
+        return dict(left_out + Counter(self._writer.dropped_evaluations))
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Set what the context tells about the span: its step; cohort, variant and pair id unless it has its own."""
@@ -127,6 +170,8 @@ class CanarySpanProcessor(SpanProcessor):
                         self._canary_traces.add(span.context.trace_id)
             if self._select is not None:
                 self._is_kept(span, carried)
+            if self._evaluators is not None:
+                self._evaluators.started(span, parent_context)
         except Exception:
             _logger.debug("the context could not be copied onto a span", exc_info=True)
 
@@ -135,23 +180,37 @@ class CanarySpanProcessor(SpanProcessor):
         try:
             if self._select is None or self._is_kept(span, _NOTHING):
                 self._writer.add(span, self._is_canary)
+                if self._evaluators is not None:
+                    self._offer(self._evaluators, span)
         except Exception:  # noqa: BLE001  an exception here would reach the application
             self._writer.drop("internal")
 
     def force_flush(self, timeout_millis: int = _DEFAULT_TIMEOUT_MILLIS) -> bool:
         """Write what is queued; return whether that was done within `timeout_millis`.
 
-        Spans that can't be stored at all are counted in `dropped` and don't make it fail.
+        What waits for `evaluators` is judged first, for half the time at most. Spans that can't be stored at all are
+        counted in `dropped` and don't make it fail.
         """
-        return self._writer.force_flush(_seconds(timeout_millis))
+        deadline_s = time.monotonic() + _seconds(timeout_millis)
+        is_judged = self._evaluators is None or self._evaluators.drain(_seconds(timeout_millis) / 2)
+        return self._writer.force_flush(max(0.0, deadline_s - time.monotonic())) and is_judged
 
     # OpenTelemetry specification, "SpanProcessor: Shutdown": it should let the caller know whether it succeeded.
     def shutdown(self, timeout_millis: int = _DEFAULT_TIMEOUT_MILLIS) -> bool:  # type: ignore[override]
         """Write what is queued and stop, within `timeout_millis`; return whether all was written.
 
-        What can't be written is counted as `not_written`.
+        What waits for `evaluators` is judged first, for half the time at most. What can't be written is counted as
+        `not_written`.
         """
-        return self._writer.shutdown(_seconds(timeout_millis))
+        deadline_s = time.monotonic() + _seconds(timeout_millis)
+        is_judged = self._evaluators is None or self._evaluators.shutdown(_seconds(timeout_millis) / 2)
+        return self._writer.shutdown(max(0.0, deadline_s - time.monotonic())) and is_judged
+
+    def _offer(self, evaluators: EvaluatorRunner, span: ReadableSpan) -> None:
+        try:
+            evaluators.offer(span)
+        except Exception:  # the span itself is captured
+            _logger.debug("a span could not be queued for evaluators", exc_info=True)
 
     def _is_kept(self, span: ReadableSpan, carried: Mapping[str, object]) -> bool:
         trace_id = span.context.trace_id

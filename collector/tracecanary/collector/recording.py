@@ -1,7 +1,7 @@
 """Telling a trace of what no instrumentation sees: resends, fallbacks and the steps of an agent.
 
 The functions write on the current span. They do nothing where none is recorded, and never raise, whatever they are
-given: telemetry must not fail a request.
+given: telemetry must not fail a request. Evaluations and feedback are in `recorded_evaluations.py`.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ _STANDARD_NAMES: Final[Mapping[str, str]] = {
     "provider": names.PROVIDER_NAME,
     "request_model": names.REQUEST_MODEL,
     "response_model": names.RESPONSE_MODEL,
-    "response_id": "gen_ai.response.id",
+    "response_id": names.RESPONSE_ID,
     "input_tokens": "gen_ai.usage.input_tokens",
     "output_tokens": "gen_ai.usage.output_tokens",
     "cache_read_tokens": "gen_ai.usage.cache_read.input_tokens",
@@ -69,6 +69,19 @@ SENT_NAMES: Final[Mapping[str, str]] = {
     column.name: _STANDARD_NAMES.get(column.name, OWN_PREFIX + column.name)
     for column in SPAN_COLUMNS
     if column.name not in {*FIELD_COLUMNS, *RESOURCE_ATTRIBUTES, *MAP_COLUMNS}
+}
+
+
+# Of columns of an evaluation, its event's attributes. When it came in, the server decides.
+EVALUATION_ATTRIBUTES: Final[Mapping[str, str]] = {
+    "name": names.EVALUATION_NAME,
+    "version": names.EVALUATION_VERSION,
+    "score": names.EVALUATION_SCORE,
+    "label": names.EVALUATION_LABEL,
+    "passed": names.EVALUATION_PASSED,
+    "explanation": names.EVALUATION_EXPLANATION,
+    "source": names.EVALUATION_SOURCE,
+    "response_id": names.RESPONSE_ID,
 }
 
 

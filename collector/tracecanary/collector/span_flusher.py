@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
-import threading
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracecanary.collector.config import CaptureSettings
-from tracecanary.collector.journal import Journal, publish_orphans
+from tracecanary.collector.destinations import open_journal
+from tracecanary.collector.evaluation_flusher import EvaluationFlusher
+from tracecanary.collector.evaluation_spans import SpanEvaluations
+from tracecanary.collector.forks import ForkLocks
+from tracecanary.collector.journal import publish_orphans
 from tracecanary.collector.losses import Losses
 from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.packed_spans import PackedSpan
+from tracecanary.collector.remote_journal import RemoteJournal
 from tracecanary.collector.span_buffer import SpanBuffer
 from tracecanary.collector.span_tables import grouped_table
 from tracecanary.schema import LakeError, LakeTable
@@ -20,6 +26,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _logger = logging.getLogger(__name__)
+# A fork waits at most this long for Arrow to be out of use. Mostly that is at once; on a busy machine, importing Arrow
+# takes seconds, and a child that is forked meanwhile can't write.
+FORK_PATIENCE_S = 10.0
 # Unpacked together: the values of more would not stay in the processor's cache until they are read.
 _CHUNK_SPANS = 1_024
 
@@ -32,20 +41,15 @@ class SpanFlusher:
         self._buffer = buffer
         self._losses = losses
         self._normaliser = Normaliser(settings.rules)
-        self._journal = Journal(
-            settings.lake,
-            LakeTable.SPANS,
-            max_file_rows=settings.max_segment_spans,
-            max_bytes=settings.max_journal_bytes,
-        )
         self._in_hand: Sequence[PackedSpan] = ()
         self._has_looked_for_orphans = False
         self.is_lake_writable = True  # whether the lake took what it was given last
         self.is_storing = True  # whether the last spans could be stored, in the lake or the journal
         self.stored_spans = 0
-        # Held while Arrow is imported and used, and across a fork: a child that is forked meanwhile inherits Arrow's
-        # and the import's own locks without the thread that would release them, and could never write.
-        self.writing = threading.RLock()
+        self.locks = ForkLocks()
+        self._writing = self.locks.arrow
+        self._journal = open_journal(settings, LakeTable.SPANS, losses, locks=self.locks)
+        self.evaluations = EvaluationFlusher(settings, locks=self.locks)
 
     @property
     def unstored_spans(self) -> int:
@@ -69,12 +73,13 @@ class SpanFlusher:
             waiting -= size
         if is_publishing and self._journal.rows:
             self._publish(None)
-        return self.is_lake_writable
+        return self._flush_evaluations(is_publishing=is_publishing) and self.is_lake_writable
 
     def close(self) -> None:
         """Let go of the journal: what could not be published is left to the next process on this lake."""
-        left = self._journal.rows
-        self._journal.close()
+        left = self._journal.close()
+        if self.evaluations.close() or left:
+            self.is_lake_writable = False
         if left:
             _logger.error(
                 "%d spans stay in the journal of %s. The next process or service that opens this lake adds them.",
@@ -84,7 +89,15 @@ class SpanFlusher:
 
     def forget(self) -> None:
         """Leave everything to the parent, in a child that was forked from it."""
-        self._journal.close()
+        self._journal.forget()
+        self.evaluations.forget()
+
+    def wait_until_published(self, timeout_s: float) -> bool:
+        """Wait until a lake behind a network has what the journals had; return whether it has, and all went well."""
+        deadline_s = time.monotonic() + timeout_s
+        if isinstance(self._journal, RemoteJournal) and not self._journal.wait(timeout_s):
+            return False
+        return self.evaluations.wait_until_published(max(0.0, deadline_s - time.monotonic())) and self.is_lake_writable
 
     def _store_oldest(self, spans: int, *, is_publishing: bool) -> bool:
         self._in_hand = taken = self._buffer.take(spans)
@@ -102,9 +115,13 @@ class SpanFlusher:
     def _store(self, taken: list[PackedSpan], *, is_publishing: bool) -> bool:
         """Store `taken` but for those that can't be stored, which are counted; return False to try again."""
         try:
-            with self.writing:
+            with self._writing:
                 self._publish_orphans()
-                table = self._table(taken)
+                carried = self.evaluations.carried()
+                table = self._table(taken, carried)
+                # Before the spans: what fails is tried again, and stored twice is stored once.
+                if not self.evaluations.store(carried.rows, is_publishing=is_publishing):
+                    return False
                 if table.num_rows and not self._is_table_stored(table, is_publishing=is_publishing):
                     return False
         except Exception as error:  # noqa: BLE001  memory full, Arrow missing: not the spans' fault
@@ -116,13 +133,21 @@ class SpanFlusher:
             _logger.warning("%d spans hold values that can't be stored", len(taken) - table.num_rows)
         return True
 
-    def _table(self, taken: Sequence[PackedSpan]) -> pa.Table:
+    def _table(self, taken: Sequence[PackedSpan], evaluations: SpanEvaluations) -> pa.Table:
         import pyarrow as pa
 
         unpack = self._buffer.packer.unpack
         chunks = [taken[first : first + _CHUNK_SPANS] for first in range(0, len(taken), _CHUNK_SPANS)]
-        tables = [grouped_table(*unpack(chunk), self._normaliser) for chunk in chunks]
+        tables = [grouped_table(*unpack(chunk), self._normaliser, evaluations) for chunk in chunks]
         return pa.concat_tables(tables).combine_chunks()  # each chunk would be compressed by itself
+
+    def _flush_evaluations(self, *, is_publishing: bool) -> bool:
+        try:
+            with self._writing:
+                return self.evaluations.flush(is_publishing=is_publishing)
+        except Exception as error:  # noqa: BLE001  memory full, Arrow missing
+            self._log_failure(error)
+            return False
 
     def _is_table_stored(self, table: pa.Table, *, is_publishing: bool) -> bool:
         # Each is the other's way out: a lake out of reach leaves the journal, a folder without locks the lake.
@@ -140,7 +165,7 @@ class SpanFlusher:
 
     def _publish(self, more: pa.Table | None) -> bool:
         try:
-            with self.writing:
+            with self._writing:
                 self._journal.publish(more)
         except LakeError as error:
             self._log_failure(error)
@@ -151,7 +176,7 @@ class SpanFlusher:
 
     def _publish_orphans(self) -> None:
         """Add what processes that died have left. Once: the service looks from time to time."""
-        if self._has_looked_for_orphans:
+        if self._has_looked_for_orphans or not isinstance(self._settings.lake, Path):  # else its journal does
             return
         self._has_looked_for_orphans = True
         try:

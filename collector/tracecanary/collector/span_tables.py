@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tracecanary.collector.captured import CapturedSpan
+from tracecanary.collector.evaluation_spans import SpanEvaluations
 from tracecanary.collector.normalise import Normaliser, SpanRow
 from tracecanary.collector.segments import UNSTORABLE_ERRORS, segment_table, storable_rows
 from tracecanary.collector.shaped_spans import SpanGroup, captured_span, group_by_shape
@@ -21,15 +22,27 @@ _logger = logging.getLogger(__name__)
 _LEAST_GROUP = 24
 
 
-def span_table(spans: Iterable[CapturedSpan], normaliser: Normaliser) -> pa.Table:
-    """Return `spans` as rows of `SPAN_COLUMNS`, in any order; those that can't be stored are left out."""
-    return grouped_table(*group_by_shape(spans), normaliser)
+def span_table(
+    spans: Iterable[CapturedSpan], normaliser: Normaliser, evaluations: SpanEvaluations | None = None
+) -> pa.Table:
+    """Return `spans` as rows of `SPAN_COLUMNS`, in any order; those that can't be stored are left out.
+
+    `evaluations` takes the evaluations that the spans carry.
+    """
+    return grouped_table(*group_by_shape(spans), normaliser, evaluations)
 
 
-def grouped_table(groups: Sequence[SpanGroup], single: Sequence[CapturedSpan], normaliser: Normaliser) -> pa.Table:
+def grouped_table(
+    groups: Sequence[SpanGroup],
+    single: Sequence[CapturedSpan],
+    normaliser: Normaliser,
+    evaluations: SpanEvaluations | None = None,
+) -> pa.Table:
     """Return the spans of `groups` and `single` ones as rows of `SPAN_COLUMNS`, as `span_table` does."""
     import pyarrow as pa
 
+    if evaluations is not None:
+        evaluations.read(groups, single)
     tables = []
     left = list(single)
     for group in groups:

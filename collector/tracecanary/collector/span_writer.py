@@ -19,15 +19,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracecanary.collector.config import CaptureSettings
+from tracecanary.collector.evaluation_sinks import offer_evaluations, withdraw_sink
+from tracecanary.collector.evaluations import Evaluation
 from tracecanary.collector.forks import tell_of_forks
 from tracecanary.collector.losses import Losses
 from tracecanary.collector.self_metrics import SelfMetrics
 from tracecanary.collector.span_buffer import SpanBuffer
-from tracecanary.collector.span_flusher import SpanFlusher
+from tracecanary.collector.span_flusher import FORK_PATIENCE_S, SpanFlusher
 
 _logger = logging.getLogger(__name__)
-# A fork waits at most this long for a writer to be done with Arrow.
-_FORK_PATIENCE_S = 1.0
 _EXIT_PATIENCE_S = 30.0
 # To ask for the process id costs 0.3 µs: only some spans do. The first one after each flush is among them.
 _PID_CHECK_MASK = 63
@@ -46,6 +46,7 @@ class SpanWriter:
         self._start()
         metrics.observe_queue(self, capacity=settings.max_pending_spans)
         tell_of_forks(self)
+        offer_evaluations(self)
 
     def __len__(self) -> int:
         return len(self._buffer)
@@ -73,6 +74,27 @@ class SpanWriter:
         if self._is_closed:  # shut down since the first line, perhaps after the last look into the queue
             self._buffer.drop_all("already_shutdown")
 
+    @property
+    def dropped_evaluations(self) -> Mapping[str, int]:
+        """Evaluations lost so far, by reason."""
+        return self._flusher.evaluations.losses.by_reason()
+
+    def add_evaluation(self, evaluation: Evaluation, *, trace_id: str, span_id: str | None, time_ns: int) -> bool:
+        """Queue an evaluation, or count it as lost; return whether it was taken. Never waits."""
+        if os.getpid() != self._pid:
+            self._restart()
+        evaluations = self._flusher.evaluations
+        if self.is_shut_down:
+            evaluations.losses.add("already_shutdown")
+            return False
+        is_taken = evaluations.add(evaluation, trace_id=trace_id, span_id=span_id, time_ns=time_ns)
+        if evaluations.is_half_full and self._flusher.is_storing and not self._is_woken:
+            self._wake()
+        if self._is_closed:  # shut down since the check above
+            evaluations.drop_all("already_shutdown")
+            return False
+        return is_taken
+
     def force_flush(self, timeout_s: float) -> bool:
         """Write what is queued; return whether that was done within `timeout_s`."""
         if self.is_shut_down:
@@ -81,6 +103,7 @@ class SpanWriter:
             return not self._worker.is_alive() and self._flusher.is_lake_writable
         if os.getpid() != self._pid:
             self._restart()
+        deadline_s = time.monotonic() + timeout_s
         with self._flushed:
             wanted = self._flushes_started + 1
             self._is_publication_wanted = True
@@ -88,7 +111,9 @@ class SpanWriter:
             finished = self._flushed.wait_for(
                 lambda: self._flushes_done >= wanted or self._has_stopped, timeout=timeout_s
             )
-            return finished and self._last_flush_succeeded
+            is_flushed = finished and self._last_flush_succeeded
+        # Even after a failure: a full journal has room again once it is published.
+        return self._flusher.wait_until_published(max(0.0, deadline_s - time.monotonic())) and is_flushed
 
     def shutdown(self, timeout_s: float) -> bool:
         """Write what is queued and stop, within `timeout_s`; return whether all was written."""
@@ -97,6 +122,7 @@ class SpanWriter:
         if os.getpid() != self._pid:
             self._restart()
         self.is_shut_down = True
+        withdraw_sink(self)
         self._wake()
         self._worker.join(timeout_s)
         self._is_closed = True
@@ -106,6 +132,7 @@ class SpanWriter:
         not_written = in_hand + self._buffer.drop_all("not_written")
         if not_written:
             _logger.error("%d spans could not be written to %s", not_written, self._settings.lake)
+        not_written += self._flusher.evaluations.drop_all("not_written")
         self._is_all_written = not not_written and self._has_stopped and self._last_flush_succeeded
         self._metrics.report(self._flusher.stored_spans, self._losses)
         return self._is_all_written
@@ -161,6 +188,7 @@ class SpanWriter:
                 self._published_s = time.monotonic()
             if is_last:
                 self._flusher.close()
+                succeeded = succeeded and self._flusher.is_lake_writable
             self._metrics.report(self._flusher.stored_spans, self._losses)
             with self._flushed:
                 self._flushes_done, self._last_flush_succeeded, self._has_stopped = number, succeeded, is_last
@@ -171,13 +199,12 @@ class SpanWriter:
         return time.monotonic() - self._published_s + self._settings.flush_interval_s > self._settings.seal_interval_s
 
     def before_fork(self) -> None:
-        """Wait, for a short time, until the writer is done with Arrow."""
-        self._flusher.writing.acquire(timeout=_FORK_PATIENCE_S)
+        """Wait, for a short time, until the writer is done with Arrow and the network."""
+        self._flusher.locks.acquire(patience_s=FORK_PATIENCE_S)
 
     def after_fork_in_parent(self) -> None:
         """Let the writer go on."""
-        with contextlib.suppress(RuntimeError):  # not acquired in time, or made since
-            self._flusher.writing.release()
+        self._flusher.locks.release()
 
     def after_fork_in_child(self) -> None:
         """Start anew, with an empty queue, a thread and locks of its own."""

@@ -1,4 +1,4 @@
-"""The configuration file: reading it, and finding everything that is wrong with it at once.
+"""Configuration files: reading them, and finding everything that is wrong with one at once.
 
 Theory of operation. The file is TOML, one table ("section") a subject. Each room reads its own sections in its
 `config.py` and turns them into dataclasses. A value that can't be used is noted as a problem and replaced by its
@@ -9,7 +9,10 @@ all that was noted, in one error.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import stat
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +62,27 @@ class Section:
             return str(value)
         if value is not None:
             self.note(key, value, f'must be a text in quotes that is not empty, such as {key} = "..."')
+        return None
+
+    def decimal(self, key: str, *, at_most: int, places: int) -> Decimal | None:
+        """Return a number from 0 to `at_most` as it is written, of `places` decimals at most; None when absent."""
+        value = self._value(key)
+        number = None if _finite(value) is None else Decimal(value)
+        if number is not None and 0 <= number <= at_most and number == round(number, places):
+            return number
+        if value is not None:
+            self.note(key, value, f"must be a number from 0 to {at_most:,} with at most {places} decimals")
+        return None
+
+    def time(self, key: str) -> datetime | None:
+        """Return a time in UTC; a date is its midnight. None when it is absent."""
+        value = self._value(key)
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return value.astimezone(UTC)
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return datetime.combine(value, time(), UTC)
+        if value is not None:
+            self.note(key, value, f"must be a date, or a time with its offset, such as {key} = 2026-01-31T00:00:00Z")
         return None
 
     def texts(self, key: str) -> tuple[str, ...]:
@@ -122,6 +146,18 @@ class Section:
             value = None
         return self._file.subsection(_dotted(self.name, key), value or {})
 
+    def items(self, key: str) -> list[Section]:
+        """Return the tables of a list within this section, in their order; none when it is absent."""
+        value = self._value(key)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self.note(key, value, f"must be a list of tables, each begun by [[{self.name.partition(' ')[0]}.{key}]]")
+            return []
+        return [
+            self._file.subsection(f"{self.name}.{key} {number}", item) for number, item in enumerate(value, start=1)
+        ]
+
     def note(self, key: str, value: object, remedy: str) -> None:
         """Note that `value` of `key` can't be used; `remedy` goes on after the value."""
         self._file.note(f"{_where(self.name, key)} is {_shown(value)}, but {remedy}")
@@ -130,6 +166,11 @@ class Section:
         """Note that the section says nothing, if it has no key; `wanted` names those that it may have."""
         if not self._table:
             self._file.note(f"[{self.name}] is empty. Give it {wanted}, or remove it")
+
+    def note_missing(self, key: str, example: str) -> None:
+        """Note that `key` is missing, if it is."""
+        if key not in self._table:
+            self._file.note(f"{_where(self.name, key)} is missing. Add it: {example}")
 
     def note_unknown_keys(self) -> None:
         """Note the keys that nobody asked for."""
@@ -145,8 +186,10 @@ class Section:
 class ConfigFile:
     """A configuration file that is being read, and the problems found so far."""
 
-    def __init__(self, path: Path, document: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, document: Mapping[str, Any], sections: Collection[str] = SECTIONS) -> None:
         self.path = path
+        self._known = sections
+        self._listed: set[str] = set()
         self._document = document
         self._problems: list[str] = []
         self._sections: dict[str, Section] = {}
@@ -155,6 +198,14 @@ class ConfigFile:
         """Return the section `name`, one of `SECTIONS`; an empty one when it is absent."""
         table = self._document.get(name)
         return self.subsection(name, table if isinstance(table, dict) else {})
+
+    def items(self, name: str) -> list[Section]:
+        """Return the tables of a list such as [[price]], in their order; none when it is absent."""
+        self._listed.add(name)
+        tables = self._document.get(name, [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            return []  # which `check` says
+        return [self.subsection(f"{name} {number}", table) for number, table in enumerate(tables, start=1)]
 
     def subsection(self, name: str, table: Mapping[str, Any]) -> Section:
         """Return a section over `table`; the same one for the same name."""
@@ -172,8 +223,11 @@ class ConfigFile:
             ConfigFileError: There are problems; it lists every one.
         """
         for name, table in self._document.items():
-            if name not in SECTIONS:
-                self.note(f"[{_quoted(name)}] is no section. {_remedy(name, SECTIONS)}")
+            if name not in self._known:
+                self.note(f"[{_quoted(name)}] is no section. {_remedy(name, self._known)}")
+            elif name in self._listed:
+                if not isinstance(table, list) or not all(isinstance(item, dict) for item in table):
+                    self.note(f"{name} is {_shown(table)}, but must be a list of tables, each begun by [[{name}]]")
             elif not isinstance(table, dict):
                 self.note(f"{name} is {_shown(table)}, but must be a table, such as [{name}]")
         for section in list(self._sections.values()):
@@ -181,30 +235,37 @@ class ConfigFile:
         if self._problems:
             raise ConfigFileError(self.path, self._problems)
 
+    def include(self, error: ConfigFileError) -> None:
+        """Note the problems of another file that this one names."""
+        for problem in error.problems:
+            self.note(f"{error.path}: {problem}")
 
-def read_config_file(path: Path) -> ConfigFile:
-    """Read the configuration file at `path`.
+
+def read_config_file(path: Path, sections: Collection[str] = SECTIONS) -> ConfigFile:
+    """Read the configuration file at `path`, which may have `sections`.
 
     Raises:
         ConfigFileError: It can't be read, or is no TOML.
     """
     path = path.expanduser().absolute()
     try:
-        return ConfigFile(path, _parsed(_body(path)))
+        return ConfigFile(path, _parsed(_body(path)), sections)
     except ValueError as error:
         raise ConfigFileError(path, [str(error)]) from error
 
 
 def _body(path: Path) -> bytes:
-    if not path.exists():
-        raise ValueError(f"there is no such file. Check the path in --config or {CONFIG_VARIABLE}")
-    if not path.is_file():  # to read a pipe or a device might take for ever
-        raise ValueError("this is no regular file. Give the path of a TOML file")
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # to read a pipe or a device might take for ever
+            raise ValueError("this is no regular file. Give the path of a TOML file")
         with path.open("rb") as file:
             body = file.read(MAX_FILE_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        remedy = "Check the path; one that a file names starts at the folder of that file"
+        raise ValueError(f"there is no such file. {remedy}") from None
     except OSError as error:
-        raise ValueError(f"it can't be read: {error.strerror}. Check its rights") from error
+        raise ValueError(f"it can't be read: {error.strerror}. Check the path and its rights") from error
     if len(body) > MAX_FILE_BYTES:
         raise ValueError(f"it is larger than {MAX_FILE_BYTES:,} bytes. Is it a configuration file?")
     return body
@@ -214,7 +275,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
     import tomllib  # an application without a configuration file needs no parser
 
     try:
-        return tomllib.loads(body.decode("utf-8-sig"))
+        return tomllib.loads(body.decode("utf-8-sig"), parse_float=Decimal)  # 0.1 is to stay 0.1
     except UnicodeDecodeError as error:
         raise ValueError(f"it is no UTF-8 text (byte {error.start}). Save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
@@ -228,7 +289,7 @@ def _is_text(value: object) -> bool:
 
 
 def _finite(value: object) -> float | None:
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
         return None
     try:
         number = float(value)
@@ -238,7 +299,9 @@ def _finite(value: object) -> float | None:
 
 
 def _shown(value: object) -> str:
-    text = "true" if value is True else "false" if value is False else repr(value)
+    text = str(value).lower() if isinstance(value, bool | Decimal) else repr(value)
+    if isinstance(value, date | time):
+        text = value.isoformat()
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 

@@ -21,6 +21,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # What pathlib leaves of a URL.
 _URL_AS_PATH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/[^/]")
 _OBJECT_STORE_SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss")
+_S3_OPTIONS = frozenset({"region", "scheme", "endpoint_override", "access_key", "secret_key"})
 _OTLP_SCHEMES = ("otlp", "otlps", "http", "https")
 _FORMS = (
     "a folder, file:///folder, s3://bucket/prefix, gs://bucket/prefix, abfss://container@account/prefix, "
@@ -133,11 +134,17 @@ def _object_store(parts: SplitResult, scheme: str, text: str) -> ObjectStoreLake
         raise ConfigurationError([f"the lake {text!r} names no bucket. Use {scheme}://bucket/prefix"])
     if parts.fragment:
         raise ConfigurationError([f"the lake {_without_secrets(parts)!r} has a '#': write %23"])
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    unknown = sorted(set(options) - _S3_OPTIONS) if scheme == "s3" else []
+    if unknown:
+        raise ConfigurationError(
+            [f"the lake {_without_secrets(parts)!r} has the unknown option {unknown[0]!r}. Use {sorted(_S3_OPTIONS)}"]
+        )
     return ObjectStoreLake(
         scheme=scheme,
         bucket=bucket,
         prefix=unquote(parts.path).strip("/"),
-        options=dict(parse_qsl(parts.query, keep_blank_values=True)),
+        options=options,
         url=text,
     )
 

@@ -43,6 +43,9 @@ class LakeStorage(Protocol):
     def lake(self) -> FileLake:
         """Where the files are."""
 
+    def connect(self) -> None:
+        """Import and make what the other methods need, which they else do at their first call."""
+
     def files(self, folder: str, *, is_recursive: bool = False) -> list[StoredFile]:
         """List the complete files in `folder`, by name; an absent folder has none."""
 
@@ -68,6 +71,9 @@ class FolderStorage:
     def __init__(self, lake: Path) -> None:
         self.lake = lake
 
+    def connect(self) -> None:
+        """See `LakeStorage`."""
+
     def path(self, name: str) -> Path:
         """Return where the file `name` is."""
         return self.lake / name
@@ -82,17 +88,16 @@ class FolderStorage:
     def _listed(self, folder: Path, *, is_recursive: bool) -> Iterator[StoredFile]:
         if not folder.is_dir():
             return
-        for entry in os.scandir(folder):
-            if entry.name.startswith(".") or entry.name.endswith(UNFINISHED_SUFFIX):
+        for path in folder.iterdir():
+            if path.name.startswith(".") or path.name.endswith(UNFINISHED_SUFFIX):
                 continue
-            if entry.is_dir():
+            if path.is_dir():
                 if is_recursive:
-                    yield from self._listed(Path(entry.path), is_recursive=True)
+                    yield from self._listed(path, is_recursive=True)
                 continue
             with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-                state = entry.stat()
-                name = Path(entry.path).relative_to(self.lake).as_posix()
-                yield StoredFile(name, state.st_size, state.st_mtime_ns)
+                state = path.stat()
+                yield StoredFile(path.relative_to(self.lake).as_posix(), state.st_size, state.st_mtime_ns)
 
     def publish(self, name: str, contents: Buffer, *, what: str = "a file") -> None:
         """See `LakeStorage`."""

@@ -16,7 +16,6 @@ import uuid
 import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -88,6 +87,9 @@ class CachedCopies:
         try:
             with self._lock:
                 self._open()
+                # Imported where it is used: applications import this module, but read no lake.
+                from concurrent.futures import ThreadPoolExecutor
+
                 new = [name for name in dict.fromkeys(names) if not self._leases[name]]
                 with ThreadPoolExecutor(_DOWNLOADS, "tracecanary-fetch") as pool:
                     list(pool.map(self._hold, new))

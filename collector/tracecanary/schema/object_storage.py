@@ -24,7 +24,6 @@ _CONNECT_TIMEOUT_S = 5
 _REQUEST_TIMEOUT_S = 30
 _ATTEMPTS = 3
 _GCS_RETRY_LIMIT_S = "30"
-_S3_OPTIONS = frozenset({"region", "scheme", "endpoint_override", "access_key", "secret_key"})
 # What the stores say, in lower case, and what to do.
 _REMEDIES = (
     (("no_such_bucket", "nosuchbucket", "bucket does not exist"), "Make the bucket, or correct the lake's URL."),
@@ -41,6 +40,10 @@ class ObjectStorage:
 
     def __init__(self, lake: ObjectStoreLake) -> None:
         self.lake = lake
+
+    def connect(self) -> None:
+        """See `LakeStorage`."""
+        _ = self._filesystem
 
     def files(self, folder: str, *, is_recursive: bool = False) -> list[StoredFile]:
         """See `LakeStorage`."""
@@ -162,9 +165,6 @@ class ObjectStorage:
 def _s3_filesystem(lake: ObjectStoreLake) -> pa_fs.FileSystem:
     import pyarrow.fs as pa_fs
 
-    unknown = sorted(set(lake.options) - _S3_OPTIONS)
-    if unknown:
-        raise ConfigurationError([f"the lake {lake} has the unknown option {unknown[0]!r}. Use {sorted(_S3_OPTIONS)}"])
     options = lake.options
     access_key, secret_key = _s3_credentials(lake)
     region = options.get("region")

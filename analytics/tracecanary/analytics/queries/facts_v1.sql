@@ -3,7 +3,7 @@
 --   rollup_key     names everything that a question may tell traces apart by (rollup_keys); 60 bits of a digest
 --   cluster_group  0..127, from a digest of what repeats: user, else conversation, else pair, else trace
 -- grain: trace_id   params: $revision BIGINT
--- reads: dirty_traces, landing_spans, new_judgements, trace_facts, outcomes
+-- reads: dirty_traces, rederived_traces, landing_spans, new_judgements, trace_facts, old_facts, outcomes
 WITH extents AS (
     SELECT trace_id, min(start_unix_ns) AS first_span_ns, max(start_unix_ns) AS last_span_ns
     FROM landing_spans
@@ -11,8 +11,10 @@ WITH extents AS (
 )
 SELECT
     $revision AS revision,
-    extents.first_span_ns,
-    extents.last_span_ns,
+    coalesce(extents.first_span_ns, CASE WHEN rederived_traces.trace_id IS NULL THEN old_facts.first_span_ns END)
+        AS first_span_ns,
+    coalesce(extents.last_span_ns, CASE WHEN rederived_traces.trace_id IS NULL THEN old_facts.last_span_ns END)
+        AS last_span_ns,
     CASE WHEN trace_facts.trace_id IS NOT NULL THEN CAST(concat('0x', substr(md5(concat_ws(chr(31),
         array_to_string(trace_facts.models, chr(30)),
         coalesce(trace_facts.cohort, chr(0)), coalesce(trace_facts.route, chr(0)), coalesce(trace_facts.release, chr(0)),
@@ -37,5 +39,20 @@ FROM dirty_traces
 LEFT JOIN extents ON dirty_traces.trace_id = extents.trace_id
 LEFT JOIN trace_facts ON dirty_traces.trace_id = trace_facts.trace_id
 LEFT JOIN outcomes ON dirty_traces.trace_id = outcomes.trace_id
-WHERE extents.trace_id IS NOT NULL OR dirty_traces.trace_id IN (SELECT trace_id FROM new_judgements)
-ORDER BY trace_facts.start_unix_ns, dirty_traces.trace_id
+LEFT JOIN old_facts ON dirty_traces.trace_id = old_facts.trace_id
+LEFT JOIN rederived_traces ON dirty_traces.trace_id = rederived_traces.trace_id
+WHERE
+    (extents.trace_id IS NOT NULL OR dirty_traces.trace_id IN (SELECT trace_id FROM new_judgements))
+    AND (rederived_traces.trace_id IS NOT NULL OR old_facts.rollup_key IS NULL)
+UNION ALL BY NAME -- only judged again: what is known of the spans stays
+SELECT
+    $revision AS revision,
+    old_facts.* EXCLUDE (revision, outcomes, is_thumbs_down, is_escalated),
+    outcomes.outcomes,
+    outcomes.is_thumbs_down,
+    outcomes.is_escalated
+FROM old_facts
+LEFT JOIN outcomes ON old_facts.trace_id = outcomes.trace_id
+LEFT JOIN rederived_traces ON old_facts.trace_id = rederived_traces.trace_id
+WHERE rederived_traces.trace_id IS NULL AND old_facts.rollup_key IS NOT NULL
+ORDER BY start_unix_ns, trace_id

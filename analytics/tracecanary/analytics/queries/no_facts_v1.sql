@@ -5,5 +5,8 @@ SELECT
     CAST(NULL AS VARCHAR) AS trace_id,
     CAST(NULL AS BIGINT) AS first_span_ns,
     CAST(NULL AS BIGINT) AS last_span_ns,
-    CAST(NULL AS BIGINT) AS rollup_key
+    CAST(NULL AS BIGINT) AS rollup_key,
+    NULL AS outcomes,
+    CAST(NULL AS BOOLEAN) AS is_thumbs_down,
+    CAST(NULL AS BOOLEAN) AS is_escalated
 WHERE FALSE

@@ -18,7 +18,7 @@ from tracecanary.api.config import service_settings
 from tracecanary.api.parameters import CompareParameters
 from tracecanary.api.presentation import answer_markdown, answer_view, table_console
 from tracecanary.collector.config import LAKE_VARIABLE
-from tracecanary.schema import CONFIG_VARIABLE, ConfigurationError, InvalidQuestionError, LakeError
+from tracecanary.schema import CONFIG_VARIABLE, ConfigurationError, InvalidQuestionError, LakeError, parse_file_lake
 
 # A cold service may build its facts first.
 _TIMEOUT_S = 120.0
@@ -39,7 +39,7 @@ VERDICT_EXIT_CODES = {Verdict.SHIP: 0, Verdict.NARROW: 10, Verdict.HOLD: 20, Ver
 def compare_arms(
     base: Annotated[str, typer.Option(help="model in use")],
     candidate: Annotated[str, typer.Option(help="model that might take its place")],
-    lake: Annotated[Path | None, typer.Option(envvar=LAKE_VARIABLE, help="folder of the lake to read")] = None,
+    lake: Annotated[str | None, typer.Option(envvar=LAKE_VARIABLE, help="folder or URL of the lake to read")] = None,
     url: Annotated[
         str | None, typer.Option(help="running service to ask instead, such as http://localhost:8080")
     ] = None,
@@ -84,10 +84,11 @@ def compare_arms(
         raise typer.Exit(VERDICT_EXIT_CODES[answer.overall.verdict])
 
 
-def _ask_lake(lake: Path | None, parameters: dict[str, Any]) -> Answer:
-    if lake is None:
+def _ask_lake(setting: str | None, parameters: dict[str, Any]) -> Answer:
+    if setting is None:
         raise ConfigurationError(["no lake to read. Pass --lake PATH, or --url of a running service"])
-    if not lake.is_dir():
+    lake = parse_file_lake(setting)
+    if isinstance(lake, Path) and not lake.is_dir():
         raise LakeError(f"there is no lake at {lake}. Check --lake; tracecanary demo --lake PATH makes one to look at.")
     try:
         question = CompareParameters.model_validate(parameters).question()

@@ -23,7 +23,7 @@ from tracecanary.api.demo import RecordedRun, load_runs, outcomes, replay_runs, 
 from tracecanary.api.presentation import answer_view, table_console
 from tracecanary.api.service import running_service
 from tracecanary.collector import CanarySpanProcessor
-from tracecanary.schema import StoreError
+from tracecanary.schema import FileLake, StoreError, parse_file_lake
 
 BASE = "gpt-4.1"
 CANDIDATE = "ft:gpt-4.1-2025-04-14:sierra:tau2-full-sft:BzrYdMNm"
@@ -35,7 +35,7 @@ _TIMEOUT_S = 60.0
 
 
 def demo(
-    lake: Annotated[Path | None, typer.Option(help="folder to keep the lake in; a temporary one by default")] = None,
+    lake: Annotated[str | None, typer.Option(help="folder or URL to keep the lake at; temporary by default")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="leave the service running afterwards, until Ctrl-C")] = False,
 ) -> None:
     """Compare gpt-4.1 with its fine-tune on 280 recorded runs of an agent.
@@ -47,26 +47,27 @@ def demo(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = table_console()
     with (
-        _lake_folder(lake) as folder,
-        running_service(folder) as url,
+        _lake(lake) as location,
+        running_service(location) as url,
         # The service is our own, on loopback: a proxy from the environment could not reach it.
         httpx.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False) as client,
     ):
         runs = load_runs()
         with _progress(console) as progress:
-            _replay(runs, folder, progress)
+            _replay(runs, lake or str(location), progress)
             _post_outcomes(runs, client, progress)
         answer = _ask(client)
         console.print(answer_view(answer))
-        _print_links(console, url, folder, is_kept=lake is not None, is_running=keep)
+        shown = str(location) if lake is None or isinstance(location, Path) else lake
+        _print_links(console, url, shown, is_kept=lake is not None, is_running=keep)
         if keep:
             _wait_for_interrupt()
 
 
 @contextmanager
-def _lake_folder(lake: Path | None) -> Iterator[Path]:
+def _lake(lake: str | None) -> Iterator[FileLake]:
     if lake is not None:
-        yield lake.absolute()
+        yield parse_file_lake(lake)
         return
     folder = Path(tempfile.mkdtemp(prefix="tracecanary-demo-"))
     try:
@@ -81,7 +82,7 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _replay(runs: list[RecordedRun], lake: Path, progress: Progress) -> None:
+def _replay(runs: list[RecordedRun], lake: str, progress: Progress) -> None:
     task = progress.add_task("replaying runs as traces", total=len(runs))
     processor = CanarySpanProcessor(lake, flush_interval_s=_FLUSH_INTERVAL_S, seal_interval_s=_FLUSH_INTERVAL_S)
     provider = replay_tracer_provider()
@@ -108,7 +109,7 @@ def _ask(client: httpx.Client) -> Answer:
     return Answer.model_validate_json(response.content)
 
 
-def _print_links(console: Console, url: str, lake: Path, *, is_kept: bool, is_running: bool) -> None:
+def _print_links(console: Console, url: str, lake: str, *, is_kept: bool, is_running: bool) -> None:
     query = urlencode({"base": BASE, "candidate": CANDIDATE})
     # The port of a service that has stopped would be a link to nowhere.
     where = url if is_running else ""
@@ -119,7 +120,7 @@ def _print_links(console: Console, url: str, lake: Path, *, is_kept: bool, is_ru
         f"  documentation  {where}/docs",
     ]
     if is_kept and not is_running:
-        lines.append(f"The lake stays: tracecanary serve --lake {shlex.quote(str(lake))} serves it again.")
+        lines.append(f"The lake stays: tracecanary serve --lake {shlex.quote(lake)} serves it again.")
     console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
 
 

@@ -15,14 +15,14 @@ from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.config import LAKE_VARIABLE
 from tracecanary.collector.ingest import decode_otlp_file, store_spans
 from tracecanary.collector.normalise import Normaliser
-from tracecanary.schema import CONFIG_VARIABLE, MalformedInputError
+from tracecanary.schema import CONFIG_VARIABLE, MalformedInputError, parse_file_lake
 
 
 def ingest(
     files: Annotated[
         list[str], typer.Argument(help="OTLP trace files: protobuf, JSON or JSON lines, also gzip; - is stdin")
     ],
-    lake: Annotated[Path, typer.Option(envvar=LAKE_VARIABLE, help="folder of the lake; made if absent")],
+    lake: Annotated[str, typer.Option(envvar=LAKE_VARIABLE, help="folder (made if absent) or URL of the lake")],
     config: Annotated[Path | None, typer.Option(envvar=CONFIG_VARIABLE, help="configuration file, TOML")] = None,
 ) -> None:
     """Read OTLP trace files into a lake.
@@ -30,13 +30,16 @@ def ingest(
     Reading a file twice changes nothing: a span is one row, however often it arrives. A file that can't be read stops
     the command; what the files before it held is stored.
     """
+    location = parse_file_lake(lake)
     normaliser = Normaliser(service_settings(config).rules)
     spans = 0
     console = Console(stderr=True)
     for name in track(files, description="reading", console=console, disable=not console.is_terminal):
-        spans += store_spans(lake.absolute(), _decode(name), normaliser)
+        spans += store_spans(location, _decode(name), normaliser)
     files_read = f"{len(files)} file{'' if len(files) == 1 else 's'}"
-    Console(soft_wrap=True).print(f"read {spans:,} spans of {files_read} into {lake}", markup=False, highlight=False)
+    Console(soft_wrap=True).print(
+        f"read {spans:,} spans of {files_read} into {location}", markup=False, highlight=False
+    )
 
 
 def _decode(name: str) -> list[CapturedSpan]:

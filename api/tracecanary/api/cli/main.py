@@ -12,6 +12,7 @@ from tracecanary.api.cli.compare import compare_arms
 from tracecanary.api.cli.demo import demo
 from tracecanary.api.cli.entry import EXIT_FAILED
 from tracecanary.api.cli.ingest import ingest
+from tracecanary.api.cli.prices import prices_app
 from tracecanary.api.cli.serve import serve
 from tracecanary.api.presentation.wording import plain
 from tracecanary.schema import ConfigFileError, TraceCanaryError
@@ -27,6 +28,7 @@ app.command()(demo)
 app.command()(serve)
 app.command(name="compare")(compare_arms)
 app.command()(ingest)
+app.add_typer(prices_app, name="prices")
 
 
 def run() -> None:
