@@ -90,8 +90,8 @@ def test_places_have_means_per_call_and_an_interval(store: Store) -> None:
     assert call.ci_low < 0 < call.ci_high
 
 
-def test_a_failed_evaluation_of_a_span_is_a_problem_there(store: Store) -> None:
-    write_evaluations(store.lake, [{"trace_id": "b2", "span_id": "2", "name": "tool_choice", "passed": False}])
+def test_a_failed_evaluation_of_a_span_is_a_problem_there(store: Store, tmp_path: Path) -> None:
+    write_evaluations(tmp_path, [{"trace_id": "b2", "span_id": "2", "name": "tool_choice", "passed": False}])
 
     search = place(compare_trajectories(store, QUESTION).places, "tool", "search")
 
