@@ -50,6 +50,7 @@ fmt: $(VENV)/.installed-dev ## Format the code and mend what the linter can
 
 bench: $(VENV)/.installed-dev ## Measure what capturing a span costs, beside BatchSpanProcessor with OTLP
 	$(BIN)/python bench/capture.py
+	$(BIN)/python bench/queries.py
 
 lock: $(VENV)/.installed-dev ## Renew requirements.lock from pyproject.toml
 	$(PIP_INSTALL) 'uv>=0.9'

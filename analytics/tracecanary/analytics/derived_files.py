@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 from tracecanary.analytics.derived_state import DerivedState, state_from_json, state_to_json
@@ -35,19 +36,19 @@ class DerivedFolder:
         self.path = root / definition
 
     def newest(self) -> DerivedState:
-        """Return the newest state that can be read; an empty one if there is none."""
-        for number in sorted(self._numbers(), reverse=True):
+        """Return the newest state that can be read; an empty one if there is none.
+
+        Its revision is that of the newest file, read or not: the next state must get a number that is free.
+        """
+        numbers = sorted(self._numbers(), reverse=True)
+        for number in numbers:
             try:
                 state = state_from_json(self._state_path(number).read_text(encoding="utf-8"))
             except (OSError, ValueError):
-                continue  # deleted meanwhile, or damaged: an older one is as right, and this one is superseded
+                continue  # deleted meanwhile, or damaged: an older one is as right, and has more to catch up with
             if all((self.path / name).exists() for part in state.parts for name in part.files.values()):
-                return state
-        return DerivedState()
-
-    def is_newest(self, state: DerivedState) -> bool:
-        """Whether nobody has published a newer state."""
-        return max(self._numbers(), default=0) <= state.revision
+                return replace(state, revision=numbers[0])
+        return DerivedState(revision=max(numbers, default=0))
 
     def publish(self, state: DerivedState) -> bool:
         """Publish a state unless its number is taken; tell whether it was.
