@@ -27,7 +27,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
     add_TraceServiceServicer_to_server,
 )
 
-from tracecanary.collector.otlp import _protobuf_attributes
+
+def attributes_of(items: Any) -> dict[str, Any]:
+    """Return attributes that are plain values."""
+    return {item.key: getattr(item.value, item.value.WhichOneof("value")) for item in items}
 
 
 @dataclass(slots=True)
@@ -52,7 +55,7 @@ class Received:
     def events(self) -> list[tuple[str, dict[str, Any]]]:
         """Name and attributes of each log record."""
         return [
-            (record.event_name, _protobuf_attributes(record.attributes))
+            (record.event_name, attributes_of(record.attributes))
             for request in self.logs
             for resource_logs in request.resource_logs
             for scope_logs in resource_logs.scope_logs

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tests.collector.otlp_sink import attributes_of
 from tests.collector.test_hostile_values import NAMES, SCALARS, SCOPES
 from tests.collector.test_span_tables import CAPTURES, NAMED, PLAIN, numbered
 
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.evaluations import Evaluation, evaluation_row, read_evaluations
 from tracecanary.collector.normalise import default_normaliser
-from tracecanary.collector.otlp import _protobuf_attributes, spans_from_protobuf
+from tracecanary.collector.otlp import spans_from_protobuf
 from tracecanary.collector.otlp_encoding import OtlpRequest, otlp_requests
 from tracecanary.collector.otlp_wire import read_fields, varint_field
 from tracecanary.collector.segments import segment_table
@@ -185,7 +186,7 @@ def test_an_evaluation_arrives_as_it_would_have_been_written(
     parsed = ExportLogsServiceRequest.FromString(request.body)
     (record,) = parsed.resource_logs[0].scope_logs[0].log_records
     assert record.event_name == "gen_ai.evaluation.result"
-    (evaluation,) = read_evaluations(_protobuf_attributes(record.attributes))
+    (evaluation,) = read_evaluations(attributes_of(record.attributes))
     assert row == evaluation_row(
         evaluation,
         trace_id=record.trace_id.hex(),

@@ -13,6 +13,7 @@ from tracecanary.analytics.derived_state import (
     Extent,
     Listing,
     Part,
+    can_follow,
     difference,
     first_to_merge,
     merged_ranges,
@@ -82,9 +83,11 @@ class Builder:
         """
         while True:
             found = difference(state, listing)
-            if found.vanished.get(LakeTable.EVALUATIONS):
+            if found.vanished.get(LakeTable.EVALUATIONS) or not can_follow(state, listing):
                 # Judgements of a file that went can't be told from those of another: begin anew.
-                state = DerivedState(revision=state.revision)
+                state = DerivedState(
+                    revision=state.revision, manifest=listing.manifest, kept_from_hour=listing.kept_from_hour
+                )
                 found = difference(state, listing)
             step = self._next_step(state, listing, found)
             if step is None:
@@ -158,6 +161,8 @@ class Builder:
                 for table, files in extents.items()
             },
             adopted=listing.adopted & (state.names | state.adopted),
+            manifest=listing.manifest,
+            kept_from_hour=listing.kept_from_hour,
             parts=state.parts,
         )
 

@@ -33,11 +33,17 @@ class Listing:
         files: By table, the names (relative to the lake) of the files to read.
         compacted: Names of those that compaction made of other files.
         adopted: Names of files that must not be read any more, since compaction has their rows in others.
+        manifest: Number of the manifest that says so.
+        forgotten_through: Who does not know that manifest or a later one, can't tell what is new.
+        kept_from_hour: By table, the first hour that retention has kept.
     """
 
     files: Mapping[LakeTable, Sequence[str]]
     compacted: frozenset[str] = frozenset()
     adopted: frozenset[str] = frozenset()
+    manifest: int = 0
+    forgotten_through: int = 0
+    kept_from_hour: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def names(self) -> frozenset[str]:
@@ -77,12 +83,16 @@ class DerivedState:
         revision: Counts up; of two states the one with the higher revision is newer.
         inputs: By table, the lake files whose rows are in the parts.
         adopted: Names of files whose rows are in the parts, too, and that compaction has put into others since.
+        manifest: Number of the lake's manifest that was followed.
+        kept_from_hour: By table, the first hour that retention had kept.
         parts: Oldest first.
     """
 
     revision: int = 0
     inputs: Mapping[LakeTable, Mapping[str, Extent]] = field(default_factory=dict)
     adopted: frozenset[str] = frozenset()
+    manifest: int = 0
+    kept_from_hour: Mapping[str, int] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
 
     @property
@@ -118,6 +128,11 @@ class Difference:
     def has_vanished(self) -> bool:
         """Whether rows went."""
         return any(self.vanished.values())
+
+
+def can_follow(state: DerivedState, listing: Listing) -> bool:
+    """Whether what is new can be told: compaction forgets in time what it adopted, and retention takes rows away."""
+    return state.manifest >= listing.forgotten_through and dict(state.kept_from_hour) == dict(listing.kept_from_hour)
 
 
 def difference(state: DerivedState, listing: Listing) -> Difference:
@@ -176,6 +191,8 @@ def state_to_json(state: DerivedState) -> str:
         {
             "revision": state.revision,
             "adopted": sorted(state.adopted),
+            "manifest": state.manifest,
+            "kept_from_hour": dict(state.kept_from_hour),
             "inputs": {
                 table.value: {name: [extent.rows, extent.first_ns, extent.last_ns] for name, extent in files.items()}
                 for table, files in state.inputs.items()
@@ -196,6 +213,8 @@ def state_from_json(text: str) -> DerivedState:
         return DerivedState(
             revision=stored["revision"],
             adopted=frozenset(stored["adopted"]),
+            manifest=stored["manifest"],
+            kept_from_hour=stored["kept_from_hour"],
             inputs={
                 LakeTable(table): {
                     name: Extent(rows=rows, first_ns=first, last_ns=last) for name, (rows, first, last) in files.items()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -33,18 +34,19 @@ LAKE_COLUMNS: Mapping[LakeTable, Sequence[Column]] = {
     LakeTable.EVALUATIONS: EVALUATION_COLUMNS,
 }
 
+# Rows handed over at a time, and so those of a row group: pruning by trace wants them small, compression large.
+_BATCH_ROWS = 65_536
+
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLimits:
-    """What a query may take of the machine; None leaves it to the engine.
+    """What one query may take: memory in bytes, threads, and a folder for what does not fit into memory."""
 
-    `spill` is a folder for what exceeds memory.
-    """
-
-    memory_bytes: int | None = None
-    spill: Path | None = None
+    memory_bytes: int
+    threads: int
+    spill_folder: Path
 
 
 class Session:
@@ -89,11 +91,7 @@ class Engine(Session):
     """
 
     def __init__(self, limits: EngineLimits | None = None) -> None:
-        super().__init__(duckdb.connect())
-        if limits is not None and limits.memory_bytes is not None:
-            self._run(f"SET memory_limit = '{limits.memory_bytes}B'")
-        if limits is not None and limits.spill is not None:
-            self._run("SET temp_directory = $folder", {"folder": str(limits.spill)})
+        super().__init__(duckdb.connect(config={} if limits is None else _engine_config(limits)))
 
     def __enter__(self) -> Self:
         return self
@@ -125,6 +123,10 @@ class Engine(Session):
         """Count the rows of `name`."""
         return int(self._connection.table(name).count("*").fetchall()[0][0])
 
+    def batches(self, query: str, parameters: Mapping[str, Any]) -> pa.RecordBatchReader:
+        """Run the query file `query`, and give its rows in batches."""
+        return self._connection.sql(_query_text(query), params=dict(parameters)).to_arrow_reader(_BATCH_ROWS)
+
     def write(self, name: str, path: Path) -> None:
         """Write the rows of `name` into the new Parquet file `path`."""
         target = str(path).replace("'", "''")
@@ -132,7 +134,7 @@ class Engine(Session):
 
     def lake_view(self, name: str, table: LakeTable, paths: Sequence[Path]) -> None:
         """Make the view `name` of lake files of `table`; a column that a file lacks reads as null."""
-        schemas = {_checked_schema(path) for path in paths}
+        schemas = {check_segment(path) for path in paths}
         empty = f"no_{table}"
         # A table, not a registered Arrow object: that one would be unknown to the cursors of other threads.
         self._connection.execute(f"DROP VIEW IF EXISTS {name}")
@@ -161,6 +163,34 @@ class Engine(Session):
     def _has(self, name: str) -> bool:
         found = self._connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = $name", {"name": name})
         return bool(found.fetchall())
+
+
+@contextmanager
+def compacted_rows(
+    table: LakeTable, paths: Sequence[Path], *, kept_from_unix_ns: int, limits: EngineLimits
+) -> Iterator[pa.RecordBatchReader]:
+    """Read the rows of `paths` as compaction stores them: without duplicates, an hour after the other, sorted by trace.
+
+    Columns are those of the table and any that a file has besides, then `hour_unix_ns` and `duplicate_rank`, which are
+    not to be stored. What does not fit into memory goes to `limits.spill_folder`.
+
+    Raises:
+        StoreError: A segment is damaged, or newer than this version reads; or the limits don't suffice.
+    """
+    with Engine(limits) as engine:
+        engine.lake_view(f"landing_{table}", table, paths)
+        try:
+            yield engine.batches(f"compacted_{table.value}_v1", {"kept_from_unix_ns": kept_from_unix_ns})
+        except (duckdb.Error, pa.ArrowException) as error:
+            raise StoreError(f"compacting {len(paths)} files of {table.value} failed: {error}") from error
+
+
+def _engine_config(limits: EngineLimits) -> dict[str, str | bool | int | float | list[str]]:
+    return {
+        "memory_limit": f"{limits.memory_bytes // 1_000_000}MB",
+        "threads": limits.threads,
+        "temp_directory": str(limits.spill_folder),
+    }
 
 
 def refuse_damaged_content(paths: Iterable[Path]) -> None:
@@ -213,8 +243,12 @@ def _damaged_error(path: Path, error: Exception) -> StoreError:
 
 
 @functools.lru_cache(maxsize=100_000)
-def _checked_schema(path: Path) -> tuple[str, ...]:
-    """Return a file's column names; refuse one that can't be read. Files never change, so each is looked at once."""
+def check_segment(path: Path) -> tuple[str, ...]:
+    """Return the column names of a segment; refuse one that can't be read. None changes, so each is looked at once.
+
+    Raises:
+        StoreError: It is damaged, or newer than this version reads.
+    """
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:

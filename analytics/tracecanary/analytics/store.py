@@ -26,11 +26,11 @@ from tracecanary.schema import (
     SCHEMA_VERSION,
     FileLake,
     LakeError,
+    LakeFiles,
     LakeTable,
     Lease,
     StoreError,
-    lake_storage,
-    landing_files,
+    list_lake_files,
     local_copies,
 )
 from tracecanary.schema.config import cache_settings, folder_name
@@ -49,6 +49,8 @@ _KEPT_VIEWS = {
 }
 # Derivation beside queries of the service: enough for a batch, and far from what a machine of today has.
 BUILD_MEMORY_BYTES = 3 * 1024**3
+# Each finds the files of another compaction; more in a row than these are no coincidence.
+_TRIES = 5
 
 
 class Store:
@@ -60,7 +62,6 @@ class Store:
 
     def __init__(self, lake: FileLake) -> None:
         self.lake = lake
-        self._storage = lake_storage(lake)
         self._copies = local_copies(lake)
         # Guards the fields below, and lets one thread at a time derive what is new.
         self._lock = threading.Lock()
@@ -108,15 +109,20 @@ class Store:
 
     def _current_snapshot(self) -> Engine:
         with self._lock:
-            if isinstance(self.lake, Path) and not self.lake.is_dir():
-                raise LakeError(f"there is no folder {self.lake}. Check the path, and that its volume is mounted.")
-            listing = Listing(
-                files={table: tuple(file.name for file in landing_files(self._storage, table)) for table in LakeTable}
-            )
-            if self._snapshot is None or listing != self._listing:
-                self._snapshot = self._new_snapshot(listing)
-                self._listing = listing
-            return self._snapshot
+            for tries_left in reversed(range(_TRIES)):
+                listing = _listing_of(list_lake_files(self.lake))
+                if self._snapshot is not None and listing == self._listing:
+                    return self._snapshot
+                try:
+                    self._snapshot = self._new_snapshot(listing)
+                except (StoreError, LakeError):
+                    # Swept by a compaction since they were listed, which takes a reader slower than its grace period.
+                    if tries_left == 0 or _listing_of(list_lake_files(self.lake)) == listing:
+                        raise
+                else:
+                    self._listing = listing
+                    return self._snapshot
+        raise AssertionError("unreachable: the last try returns or raises")
 
     def _new_snapshot(self, listing: Listing) -> Engine:
         leases: dict[str, Lease] = {}  # held until all is derived
@@ -131,13 +137,15 @@ class Store:
         paths: dict[str, Path] = {}
         try:
             folder = self._writable_folder()
-            limits = EngineLimits(memory_bytes=BUILD_MEMORY_BYTES, spill=folder.path / "spill")
+            limits = EngineLimits(
+                memory_bytes=BUILD_MEMORY_BYTES, threads=os.cpu_count() or 1, spill_folder=folder.path / "spill"
+            )
             state = Builder(folder, fetch, limits).advance(folder.newest(), listing)
             folder.sweep(state)
             self._state = state
             return _open_snapshot(folder, state)
         except StoreError:
-            refuse_damaged_content(paths.values())
+            refuse_damaged_content(list(paths.values()))
             raise
         except OSError as error:
             raise LakeError(
@@ -158,6 +166,17 @@ class Store:
                 root = Path(self._own_folder.name)
             self._folder = DerivedFolder(root, _definition())
         return self._folder
+
+
+def _listing_of(files: LakeFiles) -> Listing:
+    return Listing(
+        files={table: files.names(table) for table in LakeTable},
+        compacted=files.rewritten_names,
+        adopted=files.manifest.gone_paths,
+        manifest=files.manifest.number,
+        forgotten_through=files.manifest.forgotten_through,
+        kept_from_hour={table.value: hour for table, hour in files.manifest.kept_from_hour.items()},
+    )
 
 
 def _open_snapshot(folder: DerivedFolder, state: DerivedState) -> Engine:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tracecanary.analytics.config import PriceSettings, read_price_settings
+from tracecanary.analytics.config import (
+    CompactionSettings,
+    PriceSettings,
+    read_compaction_settings,
+    read_price_settings,
+)
 from tracecanary.collector.config import read_rules
 from tracecanary.collector.rules import Rules
 from tracecanary.schema import ConfigFile, read_config_file
@@ -20,6 +25,7 @@ class ServiceSettings:
 
     rules: Rules = field(default_factory=Rules)
     prices: PriceSettings = field(default_factory=PriceSettings)
+    compaction: CompactionSettings = field(default_factory=CompactionSettings)
     trace_url: str | None = None
 
 
@@ -33,7 +39,10 @@ def service_settings(config: Path | None) -> ServiceSettings:
         return ServiceSettings()
     file = read_config_file(config)
     settings = ServiceSettings(
-        rules=read_rules(file), prices=read_price_settings(file), trace_url=_read_trace_url(file)
+        rules=read_rules(file),
+        prices=read_price_settings(file),
+        compaction=read_compaction_settings(file),
+        trace_url=_read_trace_url(file),
     )
     file.check()
     return settings
