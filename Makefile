@@ -59,6 +59,7 @@ fmt: $(VENV)/.installed-dev ## Format the code and mend what the linter can
 
 bench: $(VENV)/.installed-dev ## Measure what capturing a span costs, receiving one, and the statistics of an answer
 	$(BIN)/python bench/capture.py
+	$(BIN)/python bench/queries.py
 	$(BIN)/python bench/ingest.py
 	OMP_NUM_THREADS=1 $(BIN)/python bench/statistics.py
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.analytics.derivation import deriving_engine
 from tests.analytics.lake import write_spans
 
 from tracecanary.analytics.listings import list_models
@@ -47,10 +48,10 @@ def derived(*deliveries: list[dict[str, Any]]) -> dict[str, list[Row]]:
         for spans in deliveries:
             write_spans(Path(folder), spans)
         with Store(Path(folder)).session() as session:
-            return {query: session.rows(query) for query in ("trace_facts_v1", "models_v1")}
+            return {query: session.rows(query) for query in ("model_traces_v1", "models_v2")}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(spans=traces(), data=st.data())
 def test_order_and_duplicates_of_spans_change_nothing(spans: list[dict[str, Any]], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(spans))
@@ -59,14 +60,14 @@ def test_order_and_duplicates_of_spans_change_nothing(spans: list[dict[str, Any]
     assert derived(shuffled, again) == derived(spans)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(spans=traces())
 def test_every_span_that_asks_belongs_to_one_call(spans: list[dict[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_spans(Path(folder), spans)
-        with Store(Path(folder)).session() as session:
-            attempts, calls = session.rows("attempts_v1"), session.rows("calls_v1")
-            facts = session.rows("trace_facts_v1")
+        with deriving_engine(Path(folder), is_thorough=True) as engine:
+            attempts, calls = engine.rows("attempts_v1"), engine.rows("calls_v1")
+            facts = engine.rows("trace_facts_v2")
 
     span_ids = [row["span_id"] for row in attempts]
     assert len(set(span_ids)) == len(span_ids)
@@ -114,8 +115,8 @@ def test_captures_of_libraries_show_what_they_did(
 ) -> None:
     store_spans(tmp_path, decode_otlp_file((CAPTURES / f"{name}.otlp.pb").read_bytes()))
 
-    with Store(tmp_path).session() as session:
-        calls = session.rows("calls_v1")
+    with deriving_engine(tmp_path, is_thorough=True) as engine:
+        calls = engine.rows("calls_v1")
 
     assert sum(call["retries"] or 0 for call in calls) == retries
     assert [(call["fallback_from"], call["fallback_to"]) for call in calls if call["is_fallback"]] == fallbacks
@@ -134,6 +135,6 @@ def test_fallback_and_its_cost_count_for_the_arm_asked_first(tmp_path: Path, gap
     )
 
     with Store(tmp_path).session() as session:
-        (facts,) = session.rows("trace_facts_v1")
+        (facts,) = session.rows("model_traces_v1")
 
     assert (facts["model"], facts["fallback_to"], facts["cost_nano_usd"]) == ("candidate", "base", 10)

@@ -17,7 +17,7 @@ def models(session: Session) -> list[str]:
 def test_lake_without_segments_has_no_rows(tmp_path: Path) -> None:
     with Store(tmp_path).session() as session:
         assert models(session) == []
-        assert session.rows("models_v1") == []
+        assert session.rows("models_v2") == []
 
 
 def test_lake_whose_folder_is_gone_is_an_error_not_an_empty_lake(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_new_segment_is_seen_by_the_next_session_only(tmp_path: Path) -> None:
         with store.session() as after:
             assert models(after) == ["base", "candidate"]
         assert models(before) == ["base"]
-        assert [row["model"] for row in before.rows("models_v1")] == ["base"]
+        assert [row["model"] for row in before.rows("models_v2")] == ["base"]
 
 
 def test_late_evaluation_is_seen_by_the_next_session(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_sessions_do_not_share_their_tables(tmp_path: Path) -> None:
     with store.session() as one, store.session() as other:
         one.materialise("mine", "arms_v1", {"arm_by": "model"})
 
-        with pytest.raises(StoreError, match="question_traces"):
-            other.rows("cohorts_v1")
+        with pytest.raises(StoreError, match="question_keys"):
+            other.rows("cohorts_v2", {"from_ns": 0, "to_ns": 1})
 
 
 @pytest.mark.parametrize("kept", [0, 3, 200], ids=["empty", "four-bytes", "truncated"])
@@ -121,7 +121,7 @@ def test_column_that_an_older_segment_lacks_reads_as_null(tmp_path: Path) -> Non
     write_spans(tmp_path, [{"trace_id": "new", **CALL, "cohort": "shop"}])
 
     with Store(tmp_path).session() as session:
-        rows = session.rows("trace_facts_v1")
+        rows = session.rows("model_traces_v1")
 
     assert {row["trace_id"]: row["cohort"] for row in rows} == {"old": None, "new": "shop"}
 
@@ -131,7 +131,7 @@ def test_column_that_every_segment_lacks_reads_as_null(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(segment).drop_columns(["cohort", "retry_count"]), segment)
 
     with Store(tmp_path).session() as session:
-        rows = session.rows("trace_facts_v1")
+        rows = session.rows("model_traces_v1")
 
     assert [(row["cohort"], row["retries"]) for row in rows] == [(None, None)]
 
@@ -142,7 +142,7 @@ def test_name_of_the_lakes_folder_has_no_meaning(tmp_path: Path, name: str) -> N
     write_spans(lake, [{"trace_id": "t1", **CALL, "environment": "test"}])
 
     with Store(lake).session() as session:
-        assert [row["environment"] for row in session.rows("trace_facts_v1")] == ["test"]
+        assert [row["environment"] for row in session.rows("model_traces_v1")] == ["test"]
 
 
 def test_unfinished_segment_is_not_read(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ from pydantic import BaseModel, ConfigDict
 
 from tracecanary.analytics.gathering import select_traces
 from tracecanary.analytics.metrics import METRICS_BY_NAME
-from tracecanary.analytics.question import Selection, check_metrics, time_of
-from tracecanary.analytics.store import Store
+from tracecanary.analytics.question import Selection, check_metrics, time_of, unix_ns
+from tracecanary.analytics.store import Session, Store
 from tracecanary.schema import InvalidQuestionError
 
 _NS_PER_S = 1_000_000_000
+_HOUR_S = 3600
 # More buckets than any screen has pixels are a mistake in the parameters.
 MAX_BUCKETS = 10_000
 
@@ -67,7 +68,7 @@ class SeriesRow(_Row):
 def list_models(store: Store) -> list[ModelRow]:
     """List the models that were asked for, by name."""
     with store.session() as session:
-        rows = session.rows("models_v1")
+        rows = session.rows("models_v2")
     return [
         ModelRow(
             first_seen=time_of(row.pop("first_seen_unix_ns")),
@@ -82,8 +83,8 @@ def list_models(store: Store) -> list[ModelRow]:
 def list_cohorts(store: Store, selection: Selection) -> list[CohortRow]:
     """List the cohorts of the selected traces, by name."""
     with store.session() as session:
-        session.materialise("question_traces", "question_traces_v1", selection.parameters())
-        rows = session.rows("cohorts_v1")
+        select_keys(session, selection)
+        rows = session.rows("cohorts_v2", window_of(selection))
     return [
         CohortRow(
             cohort=row["cohort_name"],
@@ -122,17 +123,22 @@ def metric_series(
     if step_s < 1:
         raise InvalidQuestionError("step", step_s, "Use at least one second, such as 15m, 1h or 1d.")
     with store.session() as session:
-        select_traces(session, selection.parameters())
-        rows = session.rows(
-            "series_v1",
-            {
-                "value_of": entry.values_from or metric,
-                "quantile": entry.quantile,
-                "step_ns": step_s * _NS_PER_S,
-                "evaluators": list(evaluators),
-                "is_by_cohort": is_by_cohort,
-            },
-        )
+        if entry.quantile is None and not evaluators and _is_whole_hours(selection, step_s):
+            select_keys(session, selection)
+            given = {"value_of": metric, "step_ns": step_s * _NS_PER_S, "is_by_cohort": is_by_cohort}
+            rows = session.rows("series_hours_v1", {**given, **window_of(selection)})
+        else:
+            select_traces(session, selection.parameters())
+            rows = session.rows(
+                "series_v1",
+                {
+                    "value_of": entry.values_from or metric,
+                    "quantile": entry.quantile,
+                    "step_ns": step_s * _NS_PER_S,
+                    "evaluators": list(evaluators),
+                    "is_by_cohort": is_by_cohort,
+                },
+            )
     buckets = {row["bucket_unix_ns"] for row in rows}
     if len(buckets) > MAX_BUCKETS:
         raise InvalidQuestionError("step", f"{step_s}s", f"It makes {len(buckets)} points; use a larger one.")
@@ -147,3 +153,25 @@ def metric_series(
         )
         for row in rows
     ]
+
+
+def select_keys(session: Session, selection: Selection) -> None:
+    """Materialise the rollup keys of a selection in `session`."""
+    parameters = selection.parameters()
+    session.materialise(
+        "question_keys",
+        "question_keys_v1",
+        {name: parameters[name] for name in ("arm_by", "arms", "cohort_by", "cohorts", "routes")},
+    )
+
+
+def _is_whole_hours(selection: Selection, step_s: int) -> bool:
+    """Whether hourly rollups can answer: neither a bucket nor the window cuts an hour."""
+    edges = [edge for edge in (selection.from_time, selection.to_time) if edge is not None]
+    return step_s % _HOUR_S == 0 and all(unix_ns(edge) % (_HOUR_S * _NS_PER_S) == 0 for edge in edges)
+
+
+def window_of(selection: Selection) -> dict[str, int]:
+    """Return the bounds of a selection, ns since the epoch: from inclusive, to exclusive."""
+    parameters = selection.parameters()
+    return {"from_ns": parameters["from_ns"], "to_ns": parameters["to_ns"]}

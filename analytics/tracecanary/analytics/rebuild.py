@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from tracecanary.analytics.derived_files import DERIVED_FOLDER
 from tracecanary.analytics.store import Store
 from tracecanary.schema import FileLake, LakeError
-
-DERIVED_FOLDER = "derived"
 
 
 def rebuild_derived_state(lake: FileLake) -> int:

@@ -1,108 +1,56 @@
-"""The query engine over a lake: the only module that knows DuckDB.
+"""The numbers of a lake: facts and rollups, derived from its segments as they come.
 
-Theory of operation. A snapshot holds trace facts built from the segments that were there when it was made, in memory,
-and never changes. Asking for a snapshot makes a new one if segments were added since. Readers of an old snapshot keep
-it until they are done, so every answer comes from one consistent state.
+Theory of operation. What is derived stands in immutable files beside the lake (`derived_state`), and follows the lake
+step by step: new rows cost in proportion to themselves. A snapshot is a database in memory with views of the files of
+one state, and never changes. Asking for a session makes a new snapshot if the lake has changed. Readers of an old
+snapshot keep it until they are done, so every answer comes from one consistent state.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib.resources
-import re
+import hashlib
+import os
+import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from tracecanary.analytics.derived_build import Builder
+from tracecanary.analytics.derived_files import DERIVED_FOLDER, DerivedFolder
+from tracecanary.analytics.derived_state import DerivedState, Listing
+from tracecanary.analytics.derived_steps import derive_traces, open_derived
+from tracecanary.analytics.engine import Engine, EngineLimits, Row, Session, all_query_texts, refuse_damaged_content
 from tracecanary.schema import (
-    EVALUATION_COLUMNS,
     SCHEMA_VERSION,
-    SPAN_COLUMNS,
-    Column,
     FileLake,
     LakeError,
     LakeFiles,
     LakeTable,
     Lease,
     StoreError,
-    arrow_schema,
     list_lake_files,
     local_copies,
 )
+from tracecanary.schema.config import cache_settings, folder_name
 
-_COLUMNS: Mapping[LakeTable, Sequence[Column]] = {
-    LakeTable.SPANS: SPAN_COLUMNS,
-    LakeTable.EVALUATIONS: EVALUATION_COLUMNS,
+__all__ = ["Row", "Session", "Store"]
+
+# Views on what is kept of each trace.
+_KEPT_VIEWS = {
+    "rollup_keys": "rollup_keys_sum_v1",
+    "rollup_hours": "rollup_hours_sum_v1",
+    "trace_facts": "model_traces_v1",
+    "trace_evaluations": "judged_outcomes_v1",
+    "trace_feedback": "known_feedback_v1",
+    "landing_evaluations": "live_judgements_v1",
+    "evaluations": "evaluations_v1",
 }
-# Views and tables of a snapshot, in the order of their dependencies.
-_SNAPSHOT_VIEWS = ("spans", "evaluations")
-_SNAPSHOT_TABLES = ("attempts", "calls", "trace_facts", "trace_evaluations", "trace_feedback")
-
-# Rows handed over at a time, and so those of a row group: pruning by trace wants them small, compression large.
-_BATCH_ROWS = 65_536
+# Derivation beside queries of the service: enough for a batch, and far from what a machine of today has.
+BUILD_MEMORY_BYTES = 3 * 1024**3
 # Each finds the files of another compaction; more in a row than these are no coincidence.
 _TRIES = 5
-
-Row = dict[str, Any]
-
-
-class Session:
-    """Runs queries on one snapshot, with temporary tables of its own."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
-
-    def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
-        """Run the query file `query` and return its rows as dictionaries.
-
-        Raises:
-            StoreError: The engine failed, for instance on a damaged segment.
-        """
-        try:
-            result = self._connection.execute(_query_text(query), dict(parameters or {}))
-            names = [column[0] for column in result.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-        except duckdb.Error as error:
-            raise _store_error(error) from error
-
-    def columns(self, query: str, parameters: Mapping[str, Any] | None = None) -> dict[str, list[Any]]:
-        """Run the query file `query` and return its columns: the same rows, for many of them.
-
-        Raises:
-            StoreError: The engine failed, for instance on a damaged segment.
-        """
-        try:
-            result = self._connection.execute(_query_text(query), dict(parameters or {}))
-            names = [column[0] for column in result.description or ()]
-            columns = zip(*result.fetchall(), strict=True)
-            return {name: list(column) for name, column in zip(names, columns, strict=False)} or {
-                name: [] for name in names
-            }
-        except duckdb.Error as error:
-            raise _store_error(error) from error
-
-    def materialise(self, table: str, query: str, parameters: Mapping[str, Any] | None = None) -> None:
-        """Keep the result of the query file `query` as the temporary table `table` of this session."""
-        try:
-            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {_query_text(query)}", parameters or {})
-        except duckdb.Error as error:
-            raise _store_error(error) from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineLimits:
-    """What one query may take: memory in bytes, threads, and a folder for what does not fit into memory."""
-
-    memory_bytes: int
-    threads: int
-    spill_folder: Path
 
 
 class Store:
@@ -115,10 +63,13 @@ class Store:
     def __init__(self, lake: FileLake) -> None:
         self.lake = lake
         self._copies = local_copies(lake)
-        # Guards the fields below, and lets one thread at a time build a snapshot.
+        # Guards the fields below, and lets one thread at a time derive what is new.
         self._lock = threading.Lock()
-        self._files: LakeFiles | None = None
-        self._snapshot: tuple[duckdb.DuckDBPyConnection, Lease] | None = None
+        self._listing: Listing | None = None
+        self._snapshot: Engine | None = None
+        self._state = DerivedState()
+        self._folder: DerivedFolder | None = None
+        self._own_folder: tempfile.TemporaryDirectory[str] | None = None
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -128,154 +79,120 @@ class Store:
             LakeError: The lake can't be listed, or a file not be fetched.
             StoreError: A segment is damaged, or newer than this version reads.
         """
-        snapshot, lease = self._current_snapshot()
-        connection = snapshot.cursor()
+        session = self._current_snapshot().session()
         try:
-            yield Session(connection)
+            yield session
         finally:
-            connection.close()
-            del lease  # until here the files stay, though others may have a newer snapshot
+            session.close()
 
-    def _current_snapshot(self) -> tuple[duckdb.DuckDBPyConnection, Lease]:
+    @contextmanager
+    def traces_session(self, trace_ids: Sequence[str]) -> Iterator[Session]:
+        """Open a session on a few traces alone: their spans, evaluations and model calls, and what is kept of them.
+
+        Raises:
+            LakeError, StoreError: As for `session`.
+        """
+        with self.session() as session:
+            kept = session.rows("traces_of_v1", {"trace_ids": list(trace_ids)})
+        with self._lock:
+            folder, state = self._folder, self._state
+        if folder is None:
+            raise StoreError("no snapshot was made")
+        ranges = [(row["first_span_ns"], row["last_span_ns"]) for row in kept if row["first_span_ns"] is not None]
+        spans = state.inputs.get(LakeTable.SPANS, {})
+        lease = self._copies.lease([name for name, extent in spans.items() if extent.meets(ranges)])
+        with Engine() as engine:
+            open_derived(engine, folder, state)
+            derive_traces(engine, trace_ids, spans=lease.paths)
+            yield engine
+        lease.close()
+
+    def _current_snapshot(self) -> Engine:
         with self._lock:
             for tries_left in reversed(range(_TRIES)):
-                files = list_lake_files(self.lake)
-                if self._snapshot is not None and files == self._files:
+                listing = _listing_of(list_lake_files(self.lake))
+                if self._snapshot is not None and listing == self._listing:
                     return self._snapshot
                 try:
-                    # Held as long as the snapshot: its views read the files.
-                    lease = self._copies.lease(files.all_names())
-                    paths = dict(zip(files.all_names(), lease.paths, strict=True))
-                    segments = {table: [paths[name] for name in files.names(table)] for table in LakeTable}
-                    self._snapshot = _build_snapshot(segments), lease
+                    self._snapshot = self._new_snapshot(listing)
                 except (StoreError, LakeError):
                     # Swept by a compaction since they were listed, which takes a reader slower than its grace period.
-                    if tries_left == 0 or list_lake_files(self.lake) == files:
+                    if tries_left == 0 or _listing_of(list_lake_files(self.lake)) == listing:
                         raise
                 else:
-                    self._files = files
+                    self._listing = listing
                     return self._snapshot
         raise AssertionError("unreachable: the last try returns or raises")
 
+    def _new_snapshot(self, listing: Listing) -> Engine:
+        leases: dict[str, Lease] = {}  # held until all is derived
 
-def _build_snapshot(segments: Mapping[LakeTable, Sequence[Path]]) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect()
-    try:
-        for table, paths in segments.items():
-            _add_landing_view(connection, table, paths)
-        for view in _SNAPSHOT_VIEWS:
-            connection.execute(f"CREATE VIEW {view} AS {_query_text(f'{view}_v1')}")
-        for table_name in _SNAPSHOT_TABLES:
-            connection.execute(f"CREATE TABLE {table_name} AS {_query_text(f'{table_name}_v1')}")
-    except duckdb.Error as error:
-        connection.close()
-        refuse_damaged_content([path for paths in segments.values() for path in paths])
-        raise _store_error(error) from error
-    return connection
+        def fetch(names: Sequence[str]) -> list[Path]:
+            missing = [name for name in names if name not in leases]
+            fetched = self._copies.lease(missing)
+            leases.update(dict.fromkeys(missing, fetched))
+            paths.update(zip(missing, fetched.paths, strict=True))
+            return [paths[name] for name in names]
 
-
-def _add_landing_view(connection: duckdb.DuckDBPyConnection, table: LakeTable, paths: Sequence[Path]) -> None:
-    """Make the view `landing_<table>`; a column that a segment lacks reads as null."""
-    for path in paths:
-        check_segment(path)
-    empty = f"no_{table}"
-    # A table, not a registered Arrow object: that one would be unknown to the cursors of other threads.
-    connection.from_arrow(arrow_schema(_COLUMNS[table]).empty_table()).create(empty)
-    if paths:
-        stored = connection.read_parquet(
-            [_literal_pattern(path) for path in paths],
-            union_by_name=True,
-            hive_partitioning=False,  # a lake below a folder called env=prod gets no column env
-        )
-        stored.create_view(f"stored_{table}")
-        connection.execute(f"CREATE VIEW landing_{table} AS FROM {empty} UNION ALL BY NAME FROM stored_{table}")
-    else:
-        connection.table(empty).create_view(f"landing_{table}")
-
-
-def refuse_damaged_content(paths: Sequence[Path]) -> None:
-    """Read every segment and refuse one that can't be: the engine doesn't name it. Costly, so only after it failed.
-
-    Raises:
-        StoreError: A segment is damaged.
-    """
-    for path in paths:
+        paths: dict[str, Path] = {}
         try:
-            pq.read_table(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise _damaged_error(path, error) from error
+            folder = self._writable_folder()
+            limits = EngineLimits(
+                memory_bytes=BUILD_MEMORY_BYTES, threads=os.cpu_count() or 1, spill_folder=folder.path / "spill"
+            )
+            state = Builder(folder, fetch, limits).advance(folder.newest(), listing)
+            folder.sweep(state)
+            self._state = state
+            return _open_snapshot(folder, state)
+        except StoreError:
+            refuse_damaged_content(list(paths.values()))
+            raise
+        except OSError as error:
+            raise LakeError(
+                f"can't keep what is derived from the lake {self.lake}: {error}. Make room, or check the rights."
+            ) from error
+
+    def _writable_folder(self) -> DerivedFolder:
+        """Return the folder of derived files: the lake's own, a user's for an object store, or else a temporary one."""
+        if self._folder is None:
+            if isinstance(self.lake, Path):
+                root = self.lake / DERIVED_FOLDER
+                is_writable = os.access(root if root.exists() else self.lake, os.W_OK)
+            else:
+                root = cache_settings().folder / DERIVED_FOLDER / folder_name(self.lake)
+                is_writable = True
+            if not is_writable:
+                self._own_folder = tempfile.TemporaryDirectory(prefix="tracecanary-")
+                root = Path(self._own_folder.name)
+            self._folder = DerivedFolder(root, _definition())
+        return self._folder
 
 
-def _damaged_error(path: Path, error: Exception) -> StoreError:
-    return StoreError(f"the segment {path} is damaged: {error}. Move it out of the lake to go on without its rows.")
-
-
-@contextmanager
-def compacted_rows(
-    table: LakeTable, paths: Sequence[Path], *, kept_from_unix_ns: int, limits: EngineLimits
-) -> Iterator[pa.RecordBatchReader]:
-    """Read the rows of `paths` as compaction stores them: without duplicates, an hour after the other, sorted by trace.
-
-    Columns are those of the table and any that a file has besides, then `hour_unix_ns` and `duplicate_rank`, which are
-    not to be stored. What does not fit into memory goes to `limits.spill_folder`.
-
-    Raises:
-        StoreError: A segment is damaged, or newer than this version reads; or the limits don't suffice.
-    """
-    connection = duckdb.connect(
-        config={
-            "memory_limit": f"{limits.memory_bytes // 1_000_000}MB",
-            "threads": limits.threads,
-            "temp_directory": str(limits.spill_folder),
-        }
+def _listing_of(files: LakeFiles) -> Listing:
+    return Listing(
+        files={table: files.names(table) for table in LakeTable},
+        compacted=files.rewritten_names,
+        adopted=files.manifest.gone_paths,
+        manifest=files.manifest.number,
+        forgotten_through=files.manifest.forgotten_through,
+        kept_from_hour={table.value: hour for table, hour in files.manifest.kept_from_hour.items()},
     )
+
+
+def _open_snapshot(folder: DerivedFolder, state: DerivedState) -> Engine:
+    engine = Engine()
     try:
-        _add_landing_view(connection, table, paths)
-        query = _query_text(f"compacted_{table.value}_v1")
-        yield connection.sql(query, params={"kept_from_unix_ns": kept_from_unix_ns}).to_arrow_reader(_BATCH_ROWS)
-    except (duckdb.Error, pa.ArrowException) as error:
-        raise StoreError(f"compacting {len(paths)} files of {table.value} failed: {error}") from error
-    finally:
-        connection.close()
-
-
-@functools.lru_cache(maxsize=100_000)
-def check_segment(path: Path) -> None:
-    """Refuse a segment that can't be read; segments never change, so each is looked at once.
-
-    Raises:
-        StoreError: It is damaged, or newer than this version reads.
-    """
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _damaged_error(path, error) from error
-    stated = metadata.get(b"tracecanary.schema_version", b"0")
-    version = int(stated) if stated.isdigit() else None
-    if version is None:
-        raise StoreError(
-            f"the segment {path} states the schema version {stated!r}, which is no number. "
-            "Move it out of the lake to go on without its rows."
-        )
-    if version > SCHEMA_VERSION:
-        raise StoreError(
-            f"the segment {path} has schema version {version}, but this tracecanary reads up to {SCHEMA_VERSION}. "
-            "Upgrade tracecanary where it reads the lake."
-        )
-
-
-def _literal_pattern(path: Path) -> str:
-    """Return a pattern that matches `path` alone: the engine takes every path for a pattern."""
-    return re.sub(r"([*?\[])", r"[\1]", str(path))
+        open_derived(engine, folder, state)
+        for view, query in _KEPT_VIEWS.items():
+            engine.view(view, query)
+    except StoreError:
+        engine.close()
+        raise
+    return engine
 
 
 @functools.cache
-def _query_text(query: str) -> str:
-    folder = importlib.resources.files("tracecanary.analytics") / "queries"
-    return (folder / f"{query}.sql").read_text(encoding="utf-8")
-
-
-def _store_error(error: duckdb.Error) -> StoreError:
-    return StoreError(
-        f"the query engine failed: {error}. If it names a segment, move that out of the lake to go on without its rows."
-    )
+def _definition() -> str:
+    """Name what decides derived rows: a change of a query or of the columns derives everything again."""
+    texts = [str(SCHEMA_VERSION), *all_query_texts()]
+    return hashlib.blake2b("\0".join(texts).encode(), digest_size=8).hexdigest()

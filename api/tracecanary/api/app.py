@@ -18,7 +18,7 @@ from tracecanary.api.receiver.grpc_server import running_grpc_server
 from tracecanary.api.receiver.metrics import ServiceMetrics
 from tracecanary.api.receiver.receiver import Receiver
 from tracecanary.api.receiver.timing import RequestTiming
-from tracecanary.api.routes import comparison, evaluations, health, listings, otlp
+from tracecanary.api.routes import comparison, evaluations, health, listings, otlp, traces, trajectory
 from tracecanary.collector.intake import Intake
 from tracecanary.schema import FileLake
 
@@ -73,6 +73,6 @@ def create_app(
     app.add_middleware(RequestTiming, metrics=app.state.metrics)
     app.state.settings = settings or ServiceSettings()
     add_problem_handlers(app)
-    for module in (comparison, listings, otlp, evaluations, health):
+    for module in (comparison, trajectory, listings, traces, otlp, evaluations, health):
         app.include_router(module.router)
     return app

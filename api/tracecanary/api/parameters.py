@@ -19,6 +19,8 @@ from tracecanary.analytics.question import (
     Selection,
     check_metrics,
 )
+from tracecanary.analytics.traces import MAX_TRACES, TRACE_STATES
+from tracecanary.analytics.trajectory import DEFAULT_TRACES
 
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -144,6 +146,27 @@ class CompareParameters(SelectionParameters):
             at_n=self.at_n,
             policy=policy,
         )
+
+
+class TracesParameters(SelectionParameters):
+    """Parameters of a list of traces."""
+
+    arm: list[str] = Field(default=[], description="only these arms; all by default")
+    state: str = Field(default="any", description=f"which traces: {', '.join(TRACE_STATES)}")
+    limit: int = Field(default=50, description=f"no more traces than these, 1 to {MAX_TRACES}")
+
+
+class TrajectoryParameters(SelectionParameters):
+    """Parameters of a comparison of trajectories."""
+
+    base: str = Field(description="arm in use", examples=["gpt-4.1"])
+    candidate: str = Field(description="arm that might take its place")
+    confidence: float = Field(default=DEFAULT_CONFIDENCE, description="coverage of the intervals, 0.5 to 0.9999")
+    limit: int = Field(default=DEFAULT_TRACES, description="newest traces of each arm that are looked at")
+
+    def question(self) -> Question:
+        """Return the question that the parameters ask."""
+        return Question(selection=self.selection(self.base, self.candidate), confidence=self.confidence)
 
 
 class SeriesParameters(SelectionParameters):

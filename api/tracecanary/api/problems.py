@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from tracecanary.schema import InvalidQuestionError, LakeError, StoreError, UnknownArmError
+from tracecanary.schema import InvalidQuestionError, LakeError, StoreError, UnknownArmError, UnknownTraceError
 
 MEDIA_TYPE = "application/problem+json"
 _ErrorT = TypeVar("_ErrorT", bound=Exception)
@@ -34,6 +34,7 @@ def problem(
 def add_problem_handlers(app: FastAPI) -> None:
     """Answer every foreseen error of `app` with a problem document."""
     _handle(app, UnknownArmError, _unknown_arm)
+    _handle(app, UnknownTraceError, _unknown_trace)
     _handle(app, InvalidQuestionError, _invalid_question)
     _handle(app, RequestValidationError, _invalid_request)
     _handle(app, LakeError, _lake_unavailable)
@@ -58,6 +59,10 @@ def _unknown_arm(error: UnknownArmError) -> JSONResponse:
         detail=str(error),
         extra={"parameter": error.parameter, "value": error.arm, "seen": list(error.seen)},
     )
+
+
+def _unknown_trace(error: UnknownTraceError) -> JSONResponse:
+    return problem(HTTPStatus.NOT_FOUND, kind="unknown-trace", title="There is no such trace", detail=str(error))
 
 
 def _invalid_question(error: InvalidQuestionError) -> JSONResponse:

@@ -22,6 +22,7 @@ from tracecanary.schema.errors import (
     TooLargeError,
     TraceCanaryError,
     UnknownArmError,
+    UnknownTraceError,
 )
 from tracecanary.schema.lake_files import (
     LakeFiles,
@@ -117,6 +118,7 @@ __all__ = [
     "TooLargeError",
     "TraceCanaryError",
     "UnknownArmError",
+    "UnknownTraceError",
     "arrow_schema",
     "compacted_name",
     "forgettable",

@@ -9,6 +9,7 @@ TraceCanaryError
 ├── SendError               a service could not be reached, or refused what was sent
 ├── InvalidQuestionError    parameters of a comparison that make no question
 │   └── UnknownArmError     an arm that no stored trace has ever asked for
+├── UnknownTraceError       a trace of which nothing was stored
 ├── LakeError               the lake folder can't be written or read
 └── StoreError              the query engine failed on the lake's content
 """
@@ -90,6 +91,17 @@ class UnknownArmError(InvalidQuestionError):
             parameter,
             arm,
             f"No stored trace has this {arm_by} (seen: {known}). Check the spelling, or send traces first.",
+        )
+
+
+class UnknownTraceError(TraceCanaryError):
+    """Nothing of this trace was stored."""
+
+    def __init__(self, trace_id: str) -> None:
+        self.trace_id = trace_id
+        super().__init__(
+            f"there is no span and no evaluation of a trace {trace_id!r}. Use its 32 lower-case hex digits, as /traces "
+            "lists them; a trace that has just ended may take some seconds to appear."
         )
 
 

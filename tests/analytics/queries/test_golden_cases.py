@@ -5,18 +5,38 @@ has the `selection` of traces, the `period_starts_ns`, and the query's own `para
 expected `rows`, in any order, with the columns that the case is about; `only` leaves other rows out, by column.
 """
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.analytics.derivation import deriving_engine
 from tests.analytics.lake import write_evaluations, write_spans
 
 from tracecanary.analytics.gathering import select_strata, select_traces
+from tracecanary.analytics.listings import select_keys
 from tracecanary.analytics.question import Selection
 from tracecanary.analytics.store import Row, Session, Store
 
 TESTDATA = Path(__file__).parent / "testdata"
+# Queries of sessions, which answer questions. The others are steps of deriving: an engine in the midst of it runs them.
+ANSWERING = {
+    "arms_v1",
+    "cohorts_v2",
+    "evaluations_v1",
+    "judged_outcomes_v1",
+    "known_feedback_v1",
+    "model_traces_v1",
+    "models_v2",
+    "series_hours_v1",
+    "series_v1",
+    "trace_list_v1",
+    "traces_of_v1",
+    "trajectory_traces_v1",
+    "unmatched_evaluations_v1",
+}
+THOROUGH = {"attempts_v1", "calls_v1", "spans_v1", "trace_calls_v1", "calls_of_models_v1", "trace_spans_v1"}
 CASES = sorted(path.parent for path in TESTDATA.glob("*/*/expected.yaml"))
 
 
@@ -29,8 +49,9 @@ def test_query_returns_the_expected_rows(case: Path, tmp_path: Path) -> None:
     params = _load(case / "params.yaml") if (case / "params.yaml").exists() else {}
     expected = _load(case / "expected.yaml")
 
-    with Store(tmp_path).session() as session:
-        rows = _run(session, case.parent.name, params)
+    query = case.parent.name
+    with open_session(tmp_path, query) as session:
+        rows = _run(session, query, params)
 
     only = expected.get("only", {})
     kept = [row for row in rows if all(row[column] in values for column, values in only.items())]
@@ -44,14 +65,27 @@ def test_every_query_has_a_case() -> None:
     assert {case.parent.name for case in CASES} == {path.stem for path in queries.glob("*.sql")}
 
 
+def open_session(lake: Path, query: str) -> AbstractContextManager[Session]:
+    if query in ANSWERING or query.startswith("question_"):
+        return Store(lake).session()
+    return deriving_engine(lake, is_thorough=query in THOROUGH)
+
+
 def _run(session: Session, query: str, params: dict[str, Any]) -> list[Row]:
     selected: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in params.get("selection", {}).items()
     }
-    selection = Selection(**selected).parameters()
-    select_traces(session, selection)
-    select_strata(session, params.get("period_starts_ns", []))
-    return session.rows(query, selection if query == "question_traces_v1" else params.get("parameters"))
+    selection = Selection(**selected)
+    if query in ANSWERING or query.startswith("question_"):
+        select_traces(session, selection.parameters())
+        select_strata(session, params.get("period_starts_ns", []))
+        select_keys(session, selection)
+    if query == "question_traces_v1":
+        return session.rows(query, selection.parameters())
+    if query == "question_keys_v1":
+        names = ("arm_by", "arms", "cohort_by", "cohorts", "routes")
+        return session.rows(query, {name: selection.parameters()[name] for name in names})
+    return session.rows(query, params.get("parameters"))
 
 
 def _load(path: Path) -> Any:  # outside data: what YAML holds

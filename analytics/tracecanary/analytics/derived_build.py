@@ -1,0 +1,213 @@
+"""Bringing what is derived from a lake up to date, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tracecanary.analytics.derived_files import DerivedFolder
+from tracecanary.analytics.derived_state import (
+    DerivedState,
+    Difference,
+    Extent,
+    Listing,
+    Part,
+    can_follow,
+    difference,
+    first_to_merge,
+    merged_ranges,
+)
+from tracecanary.analytics.derived_steps import (
+    DERIVED_TABLES,
+    ROW_TABLES,
+    SUM_TABLES,
+    derive_facts,
+    open_derived,
+    open_known_rows,
+    open_new_rows,
+)
+from tracecanary.analytics.engine import Engine, EngineLimits, file_statistics
+from tracecanary.schema import LakeTable
+
+# Spans derived at once: what bounds the memory of building a large lake from nothing.
+BATCH_SPANS = 4_000_000
+_ALL_TIME = (-(2**63), 2**63 - 1)
+_HOUR_NS = 3_600_000_000_000
+
+
+# By table, the extents of files by their names.
+Extents = Mapping[LakeTable, Mapping[str, Extent]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Files whose rows are applied together; `traces_from` holds ranges of time whose traces are derived again, too."""
+
+    spans: tuple[str, ...] = ()
+    evaluations: tuple[str, ...] = ()
+    traces_from: tuple[tuple[int, int], ...] = ()
+
+
+class Builder:
+    """Brings the derived state of one lake up to date.
+
+    Args:
+        folder: Where derived files stand.
+        fetch: Gives local paths of files of the lake, in the order of their names.
+        limits: What deriving may take of the machine.
+        batch_spans: Spans derived at once.
+    """
+
+    def __init__(
+        self,
+        folder: DerivedFolder,
+        fetch: Callable[[Sequence[str]], Sequence[Path]],
+        limits: EngineLimits | None = None,
+        *,
+        batch_spans: int = BATCH_SPANS,
+    ) -> None:
+        self._folder = folder
+        self._fetch = fetch
+        self._limits = limits
+        self._batch_spans = batch_spans
+
+    def advance(self, state: DerivedState, listing: Listing) -> DerivedState:
+        """Return the state that has everything of `listing`, publishing each step; `state` itself if nothing is new.
+
+        When another process is faster, its states are gone on from.
+
+        Raises:
+            StoreError: A file of the lake is damaged, or newer than this version reads.
+            OSError: The derived folder can't be written.
+        """
+        while True:
+            found = difference(state, listing)
+            if found.vanished.get(LakeTable.EVALUATIONS) or not can_follow(state, listing):
+                # Judgements of a file that went can't be told from those of another: begin anew.
+                state = DerivedState(
+                    revision=state.revision, manifest=listing.manifest, kept_from_hour=listing.kept_from_hour
+                )
+                found = difference(state, listing)
+            step = self._next_step(state, listing, found)
+            if step is None:
+                return state
+            if self._folder.publish(step):
+                state = step
+            else:
+                self._folder.discard(sorted(_file_names(step) - _file_names(state)))
+                state = self._folder.newest()
+
+    def _next_step(self, state: DerivedState, listing: Listing, found: Difference) -> DerivedState | None:
+        if found.has_unread or found.has_vanished or not state.parts:
+            return self._apply(state, listing, found)
+        if found.rewritten:
+            return self._following(state, listing, self._extents(state, listing), found, Batch())
+        place = first_to_merge(state.parts)
+        return self._merge(state, place) if place < len(state.parts) else None
+
+    def _extents(self, state: DerivedState, listing: Listing) -> Extents:
+        """Return the extents of every file, reading the footers of those that are new."""
+        extents: dict[LakeTable, dict[str, Extent]] = {}
+        for table, names in listing.files.items():
+            known = state.inputs.get(table, {})
+            new = [name for name in names if name not in known]
+            read = {name: _extent_of(path, table) for name, path in zip(new, self._fetch(new), strict=True)}
+            extents[table] = {name: known.get(name) or read[name] for name in names}
+        return extents
+
+    def _next_batch(self, found: Difference, extents: Extents, state: DerivedState) -> Batch:
+        spans = extents.get(LakeTable.SPANS, {})
+        ascending = sorted(found.unread.get(LakeTable.SPANS, ()), key=lambda name: (spans[name].first_ns or 0, name))
+        chosen: list[str] = []
+        rows = 0
+        for name in ascending:
+            if chosen and rows + spans[name].rows > self._batch_spans:
+                break
+            chosen.append(name)
+            rows += spans[name].rows
+        is_last = len(chosen) == len(ascending)
+        gone = [state.inputs[LakeTable.SPANS][name] for name in found.vanished.get(LakeTable.SPANS, ())]
+        return Batch(
+            spans=tuple(chosen),
+            # Judgements wait for their traces anyway: with the last spans, each trace is derived once.
+            evaluations=found.unread.get(LakeTable.EVALUATIONS, ()) if is_last else (),
+            traces_from=tuple(
+                _ALL_TIME if one.first_ns is None or one.last_ns is None else (one.first_ns, one.last_ns)
+                for one in gone
+            ),
+        )
+
+    def _apply(self, state: DerivedState, listing: Listing, found: Difference) -> DerivedState:
+        revision = state.revision + 1
+        extents = self._extents(state, listing)
+        batch = self._next_batch(found, extents, state)
+        with Engine(self._limits) as engine:
+            open_derived(engine, self._folder, state)
+            self._open_inputs(engine, found, batch, extents)
+            derive_facts(engine, revision=revision)
+            part = self._write(engine, revision)
+        return replace(self._following(state, listing, extents, found, batch), parts=(*state.parts, part))
+
+    def _following(
+        self, state: DerivedState, listing: Listing, extents: Extents, found: Difference, batch: Batch
+    ) -> DerivedState:
+        """Return the state after `state` that has the rows of `batch`, and reads rewritten rows where they are now."""
+        taken = state.names.union(found.rewritten, batch.spans, batch.evaluations)
+        return DerivedState(
+            revision=state.revision + 1,
+            inputs={
+                table: {name: extent for name, extent in files.items() if name in taken}
+                for table, files in extents.items()
+            },
+            adopted=listing.adopted & (state.names | state.adopted),
+            manifest=listing.manifest,
+            kept_from_hour=listing.kept_from_hour,
+            parts=state.parts,
+        )
+
+    def _open_inputs(self, engine: Engine, found: Difference, batch: Batch, extents: Extents) -> None:
+        ranges = merged_ranges(
+            open_new_rows(
+                engine,
+                spans=self._fetch(batch.spans),
+                evaluations=self._fetch(batch.evaluations),
+                touched=batch.traces_from,
+            ),
+            gap_ns=_HOUR_NS,
+        )
+        unread = set(found.unread.get(LakeTable.SPANS, ()))
+        spans = extents.get(LakeTable.SPANS, {})
+        earlier = [name for name, extent in spans.items() if name not in unread and extent.meets(ranges)]
+        open_known_rows(engine, spans=self._fetch(earlier))
+
+    def _write(self, engine: Engine, revision: int) -> Part:
+        files: dict[str, str] = {}
+        for table in DERIVED_TABLES:
+            path = self._folder.new_file(table)
+            engine.write(f"new_{table}", path)
+            files[table] = path.name
+        return Part(revision=revision, traces=engine.count("new_facts"), files=files)
+
+    def _merge(self, state: DerivedState, place: int) -> DerivedState:
+        """Make one part of those from `place` on."""
+        merged = replace(state, parts=state.parts[place:])
+        with Engine(self._limits) as engine:
+            open_derived(engine, self._folder, merged)
+            for table in ROW_TABLES:
+                engine.table(f"new_{table}", f"live_{table}_v1")
+            engine.table("new_superseded", "merged_superseded_v1", {"is_whole": place == 0})
+            for table in SUM_TABLES:
+                engine.table(f"new_{table}", f"{table}_sum_v1")
+            part = self._write(engine, state.revision + 1)
+        return replace(state, revision=state.revision + 1, parts=(*state.parts[:place], part))
+
+
+def _extent_of(path: Path, table: LakeTable) -> Extent:
+    column = "start_unix_ns" if table is LakeTable.SPANS else "received_unix_ns"
+    found = file_statistics(path, column)
+    return Extent(rows=found.rows, first_ns=found.smallest, last_ns=found.largest)
+
+
+def _file_names(state: DerivedState) -> set[str]:
+    return {name for part in state.parts for name in part.files.values()}

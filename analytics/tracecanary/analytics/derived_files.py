@@ -1,0 +1,117 @@
+"""The files of a lake's derived state: one folder a definition, states that never change, and no lock.
+
+A state is published under a number that must be free, so of two processes that follow the same state one loses, and
+goes on from what the other has made. Everything here can be deleted at any time, and is then derived again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+from tracecanary.analytics.derived_state import DerivedState, state_from_json, state_to_json
+
+DERIVED_FOLDER = "derived"
+_STATE_PREFIX, _STATE_SUFFIX = "state-", ".json"
+_DIGITS = 12
+# A reader opens the files of a state within this time after it has read the state.
+SWEEP_AFTER_S = 15 * 60.0
+_KEPT_STATES = 2
+
+
+class DerivedFolder:
+    """The files derived under one definition.
+
+    Args:
+        root: Folder of all definitions.
+        definition: Digest of everything that decides what the derived rows are.
+    """
+
+    def __init__(self, root: Path, definition: str) -> None:
+        self.path = root / definition
+
+    def newest(self) -> DerivedState:
+        """Return the newest state that can be read; an empty one if there is none.
+
+        Its revision is that of the newest file, read or not: the next state must get a number that is free.
+        """
+        numbers = sorted(self._numbers(), reverse=True)
+        for number in numbers:
+            try:
+                state = state_from_json(self._state_path(number).read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue  # deleted meanwhile, or damaged: an older one is as right, and has more to catch up with
+            if all((self.path / name).exists() for part in state.parts for name in part.files.values()):
+                return replace(state, revision=numbers[0])
+        return DerivedState(revision=max(numbers, default=0))
+
+    def publish(self, state: DerivedState) -> bool:
+        """Publish a state unless its number is taken; tell whether it was.
+
+        Raises:
+            OSError: The folder can't be written.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        draft = self.path / f".{uuid.uuid4().hex}.tmp"
+        draft.write_text(state_to_json(state), encoding="utf-8")
+        try:
+            os.link(draft, self._state_path(state.revision))
+        except FileExistsError:
+            return False
+        finally:
+            draft.unlink(missing_ok=True)
+        return True
+
+    def new_file(self, table: str) -> Path:
+        """Return the path of a new Parquet file."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        return self.path / f"{table}-{uuid.uuid4().hex}.parquet"
+
+    def sweep(self, state: DerivedState, *, now: float | None = None) -> None:
+        """Delete what no reader of `state` or of a recent one needs."""
+        now = time.time() if now is None else now
+        kept = {name for part in state.parts for name in part.files.values()}
+        numbers = sorted(self._numbers(), reverse=True)[:_KEPT_STATES]
+        kept |= {self._state_path(number).name for number in numbers}
+        for path in self._all_files():
+            with contextlib.suppress(OSError):  # another process sweeps, too
+                if path.name not in kept and path.stat().st_mtime < now - SWEEP_AFTER_S:
+                    path.unlink()
+
+    def discard(self, names: list[str]) -> None:
+        """Delete files that were written and never published."""
+        for name in names:
+            with contextlib.suppress(OSError):
+                (self.path / name).unlink()
+
+    def _all_files(self) -> list[Path]:
+        with contextlib.suppress(OSError):
+            return list(self.path.iterdir())
+        return []
+
+    def _numbers(self) -> list[int]:
+        names = [path.name for path in self._all_files()]
+        middles = [
+            name[len(_STATE_PREFIX) : -len(_STATE_SUFFIX)]
+            for name in names
+            if name.startswith(_STATE_PREFIX) and name.endswith(_STATE_SUFFIX)
+        ]
+        return [int(middle) for middle in middles if middle.isdigit()]
+
+    def _state_path(self, number: int) -> Path:
+        return self.path / f"{_STATE_PREFIX}{number:0{_DIGITS}d}{_STATE_SUFFIX}"
+
+
+def forget_derived(lake: Path) -> None:
+    """Delete everything derived from the lake in the folder `lake`; the next question derives it again.
+
+    Raises:
+        OSError: The folder can't be deleted.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(lake / DERIVED_FOLDER)

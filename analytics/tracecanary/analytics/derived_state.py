@@ -1,0 +1,227 @@
+"""What has been derived from a lake, and from which of its files. Pure: `derived_files` reads and writes it.
+
+Theory of operation. Derived rows stand in parts: sets of immutable Parquet files, one set for each time that new rows
+of the lake were applied. Facts of a trace are replaced: a later part's row supersedes an earlier one. Rollups are sums
+of integers, so a part holds what changed: the sums of the traces derived again, minus the sums that these had before.
+Adding up all parts gives the rollups of all traces exactly, in whatever order the rows came. Small parts are merged
+into larger ones, so that there are never many.
+
+A state names the parts, and the files of the lake that are in them. A file that compaction made of files that are in
+them brings nothing new.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tracecanary.schema import LakeTable
+
+# Above it, parts are merged whatever their sizes: each part costs every reader the opening of its files.
+_MAX_PARTS = 24
+# Fewer are not worth a merge.
+_MERGED_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The files of a lake at one moment.
+
+    Attributes:
+        files: By table, the names (relative to the lake) of the files to read.
+        compacted: Names of those that compaction made of other files.
+        adopted: Names of files that must not be read any more, since compaction has their rows in others.
+        manifest: Number of the manifest that says so.
+        forgotten_through: Who does not know that manifest or a later one, can't tell what is new.
+        kept_from_hour: By table, the first hour that retention has kept.
+    """
+
+    files: Mapping[LakeTable, Sequence[str]]
+    compacted: frozenset[str] = frozenset()
+    adopted: frozenset[str] = frozenset()
+    manifest: int = 0
+    forgotten_through: int = 0
+    kept_from_hour: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all files, of every table."""
+        return frozenset(name for files in self.files.values() for name in files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """Rows of a lake file, and when its spans start, ns since the epoch; None where that is not known."""
+
+    rows: int
+    first_ns: int | None = None
+    last_ns: int | None = None
+
+    def meets(self, spans: Sequence[tuple[int, int]]) -> bool:
+        """Whether it may hold a span that starts in one of the ranges `spans`, both ends included."""
+        if self.first_ns is None or self.last_ns is None:
+            return self.rows > 0
+        return any(first <= self.last_ns and self.first_ns <= last for first, last in spans)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Derived rows of one revision or several merged: names of files by derived table, and the number of traces."""
+
+    revision: int
+    traces: int
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedState:
+    """Everything derived up to a revision. Revision 0 stands for nothing.
+
+    Attributes:
+        revision: Counts up; of two states the one with the higher revision is newer.
+        inputs: By table, the lake files whose rows are in the parts.
+        adopted: Names of files whose rows are in the parts, too, and that compaction has put into others since.
+        manifest: Number of the lake's manifest that was followed.
+        kept_from_hour: By table, the first hour that retention had kept.
+        parts: Oldest first.
+    """
+
+    revision: int = 0
+    inputs: Mapping[LakeTable, Mapping[str, Extent]] = field(default_factory=dict)
+    adopted: frozenset[str] = frozenset()
+    manifest: int = 0
+    kept_from_hour: Mapping[str, int] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all inputs, of every table."""
+        return frozenset(name for files in self.inputs.values() for name in files)
+
+    def files_of(self, table: str) -> list[str]:
+        """Return the file names of a derived table, oldest part first."""
+        return [part.files[table] for part in self.parts if table in part.files]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What a listing has that a state lacks, and the reverse.
+
+    Attributes:
+        unread: Files with rows that the state may lack.
+        rewritten: Files made by compaction of files that the state has.
+        vanished: Inputs that are gone, with their rows.
+    """
+
+    unread: Mapping[LakeTable, tuple[str, ...]]
+    rewritten: frozenset[str]
+    vanished: Mapping[LakeTable, tuple[str, ...]]
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether there are rows to apply."""
+        return any(self.unread.values())
+
+    @property
+    def has_vanished(self) -> bool:
+        """Whether rows went."""
+        return any(self.vanished.values())
+
+
+def can_follow(state: DerivedState, listing: Listing) -> bool:
+    """Whether what is new can be told: compaction forgets in time what it adopted, and retention takes rows away."""
+    return state.manifest >= listing.forgotten_through and dict(state.kept_from_hour) == dict(listing.kept_from_hour)
+
+
+def difference(state: DerivedState, listing: Listing) -> Difference:
+    """Compare what was derived with what there is."""
+    seen = state.names | state.adopted
+    # New rows enter a lake as segments that nobody has compacted. If all of those that compaction has taken since were
+    # seen before, then what it made of them holds nothing new. Else it may, and is read.
+    is_all_seen = all(name in seen for name in listing.adopted if name not in listing.compacted)
+    unread: dict[LakeTable, tuple[str, ...]] = {}
+    rewritten: set[str] = set()
+    for table, files in listing.files.items():
+        new = sorted(name for name in files if name not in seen)
+        neutral = {name for name in new if is_all_seen and name in listing.compacted}
+        rewritten |= neutral
+        unread[table] = tuple(name for name in new if name not in neutral)
+    vanished = {
+        table: tuple(
+            sorted(name for name in files if name not in listing.files.get(table, {}) and name not in listing.adopted)
+        )
+        for table, files in state.inputs.items()
+    }
+    return Difference(unread=unread, rewritten=frozenset(rewritten), vanished=vanished)
+
+
+def first_to_merge(parts: Sequence[Part]) -> int:
+    """Return the place of the first part to merge with all that follow it; the number of parts for none.
+
+    A part is merged once as much follows it as it holds itself: so each row is merged a number of times that grows with
+    the logarithm of all rows only, and so does the number of parts.
+    """
+    place = len(parts)
+    following = 0
+    for number in range(len(parts) - 1, -1, -1):
+        if following and parts[number].traces <= following:
+            place = number
+        following += parts[number].traces
+    if len(parts) > _MAX_PARTS:
+        return min(place, _MAX_PARTS - 1)
+    return place if len(parts) - place >= _MERGED_AT_ONCE else len(parts)
+
+
+def merged_ranges(ranges: Sequence[tuple[int, int]], *, gap_ns: int) -> list[tuple[int, int]]:
+    """Return fewer ranges that cover `ranges`: those that overlap, or lie less than `gap_ns` apart, become one."""
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if merged and first - merged[-1][1] <= gap_ns:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        else:
+            merged.append((first, last))
+    return merged
+
+
+def state_to_json(state: DerivedState) -> str:
+    """Write a state as JSON."""
+    return json.dumps(
+        {
+            "revision": state.revision,
+            "adopted": sorted(state.adopted),
+            "manifest": state.manifest,
+            "kept_from_hour": dict(state.kept_from_hour),
+            "inputs": {
+                table.value: {name: [extent.rows, extent.first_ns, extent.last_ns] for name, extent in files.items()}
+                for table, files in state.inputs.items()
+            },
+            "parts": [asdict(part) for part in state.parts],
+        }
+    )
+
+
+def state_from_json(text: str) -> DerivedState:
+    """Read a state.
+
+    Raises:
+        ValueError: The text is no state.
+    """
+    try:
+        stored: Any = json.loads(text)
+        return DerivedState(
+            revision=stored["revision"],
+            adopted=frozenset(stored["adopted"]),
+            manifest=stored["manifest"],
+            kept_from_hour=stored["kept_from_hour"],
+            inputs={
+                LakeTable(table): {
+                    name: Extent(rows=rows, first_ns=first, last_ns=last) for name, (rows, first, last) in files.items()
+                }
+                for table, files in stored["inputs"].items()
+            },
+            parts=tuple(Part(**part) for part in stored["parts"]),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a derived state: {error!r}") from error

@@ -1,0 +1,137 @@
+"""The steps of deriving facts and rollups from new rows of a lake. All numbers come from the query files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tracecanary.analytics.derived_files import DerivedFolder
+from tracecanary.analytics.derived_state import DerivedState
+from tracecanary.analytics.engine import Engine
+from tracecanary.schema import LakeTable
+
+# Rows of a derived table are replaced trace by trace, or added up.
+ROW_TABLES = ("facts", "judgements", "trace_models")
+SUM_TABLES = (
+    "rollup_keys",
+    "rollup_groups",
+    "rollup_evaluators",
+    "rollup_histograms",
+    "rollup_group_histograms",
+    "rollup_hours",
+    "rollup_models",
+)
+DERIVED_TABLES = (*ROW_TABLES, "superseded", *SUM_TABLES)
+# What is known of a trace is looked for in the files of the hours that its spans are in.
+_SEARCH_WIDTH_NS = 3_600_000_000_000
+
+
+def open_derived(engine: Engine, folder: DerivedFolder, state: DerivedState) -> None:
+    """Make views of everything derived: `stored_<table>` of each table, and `live_facts` and `live_judgements`."""
+    for table in DERIVED_TABLES:
+        names = state.files_of(table)
+        if names:
+            engine.files_view(f"stored_{table}", [folder.path / name for name in names])
+        elif table not in SUM_TABLES:
+            engine.table(f"stored_{table}", f"no_{table}_v1")
+    for table in ROW_TABLES:
+        engine.view(f"live_{table}", f"live_{table}_v1")
+
+
+def open_new_rows(
+    engine: Engine,
+    *,
+    spans: Sequence[Path],
+    evaluations: Sequence[Path],
+    touched: Sequence[tuple[int, int]] = (),
+) -> list[tuple[int, int]]:
+    """Make `new_spans`, `new_evaluations`, `dirty_traces` and what was derived of these before.
+
+    Args:
+        engine: Has what was derived before.
+        spans: Files of new spans.
+        evaluations: Files of new evaluations.
+        touched: Ranges of time, ns since the epoch, both ends included, whose traces are derived again in any case.
+
+    Returns:
+        Ranges of time in which the spans that are known of the dirty traces start, ns since the epoch.
+    """
+    engine.lake_view("new_spans", LakeTable.SPANS, spans)
+    engine.lake_view("new_evaluations", LakeTable.EVALUATIONS, evaluations)
+    engine.table("touched_ranges", "ranges_v1", {"ranges": [list(one) for one in touched]})
+    engine.table("rederived_traces", "rederived_traces_v1")
+    engine.table("dirty_traces", "dirty_traces_v1")
+    for table in ROW_TABLES:
+        engine.table(f"old_{table}", f"old_{table}_v1")
+    ranges = engine.rows("old_ranges_v1", {"width_ns": _SEARCH_WIDTH_NS})
+    return [(row["first_ns"], row["last_ns"]) for row in ranges]
+
+
+def open_known_rows(engine: Engine, *, spans: Sequence[Path]) -> None:
+    """Make `landing_spans`: all spans of the dirty traces, those that were read before from the files `spans`."""
+    if spans:
+        engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
+        engine.table("known_spans", "known_spans_v1")
+        engine.union("landing_spans", ["new_spans", "known_spans"])
+    else:
+        engine.union("landing_spans", ["new_spans"])
+
+
+def derive_calls(engine: Engine) -> None:
+    """Make `spans`, `trace_calls`, `calls_of_models` and `judge_usage` from `landing_spans` and `intricate_traces`."""
+    engine.view("plain_spans", "plain_spans_v1")
+    engine.table("unique_spans", "unique_spans_v1")
+    engine.table("judge_spans", "judge_spans_v1")
+    engine.table("judge_usage", "judge_usage_v1")
+    engine.table("plain_trace_calls", "plain_trace_calls_v1")
+    engine.view("plain_calls_of_models", "plain_calls_of_models_v1")
+    engine.table("no_calls_of_models", "no_calls_of_models_v1")
+    if engine.count("intricate_traces"):
+        engine.view("spans", "application_spans_v1")
+        engine.table("attempts", "attempts_v1")
+        engine.table("calls", "calls_v1")
+        engine.table("intricate_trace_calls", "trace_calls_v1")
+        engine.union("trace_calls", ["intricate_trace_calls", "plain_trace_calls"])
+        engine.table("intricate_calls_of_models", "calls_of_models_v1")
+        engine.view("intricate_spans", "application_spans_v1")
+        engine.union("spans", ["intricate_spans", "plain_spans"])
+        parts = ["intricate_calls_of_models", "plain_calls_of_models", "embedding_calls"]
+    else:  # the usual case, without the cost of planning what has no rows
+        engine.union("trace_calls", ["plain_trace_calls"])
+        engine.union("spans", ["plain_spans"])
+        parts = ["plain_calls_of_models", "embedding_calls"]
+    engine.view("embedding_calls", "embedding_calls_v1")
+    engine.union("calls_of_models", [*parts, "no_calls_of_models"])
+
+
+def derive_facts(engine: Engine, *, revision: int) -> None:
+    """Make `new_<table>` of every derived table, from `landing_spans`, `new_evaluations` and what was there before."""
+    engine.table("intricate_traces", "intricate_traces_v1")
+    derive_calls(engine)
+    engine.table("trace_facts", "trace_facts_v2")
+    engine.table("new_trace_models", "trace_models_v1", {"revision": revision})
+    engine.union("landing_evaluations", ["old_judgements", "new_evaluations"])
+    engine.table("new_judgements", "judgements_v1", {"revision": revision})
+    engine.view("evaluations", "evaluations_v1")
+    engine.view("trace_evaluations", "trace_evaluations_v1")
+    engine.view("trace_feedback", "trace_feedback_v1")
+    engine.table("outcomes", "outcomes_v1")
+    engine.table("new_facts", "facts_v1", {"revision": revision})
+    engine.table("new_superseded", "superseded_v1", {"revision": revision})
+    engine.view("rolled", "rolled_v1")
+    for table in SUM_TABLES:
+        engine.table(f"new_{table}", f"{table}_v1")
+
+
+def derive_traces(engine: Engine, trace_ids: Sequence[str], *, spans: Sequence[Path]) -> None:
+    """Make `spans`, `attempts`, `trace_calls` and `evaluations` of a few traces, from the files `spans`."""
+    engine.table("old_facts", "traces_of_v1", {"trace_ids": list(trace_ids)})
+    engine.table("rederived_traces", "known_traces_v1")
+    engine.table("dirty_traces", "known_traces_v1")
+    engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
+    engine.table("landing_spans", "known_spans_v1")
+    engine.table("intricate_traces", "known_traces_v1")
+    derive_calls(engine)
+    engine.table("spans_above_tokens", "spans_above_tokens_v1")
+    engine.table("landing_evaluations", "old_judgements_v1")
+    engine.view("evaluations", "evaluations_v1")

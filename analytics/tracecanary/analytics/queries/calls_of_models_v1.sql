@@ -1,0 +1,49 @@
+-- What the spans of intricate traces say of each model: asked, answered with, resent to or left (see models_v2).
+-- grain: none, to be added up   params: none   reads: spans, attempts, calls
+SELECT
+    attempts.trace_id,
+    attempts.model,
+    TRUE AS is_asked,
+    attempts.is_call,
+    attempts.is_call AND attempts.has_failed AS is_failed_call,
+    spans.input_tokens,
+    spans.output_tokens,
+    spans.cache_read_tokens,
+    spans.cache_write_tokens,
+    spans.reasoning_tokens,
+    spans.reported_cost_nano_usd,
+    spans.convention,
+    attempts.start_unix_ns,
+    CAST(NULL AS BIGINT) AS retries,
+    FALSE AS is_left,
+    CAST(NULL AS BOOLEAN) AS is_fallen_back_to
+FROM attempts
+INNER JOIN spans ON attempts.trace_id = spans.trace_id AND attempts.span_id = spans.span_id
+WHERE attempts.model IS NOT NULL AND attempts.is_asked
+UNION ALL BY NAME -- asked, as the application states, with no span to show for it
+SELECT calls.trace_id, calls.model, TRUE AS is_asked, FALSE AS is_call, FALSE AS is_failed_call, calls.start_unix_ns
+FROM calls
+LEFT JOIN attempts
+    ON calls.trace_id = attempts.trace_id AND calls.call_id = attempts.call_id AND calls.model = attempts.model
+WHERE calls.model IS NOT NULL AND attempts.span_id IS NULL
+UNION ALL BY NAME
+SELECT
+    attempts.trace_id,
+    attempts.model,
+    CASE WHEN attempts.link = 'retry' THEN 1 ELSE 0 END + CASE WHEN attempts.nested_link = 'retry' THEN 1 ELSE 0 END
+        + coalesce(attempts.http_retries, 0) AS retries
+FROM attempts
+INNER JOIN calls ON attempts.trace_id = calls.trace_id AND attempts.call_id = calls.call_id
+WHERE calls.retry_source IN ('http_children', 'siblings') AND attempts.model IS NOT NULL
+UNION ALL BY NAME
+SELECT trace_id, model, retries
+FROM calls
+WHERE retry_source = 'attribute' AND model IS NOT NULL
+UNION ALL BY NAME
+SELECT trace_id, fallback_from AS model, TRUE AS is_left
+FROM calls
+WHERE is_fallback AND fallback_from IS NOT NULL
+UNION ALL BY NAME
+SELECT trace_id, CASE WHEN is_fallback THEN fallback_to ELSE model END AS model, is_fallback AS is_fallen_back_to
+FROM calls
+WHERE is_fallback IS NOT NULL AND CASE WHEN is_fallback THEN fallback_to ELSE model END IS NOT NULL

@@ -1,0 +1,43 @@
+-- One row per canonical model that was asked for, by model calls or, in traces without any, by the agent span (the
+-- same rule as trace_facts); llm_calls counts model calls only. Every attempt that is a span beside the others is a
+-- call; one nested in another is not, unless it asked another model that was then left (attempts_v1: is_call). A call
+-- of an embedding model is a call, too (embedding_calls_v1). What evaluators call is not here.
+--   retries         resends to this model, those that are stated counting for the model asked first; null where none
+--                   could be seen
+--   fallbacks_from  logical calls that left this model; fallbacks_to: that ended with it
+-- Tokens are null where the source has none; calls_with_tokens tells how many model calls they come from. traces counts
+-- every trace that asked for the model, first or later.
+-- grain: model   params: none   reads: stored_rollup_models, live_trace_models
+SELECT
+    totals.*,
+    seen.first_seen_unix_ns,
+    seen.last_seen_unix_ns
+FROM (
+    SELECT
+        model,
+        CAST(sum(all_traces) AS BIGINT) AS traces,
+        CAST(sum(all_llm_calls) AS BIGINT) AS llm_calls,
+        CAST(sum(all_llm_errors) AS BIGINT) AS llm_errors,
+        CASE WHEN sum(all_input_tokens_known) > 0 THEN CAST(sum(all_input_tokens) AS BIGINT) END AS input_tokens,
+        CASE WHEN sum(all_output_tokens_known) > 0 THEN CAST(sum(all_output_tokens) AS BIGINT) END AS output_tokens,
+        CASE WHEN sum(all_cache_read_tokens_known) > 0 THEN CAST(sum(all_cache_read_tokens) AS BIGINT) END AS cache_read_tokens,
+        CASE WHEN sum(all_cache_write_tokens_known) > 0 THEN CAST(sum(all_cache_write_tokens) AS BIGINT) END AS cache_write_tokens,
+        CASE WHEN sum(all_reasoning_tokens_known) > 0 THEN CAST(sum(all_reasoning_tokens) AS BIGINT) END AS reasoning_tokens,
+        CAST(sum(all_calls_with_tokens) AS BIGINT) AS calls_with_tokens,
+        CASE WHEN sum(all_retries_known) > 0 THEN CAST(sum(all_retries) AS BIGINT) END AS retries,
+        CASE WHEN sum(all_fallbacks_from) > 0 THEN CAST(sum(all_fallbacks_from) AS BIGINT) END AS fallbacks_from,
+        CASE WHEN sum(all_fallbacks_to_known) > 0 THEN CAST(sum(all_fallbacks_to) AS BIGINT) END AS fallbacks_to,
+        CASE WHEN sum(all_costs_known) > 0 THEN CAST(sum(all_cost_nano_usd) AS BIGINT) / 1e9 END AS cost_usd,
+        sum(all_costs_known) = sum(all_calls_with_tokens) AND sum(all_costs_known) > 0 AS priced,
+        list_sort(list_distinct(flatten(list(conventions) FILTER (WHERE conventions IS NOT NULL)))) AS conventions
+    FROM stored_rollup_models
+    GROUP BY model
+    HAVING sum(all_traces) > 0
+) AS totals
+INNER JOIN (
+    SELECT model, min(first_start_unix_ns) AS first_seen_unix_ns, max(last_start_unix_ns) AS last_seen_unix_ns
+    FROM live_trace_models
+    WHERE traces > 0
+    GROUP BY model
+) AS seen ON totals.model = seen.model
+ORDER BY totals.model

@@ -1,0 +1,50 @@
+-- The same as trace_calls, of traces that are not intricate: each LLM span is one call that succeeded at once.
+-- grain: trace_id   params: none   reads: plain_spans
+WITH asked AS (
+    SELECT
+        trace_id,
+        span_id,
+        coalesce(model, attributes['gen_ai.request.model']) AS model,
+        start_unix_ns,
+        duration_ns
+    FROM plain_spans
+    WHERE kind = 'llm'
+),
+made AS (
+    SELECT
+        trace_id,
+        min(model) AS first_model,
+        max(model) AS last_model,
+        count(*) AS llm_calls,
+        CAST(sum(duration_ns) AS BIGINT) AS llm_duration_ns
+    FROM asked
+    GROUP BY trace_id
+),
+several AS (
+    SELECT trace_id, list(model ORDER BY start_unix_ns, model) AS models
+    FROM (
+        SELECT asked.trace_id, asked.model, min(asked.start_unix_ns) AS start_unix_ns
+        FROM asked
+        INNER JOIN made ON asked.trace_id = made.trace_id
+        WHERE asked.model IS NOT NULL AND made.first_model != made.last_model
+        GROUP BY asked.trace_id, asked.model
+    ) AS mentions
+    GROUP BY trace_id
+)
+SELECT
+    made.trace_id,
+    CAST(NULL AS BIGINT) AS retries,
+    'none' AS retry_source,
+    CAST(NULL AS BOOLEAN) AS is_fallback,
+    'none' AS fallback_source,
+    CAST(NULL AS VARCHAR) AS fallback_from,
+    CAST(NULL AS VARCHAR) AS fallback_to,
+    FALSE AS has_last_call_failed,
+    coalesce(several.models, [made.first_model]) AS models,
+    made.llm_calls,
+    0 AS llm_errors,
+    made.llm_calls AS logical_calls,
+    made.llm_duration_ns
+FROM made
+LEFT JOIN several ON made.trace_id = several.trace_id
+WHERE made.first_model IS NOT NULL

@@ -1,0 +1,18 @@
+-- What changes in the rollups: each trace derived again enters with what it is now, and leaves with what it was.
+-- <value>_value is wide enough for cubes, and 0 where there is none; has_failed: by any evaluator.
+-- grain: trace_id, sign (1 or -1)   params: none   reads: new_facts, old_facts
+SELECT
+    changes.*,
+    CAST(round(coalesce(cost_nano_usd, 0) / 1000.0) AS HUGEINT) AS cost_micro_usd,
+    CAST(coalesce(input_tokens, 0) AS HUGEINT) AS input_tokens_value,
+    CAST(coalesce(output_tokens, 0) AS HUGEINT) AS output_tokens_value,
+    CAST(steps AS HUGEINT) AS steps_value,
+    len(list_filter(outcomes, lambda outcome: outcome.has_failed)) > 0 AS has_failed
+FROM (
+    SELECT 1 AS sign, new_facts.*
+    FROM new_facts
+    UNION ALL BY NAME
+    SELECT -1 AS sign, old_facts.*
+    FROM old_facts
+) AS changes
+WHERE changes.rollup_key IS NOT NULL

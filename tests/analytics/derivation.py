@@ -1,0 +1,46 @@
+"""An engine in the midst of deriving: every table and view that the deriving queries read, for tests of single ones."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tracecanary.analytics.derived_files import DerivedFolder
+from tracecanary.analytics.derived_state import DerivedState
+from tracecanary.analytics.derived_steps import (
+    DERIVED_TABLES,
+    derive_calls,
+    derive_facts,
+    open_derived,
+    open_known_rows,
+    open_new_rows,
+)
+from tracecanary.analytics.engine import Engine
+from tracecanary.schema import LakeTable, landing_segments
+
+# Traces that golden cases compare the trajectories of.
+_COMPARED = {"trace_ids": ["t1", "t2"], "arms": ["base", "candidate"], "cohorts": ["a", "a"], "failed": [True, False]}
+
+
+@contextmanager
+def deriving_engine(lake: Path, *, is_thorough: bool = False) -> Iterator[Engine]:
+    """Derive everything from the segments of `lake`, and keep the engine open.
+
+    The segments are new rows of a lake that had none; what is derived stands beside them as stored before, too.
+    `is_thorough` leaves `attempts` and `calls` of all traces behind, not of the intricate ones only.
+    """
+    spans = landing_segments(lake, LakeTable.SPANS)
+    with Engine() as engine:
+        open_derived(engine, DerivedFolder(lake / "derived", "none"), DerivedState())
+        open_new_rows(engine, spans=spans, evaluations=landing_segments(lake, LakeTable.EVALUATIONS))
+        open_known_rows(engine, spans=[])
+        engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
+        derive_facts(engine, revision=1)
+        if is_thorough:
+            engine.table("intricate_traces", "dirty_traces_v1")
+            derive_calls(engine)
+        engine.table("spans_above_tokens", "spans_above_tokens_v1")
+        engine.table("compared_traces", "compared_traces_v1", _COMPARED)
+        for table in DERIVED_TABLES:
+            engine.forget(f"stored_{table}")
+            engine.union(f"stored_{table}", [f"new_{table}"])
+        yield engine
