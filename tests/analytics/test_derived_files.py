@@ -130,7 +130,7 @@ def test_a_compacted_file_of_known_ones_brings_nothing_new() -> None:
         state, Listing(files=spans, compacted=frozenset({"hour"}), adopted=frozenset({"a", "b", "unseen"}))
     )
 
-    assert (known.unread[LakeTable.SPANS], known.rewritten) == (("c",), {"hour"})
+    assert (known.unread[LakeTable.SPANS], known.rewritten) == (("c",), frozenset({"hour"}))
     assert (unknown.unread[LakeTable.SPANS], unknown.rewritten) == (("c", "hour"), frozenset())
     assert not known.has_vanished
 

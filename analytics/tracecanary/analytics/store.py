@@ -86,6 +86,22 @@ class Store:
             session.close()
 
     @contextmanager
+    def spans_session(self) -> Iterator[Session]:
+        """Open a session on the lake's own spans alone, as `spans`: reads every file, so for rare questions.
+
+        Raises:
+            LakeError, StoreError: As for `session`.
+        """
+        with self.session(), self._lock:
+            state = self._state
+        lease = self._copies.lease(list(state.inputs.get(LakeTable.SPANS, {})))
+        with Engine() as engine:
+            engine.lake_view("landing_spans", LakeTable.SPANS, lease.paths)
+            engine.view("spans", "spans_v1")
+            yield engine
+        lease.close()
+
+    @contextmanager
     def traces_session(self, trace_ids: Sequence[str]) -> Iterator[Session]:
         """Open a session on a few traces alone: their spans, evaluations and model calls, and what is kept of them.
 

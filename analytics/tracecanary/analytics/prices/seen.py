@@ -20,7 +20,7 @@ class SeenModel:
 
 def seen_models(store: Store) -> list[SeenModel]:
     """List how spans with tokens name their models."""
-    with store.session() as session:
+    with store.spans_session() as session:
         rows = session.rows("seen_models_v1")
     return [
         SeenModel(
