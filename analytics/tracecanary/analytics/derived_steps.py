@@ -60,6 +60,7 @@ def open_new_rows(
     engine.lake_view("new_evaluations", LakeTable.EVALUATIONS, evaluations)
     engine.table("touched_ranges", "ranges_v1", {"ranges": [list(one) for one in touched]})
     engine.table("rederived_traces", "rederived_traces_v1")
+    engine.table("dirty_responses", "dirty_responses_v1")
     engine.table("dirty_traces", "dirty_traces_v1")
     for table in ROW_TABLES:
         engine.table(f"old_{table}", f"old_{table}_v1")
@@ -81,6 +82,7 @@ def derive_calls(engine: Engine) -> None:
     """Make `spans`, `trace_calls`, `calls_of_models` and `judge_usage` from `landing_spans` and `intricate_traces`."""
     engine.view("plain_spans", "plain_spans_v1")
     engine.table("unique_spans", "unique_spans_v1")
+    engine.view("answering_spans", "answering_spans_v1")
     engine.table("judge_spans", "judge_spans_v1")
     engine.table("judge_usage", "judge_usage_v1")
     engine.table("plain_trace_calls", "plain_trace_calls_v1")
@@ -110,7 +112,9 @@ def derive_facts(engine: Engine, *, revision: int) -> None:
     derive_calls(engine)
     engine.table("trace_facts", "trace_facts_v2")
     engine.table("new_trace_models", "trace_models_v1", {"revision": revision})
-    engine.union("landing_evaluations", ["old_judgements", "new_evaluations"])
+    engine.union("arrived_evaluations", ["old_judgements", "new_evaluations"])
+    engine.table("answers", "answers_v1")
+    engine.table("landing_evaluations", "placed_evaluations_v1")
     engine.table("new_judgements", "judgements_v1", {"revision": revision})
     engine.view("evaluations", "evaluations_v1")
     engine.view("trace_evaluations", "trace_evaluations_v1")
