@@ -15,23 +15,34 @@ from tracecanary.analytics.derived_steps import (
     open_new_rows,
 )
 from tracecanary.analytics.engine import Engine
-from tracecanary.schema import LakeTable, landing_segments
+from tracecanary.schema import LakeTable, list_lake_files
 
 # Traces that golden cases compare the trajectories of.
 _COMPARED = {"trace_ids": ["t1", "t2"], "arms": ["base", "candidate"], "cohorts": ["a", "a"], "failed": [True, False]}
 
 
 @contextmanager
-def deriving_engine(lake: Path, *, is_thorough: bool = False) -> Iterator[Engine]:
-    """Derive everything from the segments of `lake`, and keep the engine open.
+def compacting_engine(lake: Path) -> Iterator[Engine]:
+    """Open an engine that sees the files of `lake` as compaction does."""
+    files = list_lake_files(lake)
+    with Engine() as engine:
+        for table in LakeTable:
+            engine.lake_view(f"landing_{table}", table, [lake / name for name in files.names(table)])
+        yield engine
 
-    The segments are new rows of a lake that had none; what is derived stands beside them as stored before, too.
+
+@contextmanager
+def deriving_engine(lake: Path, *, is_thorough: bool = False) -> Iterator[Engine]:
+    """Derive everything from the files of `lake`, and keep the engine open.
+
+    The files are new rows of a lake that had none; what is derived stands beside them as stored before, too.
     `is_thorough` leaves `attempts` and `calls` of all traces behind, not of the intricate ones only.
     """
-    spans = landing_segments(lake, LakeTable.SPANS)
+    files = list_lake_files(lake)
+    spans, evaluations = ([lake / name for name in files.names(table)] for table in (LakeTable.SPANS, LakeTable.EVALUATIONS))
     with Engine() as engine:
         open_derived(engine, DerivedFolder(lake / "derived", "none"), DerivedState())
-        open_new_rows(engine, spans=spans, evaluations=landing_segments(lake, LakeTable.EVALUATIONS))
+        open_new_rows(engine, spans=spans, evaluations=evaluations)
         open_known_rows(engine, spans=[])
         engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
         derive_facts(engine, revision=1)

@@ -14,21 +14,28 @@ def unique_spans(spans: Iterable[Record]) -> list[Record]:
     return list({(span["trace_id"], span["span_id"]): span for span in spans}.values())
 
 
-def newest_judgements(evaluations: Iterable[Record]) -> list[Record]:
-    """Keep the newest judgement of each key."""
+def newest_judgements(spans: Iterable[Record], evaluations: Iterable[Record]) -> list[Record]:
+    """Keep the newest judgement of each key; one of an answer belongs to the first span with it, or waits for one."""
+    answers: dict[str, Record] = {}
+    for span in sorted(spans, key=lambda span: (span["start_unix_ns"], span["trace_id"], span["span_id"])):
+        if span.get("response_id"):
+            answers.setdefault(span["response_id"], span)
     newest: dict[tuple[Any, ...], Record] = {}
     for one in sorted(evaluations, key=lambda one: one["received_unix_ns"]):
-        newest[one["trace_id"], one.get("span_id"), one["name"], one["version"], one["source"]] = one
+        found = answers.get(one["response_id"], {}) if one["trace_id"] is None else one
+        place = {"trace_id": found.get("trace_id"), "span_id": found.get("span_id")}
+        waits_for = one["response_id"] if place["trace_id"] is None else None
+        newest[(*place.values(), waits_for, one["name"], one["version"], one["source"])] = {**one, **place}
     return list(newest.values())
 
 
-def facts_of(spans: Iterable[Record], evaluations: Iterable[Record]) -> dict[str, dict[str, Any]]:
+def facts_of(spans: Sequence[Record], evaluations: Iterable[Record]) -> dict[str, dict[str, Any]]:
     """Return the facts of each trace in which a model was asked."""
     by_trace: dict[str, list[Record]] = defaultdict(list)
     for span in unique_spans(spans):
         by_trace[span["trace_id"]].append(span)
     judged: dict[str, list[Record]] = defaultdict(list)
-    for one in newest_judgements(evaluations):
+    for one in newest_judgements(spans, evaluations):
         judged[one["trace_id"]].append(one)
     facts = {trace_id: _trace_facts(members, judged[trace_id]) for trace_id, members in by_trace.items()}
     return {trace_id: one for trace_id, one in facts.items() if one["models"]}

@@ -1,14 +1,14 @@
 """Small lakes for tests: real segments, with the columns that a test does not name left null."""
 
-import importlib.resources
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import duckdb
+from tests.analytics.derivation import deriving_engine
 
+from tracecanary.analytics.engine import Engine, Row
 from tracecanary.collector.segments import write_segment
-from tracecanary.schema import EVALUATION_COLUMNS, SPAN_COLUMNS, Column, LakeTable, arrow_schema, list_lake_files
+from tracecanary.schema import EVALUATION_COLUMNS, SPAN_COLUMNS, Column, LakeTable, list_lake_files
 
 _SPAN_DEFAULTS: Mapping[str, Any] = {"start_unix_ns": 0, "duration_ns": 0, "status": "unset", "attributes": {}}
 _EVALUATION_DEFAULTS: Mapping[str, Any] = {
@@ -30,35 +30,26 @@ def write_evaluations(lake: Path, evaluations: Sequence[Mapping[str, Any]]) -> P
     return write_segment(lake, LakeTable.EVALUATIONS, EVALUATION_COLUMNS, rows)
 
 
-def stored_spans(lake: Path) -> list[dict[str, Any]]:
+def stored_spans(lake: Path) -> list[Row]:
     """Return the spans that readers see, as they are stored, by trace and span."""
-    return _deduplicated(lake, LakeTable.SPANS)
+    with Engine() as engine:
+        engine.lake_view("landing_spans", LakeTable.SPANS, [lake / name for name in _names(lake, LakeTable.SPANS)])
+        return _in_order(engine.rows("spans_v1"))
 
 
-def stored_evaluations(lake: Path) -> list[dict[str, Any]]:
+def stored_evaluations(lake: Path) -> list[Row]:
     """Return the evaluations that readers see, with their outcomes, by key."""
-    return _deduplicated(lake, LakeTable.EVALUATIONS)
+    with deriving_engine(lake) as engine:
+        return _in_order(engine.rows("evaluations_v1"))
 
 
-def _deduplicated(lake: Path, table: LakeTable) -> list[dict[str, Any]]:
-    connection = duckdb.connect()
-    for stored, columns in ((LakeTable.SPANS, SPAN_COLUMNS), (LakeTable.EVALUATIONS, EVALUATION_COLUMNS)):
-        paths = [str(lake / name) for name in list_lake_files(lake).names(stored)]
-        if paths:
-            rows_of = connection.read_parquet(paths, union_by_name=True, hive_partitioning=False)
-            rows_of.create_view(f"landing_{stored.value}")
-        else:
-            connection.from_arrow(arrow_schema(columns).empty_table()).create(f"landing_{stored.value}")
-        connection.execute(f"CREATE VIEW {stored.value} AS {_query(stored)}")
-    result = connection.execute(f"FROM {table.value}")
-    names = [column[0] for column in result.description or ()]
-    rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+def _names(lake: Path, table: LakeTable) -> Sequence[str]:
+    return list_lake_files(lake).names(table)
+
+
+def _in_order(rows: list[Row]) -> list[Row]:
     keys = ("trace_id", "span_id", "name", "version", "source")
     return sorted(rows, key=lambda row: [*(str(row.get(key)) for key in keys), repr(row)])
-
-
-def _query(table: LakeTable) -> str:
-    return (importlib.resources.files("tracecanary.analytics") / "queries" / f"{table.value}_v1.sql").read_text()
 
 
 def _rows(

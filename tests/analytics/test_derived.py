@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.analytics.fact_reference import DAY_NS, Record, facts_of, group_sums
+from tests.analytics.fact_reference import DAY_NS, Record, facts_of, group_sums, newest_judgements
 from tests.analytics.lake import write_evaluations, write_spans
 
 from tracecanary.analytics.derived_build import Builder
@@ -127,6 +127,8 @@ def make_trace(rng: random.Random, number: int) -> tuple[list[Record], list[Reco
                 "cohort": cohort if rng.random() < 0.7 else None,
                 "user_id": f"user-{number % 17}" if number % 3 else None,
                 "model": rng.choice(["base", "candidate", "base", "base"]) if kind == "llm" else None,
+                # A few traces share the answer to one request.
+                "response_id": rng.choice([f"r{number}-{place}", f"shared-{number // 3}"]) if kind == "llm" else None,
                 # The agent repeats what its calls used.
                 "input_tokens": rng.randrange(5000) if kind != "tool" and rng.random() < 0.9 else None,
                 "reported_cost_nano_usd": rng.randrange(10**7) if kind == "llm" and rng.random() < 0.9 else None,
@@ -134,20 +136,26 @@ def make_trace(rng: random.Random, number: int) -> tuple[list[Record], list[Reco
                 "tool_arguments_hash": rng.choice(["a", "b"]) if kind == "tool" else None,
             }
         )
-    evaluations: list[Record] = [
-        {
-            "trace_id": trace_id,
-            "name": rng.choice(["reward", "tone"]),
-            "version": rng.choice(["1", "2"]),
-            "passed": rng.choice([True, False, None]),
-            "label": f"newest of {again}",
-            "source": "code",
-            "time_unix_ns": start + again,
-            "received_unix_ns": start + again * 1000,
-        }
-        for again in range(rng.randint(0, 3))
-    ]
+    evaluations = [make_evaluation(rng, spans, start, again) for again in range(rng.randint(0, 3))]
     return spans, evaluations
+
+
+def make_evaluation(rng: random.Random, spans: Sequence[Record], start: int, again: int) -> Record:
+    """Judge a trace, one of its spans, or the answer of one, which the span alone tells to be of the trace."""
+    span = rng.choice(spans)
+    way = rng.choice(["trace", "span", "answer", "answer"])
+    return {
+        "trace_id": None if way == "answer" else span["trace_id"],
+        "span_id": span["span_id"] if way == "span" else None,
+        "response_id": (span["response_id"] or "unknown") if way == "answer" else None,
+        "name": rng.choice(["reward", "tone"]),
+        "version": rng.choice(["1", "2"]),
+        "passed": rng.choice([True, False, None]),
+        "label": f"newest of {again}",
+        "source": "code",
+        "time_unix_ns": start + again,
+        "received_unix_ns": start + again * 1000,
+    }
 
 
 def deliver(
@@ -183,6 +191,8 @@ def deliver(
 def check_against_reference(lake: GrowingLake, spans: Sequence[Record], evaluations: Sequence[Record]) -> None:
     expected = facts_of(spans, evaluations)
     rows = lake.rows()
+    waiting = [one for one in newest_judgements(spans, evaluations) if one["trace_id"] is None]
+    assert len([one for one in rows["judgements"] if one["trace_id"].startswith("response ")]) == len(waiting)
     found = {row["trace_id"]: row for row in rows["facts"] if row["rollup_key"] is not None}
     assert {trace_id: {name: row[name] for name in expected[trace_id]} for trace_id, row in found.items()} == expected
     cohorts = {row["rollup_key"]: row["cohort"] for row in rows["rollup_keys"]}

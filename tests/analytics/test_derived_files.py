@@ -122,7 +122,7 @@ def test_of_two_states_with_one_number_the_first_counts(tmp_path: Path) -> None:
 
 
 def test_a_compacted_file_of_known_ones_brings_nothing_new() -> None:
-    state = DerivedState(revision=3, inputs={LakeTable.SPANS: {"a": Extent(rows=1), "b": Extent(rows=1)}})
+    state = DerivedState(revision=3, is_whole=True, inputs={LakeTable.SPANS: {"a": Extent(rows=1), "b": Extent(rows=1)}})
     spans = {LakeTable.SPANS: ("c", "hour")}
 
     known = difference(state, Listing(files=spans, compacted=frozenset({"hour"}), adopted=frozenset({"a", "b"})))
@@ -163,6 +163,9 @@ def test_a_state_survives_its_file() -> None:
         revision=7,
         inputs={LakeTable.SPANS: {"a": Extent(rows=2, first_ns=1, last_ns=2**62), "b": Extent(rows=0)}},
         adopted=frozenset({"x"}),
+        manifest=5,
+        is_whole=True,
+        kept_from_hour={"spans": 9},
         parts=(Part(revision=7, traces=3, files={"facts": "f.parquet"}),),
     )
 

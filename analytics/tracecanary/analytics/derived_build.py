@@ -162,6 +162,7 @@ class Builder:
             },
             adopted=listing.adopted & (state.names | state.adopted),
             manifest=listing.manifest,
+            is_whole=all(name in taken for names in found.unread.values() for name in names),
             kept_from_hour=listing.kept_from_hour,
             parts=state.parts,
         )

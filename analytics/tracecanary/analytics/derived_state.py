@@ -33,7 +33,8 @@ class Listing:
         files: By table, the names (relative to the lake) of the files to read.
         compacted: Names of those that compaction made of other files.
         adopted: Names of files that must not be read any more, since compaction has their rows in others.
-        manifest: Number of the manifest that says so.
+        gone_in: Of adopted files, the number of the manifest that dropped them.
+        manifest: Number of the newest manifest.
         forgotten_through: Who does not know that manifest or a later one, can't tell what is new.
         kept_from_hour: By table, the first hour that retention has kept.
     """
@@ -41,6 +42,7 @@ class Listing:
     files: Mapping[LakeTable, Sequence[str]]
     compacted: frozenset[str] = frozenset()
     adopted: frozenset[str] = frozenset()
+    gone_in: Mapping[str, int] = field(default_factory=dict)
     manifest: int = 0
     forgotten_through: int = 0
     kept_from_hour: Mapping[str, int] = field(default_factory=dict)
@@ -83,7 +85,8 @@ class DerivedState:
         revision: Counts up; of two states the one with the higher revision is newer.
         inputs: By table, the lake files whose rows are in the parts.
         adopted: Names of files whose rows are in the parts, too, and that compaction has put into others since.
-        manifest: Number of the lake's manifest that was followed.
+        manifest: Number of the lake's newest manifest when it was derived.
+        is_whole: Whether it has every row that the lake had then.
         kept_from_hour: By table, the first hour that retention had kept.
         parts: Oldest first.
     """
@@ -92,6 +95,7 @@ class DerivedState:
     inputs: Mapping[LakeTable, Mapping[str, Extent]] = field(default_factory=dict)
     adopted: frozenset[str] = frozenset()
     manifest: int = 0
+    is_whole: bool = False
     kept_from_hour: Mapping[str, int] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
 
@@ -138,9 +142,13 @@ def can_follow(state: DerivedState, listing: Listing) -> bool:
 def difference(state: DerivedState, listing: Listing) -> Difference:
     """Compare what was derived with what there is."""
     seen = state.names | state.adopted
-    # New rows enter a lake as segments that nobody has compacted. If all of those that compaction has taken since were
-    # seen before, then what it made of them holds nothing new. Else it may, and is read.
-    is_all_seen = all(name in seen for name in listing.adopted if name not in listing.compacted)
+    # New rows enter a lake as segments that nobody has compacted. If the state had all rows of its time, and all segments
+    # that compaction has taken since were seen, then what it made of them holds nothing new. Else it may, and is read.
+    is_all_seen = state.is_whole and all(
+        name in seen or listing.gone_in.get(name, state.manifest + 1) <= state.manifest
+        for name in listing.adopted
+        if name not in listing.compacted
+    )
     unread: dict[LakeTable, tuple[str, ...]] = {}
     rewritten: set[str] = set()
     for table, files in listing.files.items():
@@ -192,6 +200,7 @@ def state_to_json(state: DerivedState) -> str:
             "revision": state.revision,
             "adopted": sorted(state.adopted),
             "manifest": state.manifest,
+            "is_whole": state.is_whole,
             "kept_from_hour": dict(state.kept_from_hour),
             "inputs": {
                 table.value: {name: [extent.rows, extent.first_ns, extent.last_ns] for name, extent in files.items()}
@@ -214,6 +223,7 @@ def state_from_json(text: str) -> DerivedState:
             revision=stored["revision"],
             adopted=frozenset(stored["adopted"]),
             manifest=stored["manifest"],
+            is_whole=stored["is_whole"],
             kept_from_hour=stored["kept_from_hour"],
             inputs={
                 LakeTable(table): {

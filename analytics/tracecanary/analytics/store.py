@@ -189,6 +189,7 @@ def _listing_of(files: LakeFiles) -> Listing:
         files={table: files.names(table) for table in LakeTable},
         compacted=files.rewritten_names,
         adopted=files.manifest.gone_paths,
+        gone_in={gone.path: gone.manifest for gone in files.manifest.gone},
         manifest=files.manifest.number,
         forgotten_through=files.manifest.forgotten_through,
         kept_from_hour={table.value: hour for table, hour in files.manifest.kept_from_hour.items()},

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.analytics.derivation import deriving_engine
+from tests.analytics.derivation import compacting_engine, deriving_engine
 from tests.analytics.lake import write_evaluations, write_spans
 
 from tracecanary.analytics.gathering import select_strata, select_traces
@@ -68,6 +68,8 @@ def test_every_query_has_a_case() -> None:
 def open_session(lake: Path, query: str) -> AbstractContextManager[Session]:
     if query in ANSWERING or query.startswith("question_"):
         return Store(lake).session()
+    if query.startswith("compacted_"):
+        return compacting_engine(lake)
     return deriving_engine(lake, is_thorough=query in THOROUGH)
 
 

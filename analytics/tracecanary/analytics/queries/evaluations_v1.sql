@@ -4,7 +4,7 @@
 -- The trace_id of a judgement is null while it waits for the span with its gen_ai.response.id (placed_evaluations_v1).
 -- grain: trace_id, span_id, name, version, source   params: none   reads: landing_evaluations
 SELECT
-    CASE WHEN NOT newest.is_waiting THEN newest.trace_id END AS trace_id,
+    newest.trace_id,
     newest.span_id,
     newest.name,
     newest.version,
@@ -23,12 +23,19 @@ SELECT
     END AS passed
 FROM (
     SELECT
-        landing_evaluations.*,
-        is_by_response AND trace_id = concat('response ', response_id) AS is_waiting,
+        placed.*,
         row_number() OVER (
-            PARTITION BY trace_id, coalesce(span_id, ''), name, version, source
+            PARTITION BY
+                trace_id, coalesce(span_id, ''), CASE WHEN trace_id IS NULL THEN response_id END, name, version, source
             ORDER BY received_unix_ns DESC, time_unix_ns DESC, score DESC NULLS LAST, label DESC NULLS LAST, passed
         ) AS age_rank
-    FROM landing_evaluations
+    FROM (
+        SELECT
+            landing_evaluations.* EXCLUDE (trace_id),
+            CASE
+                WHEN NOT (is_by_response AND trace_id = concat('response ', response_id)) THEN trace_id
+            END AS trace_id
+        FROM landing_evaluations
+    ) AS placed
 ) AS newest
 WHERE newest.age_rank = 1
