@@ -39,7 +39,9 @@ def deriving_engine(lake: Path, *, is_thorough: bool = False) -> Iterator[Engine
     `is_thorough` leaves `attempts` and `calls` of all traces behind, not of the intricate ones only.
     """
     files = list_lake_files(lake)
-    spans, evaluations = ([lake / name for name in files.names(table)] for table in (LakeTable.SPANS, LakeTable.EVALUATIONS))
+    spans, evaluations = (
+        [lake / name for name in files.names(table)] for table in (LakeTable.SPANS, LakeTable.EVALUATIONS)
+    )
     with Engine() as engine:
         open_derived(engine, DerivedFolder(lake / "derived", "none"), DerivedState())
         open_new_rows(engine, spans=spans, evaluations=evaluations)

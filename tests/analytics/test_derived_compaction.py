@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ from hypothesis import strategies as st
 from tests.analytics.lake import write_evaluations, write_spans
 
 from tracecanary.analytics.compaction import compact
-from tracecanary.analytics.config import CompactionSettings
+from tracecanary.analytics.config import CompactionSettings, Retention
+from tracecanary.analytics.derived_build import Builder
+from tracecanary.analytics.derived_files import DerivedFolder
+from tracecanary.analytics.derived_state import DerivedState, Listing
 from tracecanary.analytics.listings import list_models
-from tracecanary.analytics.store import Store
+from tracecanary.analytics.store import Store, definition
+from tracecanary.schema import LakeTable, list_lake_files
 
 HOUR_NS = 3_600 * 10**9
 HOUR_MS = 3_600_000
@@ -40,7 +45,34 @@ def answers(lake: Path) -> tuple[Any, ...]:
     store = Store(lake)
     with store.session() as session:
         arms = session.rows("arms_v1", {"arm_by": "model"})
-    return list_models(store), arms
+        outcomes = session.rows("judged_outcomes_v1")
+        unmatched = session.rows("unmatched_evaluations_v1")
+    return list_models(store), arms, sorted(outcomes, key=str), unmatched
+
+
+def some_spans(numbers: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "trace_id": f"{numbers.randrange(6):032x}",
+            "span_id": f"{numbers.randrange(4):016x}",
+            "kind": "llm",
+            "model": numbers.choice(["base", "candidate"]),
+            "response_id": numbers.choice([None, "r1", "r2", "r3", "r4"]),
+            "input_tokens": numbers.randrange(100),
+            "start_unix_ns": numbers.randrange(3) * HOUR_NS,
+        }
+        for _ in range(3)
+    ]
+
+
+def some_evaluations(numbers: Any, moment: int) -> list[dict[str, Any]]:
+    places: list[dict[str, Any]] = [
+        {"trace_id": f"{numbers.randrange(6):032x}"},
+        {"trace_id": f"{numbers.randrange(6):032x}", "span_id": f"{numbers.randrange(4):016x}"},
+        {"trace_id": None, "response_id": numbers.choice(["r1", "r2", "r3", "r4", "r5"])},
+    ]
+    given = {"name": "reward", "received_unix_ns": moment * 1000}
+    return [{**place, **given, "passed": bool(numbers.randrange(2))} for place in places]
 
 
 @settings(max_examples=25, deadline=None)
@@ -50,23 +82,9 @@ def test_derived_equals_derived_anew(folder: Path, steps: list[str], numbers: An
     lake.mkdir()
     for moment, step in enumerate(steps):
         if step == "spans":
-            spans = [
-                {
-                    "trace_id": f"{numbers.randrange(6):032x}",
-                    "span_id": f"{numbers.randrange(4):016x}",
-                    "kind": "llm",
-                    "model": numbers.choice(["base", "candidate"]),
-                    "input_tokens": numbers.randrange(100),
-                    "start_unix_ns": numbers.randrange(3) * HOUR_NS,
-                }
-                for _ in range(3)
-            ]
-            write_spans(lake, spans)
+            write_spans(lake, some_spans(numbers))
         elif step == "evaluations":
-            write_evaluations(
-                lake,
-                [{"trace_id": f"{numbers.randrange(6):032x}", "name": "reward", "passed": bool(numbers.randrange(2))}],
-            )
+            write_evaluations(lake, some_evaluations(numbers, moment))
         elif step == "look":
             answers(lake)
         else:
@@ -90,5 +108,44 @@ def test_segments_that_came_and_were_forgotten_unseen_are_not_missed(folder: Pat
 
     compact(lake, COMPACTIONS["merge and delete"], clock_ms=lambda: 1_002 * HOUR_MS)
 
-    ((model,), _) = answers(lake)
+    ((model,), *_) = answers(lake)
     assert model.llm_calls == 3
+
+
+def test_files_that_a_killed_process_left_unread_are_not_taken_for_known_once_merged(folder: Path) -> None:
+    lake = folder / str(next(_folders))
+    call = {"span_id": "a" * 16, "kind": "llm", "model": "base"}
+    for number in range(3):
+        write_spans(lake, [{"trace_id": str(number) * 32, **call, "start_unix_ns": number * HOUR_NS}])
+        compact(lake, COMPACTIONS["adopt"], clock_ms=lambda: 1_000 * HOUR_MS)
+    files = list_lake_files(lake)
+    killed = Builder(DerivedFolder(lake / "derived", definition()), lambda names: [lake / one for one in names])
+    names = files.names(LakeTable.SPANS)
+
+    # Derived the first of three batches: all hours are known to it by name, one by its rows.
+    killed.advance(
+        DerivedState(), Listing(files={LakeTable.SPANS: names[:1]}, compacted=files.rewritten_names, manifest=3)
+    )
+    state = DerivedFolder(lake / "derived", definition()).newest()
+    DerivedFolder(lake / "derived", definition()).publish(replace(state, revision=state.revision + 1, is_whole=False))
+    write_spans(lake, [{"trace_id": "9" * 32, **call, "start_unix_ns": HOUR_NS}])
+    compact(lake, COMPACTIONS["merge"], clock_ms=lambda: 1_002 * HOUR_MS)
+
+    ((model,), *_) = answers(lake)
+    assert model.llm_calls == 4
+
+
+def test_rows_that_retention_dropped_no_longer_count(folder: Path) -> None:
+    lake = folder / str(next(_folders))
+    call = {"span_id": "a" * 16, "kind": "llm", "model": "base", "response_id": "r1"}
+    for number in range(3):
+        write_spans(lake, [{"trace_id": str(number) * 32, **call, "start_unix_ns": number * 24 * HOUR_NS}])
+    write_evaluations(lake, [{"trace_id": None, "response_id": "r1", "name": "reward", "passed": False}])
+    compact(lake, COMPACTIONS["adopt"], clock_ms=lambda: 72 * HOUR_MS)
+    (before, _, (judged,), _) = answers(lake)
+    assert (before[0].llm_calls, judged["trace_id"]) == (3, "0" * 32)
+
+    compact(lake, CompactionSettings(retention=Retention(spans_days=2)), clock_ms=lambda: 72 * HOUR_MS)
+
+    (after, _, (judged,), _) = answers(lake)
+    assert (after[0].llm_calls, judged["trace_id"]) == (2, "1" * 32)

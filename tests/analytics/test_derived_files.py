@@ -122,7 +122,9 @@ def test_of_two_states_with_one_number_the_first_counts(tmp_path: Path) -> None:
 
 
 def test_a_compacted_file_of_known_ones_brings_nothing_new() -> None:
-    state = DerivedState(revision=3, is_whole=True, inputs={LakeTable.SPANS: {"a": Extent(rows=1), "b": Extent(rows=1)}})
+    state = DerivedState(
+        revision=3, is_whole=True, inputs={LakeTable.SPANS: {"a": Extent(rows=1), "b": Extent(rows=1)}}
+    )
     spans = {LakeTable.SPANS: ("c", "hour")}
 
     known = difference(state, Listing(files=spans, compacted=frozenset({"hour"}), adopted=frozenset({"a", "b"})))

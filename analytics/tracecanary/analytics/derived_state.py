@@ -142,8 +142,8 @@ def can_follow(state: DerivedState, listing: Listing) -> bool:
 def difference(state: DerivedState, listing: Listing) -> Difference:
     """Compare what was derived with what there is."""
     seen = state.names | state.adopted
-    # New rows enter a lake as segments that nobody has compacted. If the state had all rows of its time, and all segments
-    # that compaction has taken since were seen, then what it made of them holds nothing new. Else it may, and is read.
+    # New rows enter a lake as segments that nobody has compacted. If the state had all rows of its time, and all of the
+    # segments that compaction has taken since were seen, then what it made holds nothing new. Else it may, and is read.
     is_all_seen = state.is_whole and all(
         name in seen or listing.gone_in.get(name, state.manifest + 1) <= state.manifest
         for name in listing.adopted

@@ -138,7 +138,10 @@ class Engine(Session):
 
     def batches(self, query: str, parameters: Mapping[str, Any]) -> pa.RecordBatchReader:
         """Run the query file `query`, and give its rows in batches."""
-        return self._connection.sql(_query_text(query), params=dict(parameters)).to_arrow_reader(_BATCH_ROWS)
+        reader: pa.RecordBatchReader = self._connection.sql(
+            _query_text(query), params=dict(parameters)
+        ).to_arrow_reader(_BATCH_ROWS)
+        return reader
 
     def write(self, name: str, path: Path) -> None:
         """Write the rows of `name` into the new Parquet file `path`."""

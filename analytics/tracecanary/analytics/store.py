@@ -35,7 +35,7 @@ from tracecanary.schema import (
 )
 from tracecanary.schema.config import cache_settings, folder_name
 
-__all__ = ["Row", "Session", "Store"]
+__all__ = ["Row", "Session", "Store", "definition"]
 
 # Views on what is kept of each trace.
 _KEPT_VIEWS = {
@@ -180,7 +180,7 @@ class Store:
             if not is_writable:
                 self._own_folder = tempfile.TemporaryDirectory(prefix="tracecanary-")
                 root = Path(self._own_folder.name)
-            self._folder = DerivedFolder(root, _definition())
+            self._folder = DerivedFolder(root, definition())
         return self._folder
 
 
@@ -209,7 +209,7 @@ def _open_snapshot(folder: DerivedFolder, state: DerivedState) -> Engine:
 
 
 @functools.cache
-def _definition() -> str:
+def definition() -> str:
     """Name what decides derived rows: a change of a query or of the columns derives everything again."""
     texts = [str(SCHEMA_VERSION), *all_query_texts()]
     return hashlib.blake2b("\0".join(texts).encode(), digest_size=8).hexdigest()
