@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from tracecanary.analytics.compaction import compact
 from tracecanary.analytics.config import CompactionSettings, Retention
 from tracecanary.analytics.derived_build import Builder
 from tracecanary.analytics.derived_files import DerivedFolder
-from tracecanary.analytics.derived_state import DerivedState, Listing
+from tracecanary.analytics.derived_state import DerivedState
 from tracecanary.analytics.listings import list_models
-from tracecanary.analytics.store import Store, definition
-from tracecanary.schema import LakeTable, list_lake_files
+from tracecanary.analytics.store import Store, definition, listing_of
+from tracecanary.schema import list_lake_files
 
 HOUR_NS = 3_600 * 10**9
 HOUR_MS = 3_600_000
@@ -116,23 +116,21 @@ def test_files_that_a_killed_process_left_unread_are_not_taken_for_known_once_me
     lake = folder / str(next(_folders))
     call = {"span_id": "a" * 16, "kind": "llm", "model": "base"}
     for number in range(3):
-        write_spans(lake, [{"trace_id": str(number) * 32, **call, "start_unix_ns": number * HOUR_NS}])
+        write_spans(lake, [{"trace_id": str(number) * 32, **call, "start_unix_ns": number}])
         compact(lake, COMPACTIONS["adopt"], clock_ms=lambda: 1_000 * HOUR_MS)
-    files = list_lake_files(lake)
-    killed = Builder(DerivedFolder(lake / "derived", definition()), lambda names: [lake / one for one in names])
-    names = files.names(LakeTable.SPANS)
 
-    # Derived the first of three batches: all hours are known to it by name, one by its rows.
-    killed.advance(
-        DerivedState(), Listing(files={LakeTable.SPANS: names[:1]}, compacted=files.rewritten_names, manifest=3)
-    )
-    state = DerivedFolder(lake / "derived", definition()).newest()
-    DerivedFolder(lake / "derived", definition()).publish(replace(state, revision=state.revision + 1, is_whole=False))
-    write_spans(lake, [{"trace_id": "9" * 32, **call, "start_unix_ns": HOUR_NS}])
+    def fetch(names: Sequence[str]) -> list[Path]:
+        if len(names) == 2:  # the second of three batches looks for what the first left
+            raise OSError("killed")
+        return [lake / name for name in names]
+
+    builder = Builder(DerivedFolder(lake / "derived", definition()), fetch, batch_spans=1)
+    with pytest.raises(OSError, match="killed"):
+        builder.advance(DerivedState(), listing_of(list_lake_files(lake)))
     compact(lake, COMPACTIONS["merge"], clock_ms=lambda: 1_002 * HOUR_MS)
 
     ((model,), *_) = answers(lake)
-    assert model.llm_calls == 4
+    assert model.llm_calls == 3
 
 
 def test_rows_that_retention_dropped_no_longer_count(folder: Path) -> None:

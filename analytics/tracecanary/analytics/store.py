@@ -35,7 +35,7 @@ from tracecanary.schema import (
 )
 from tracecanary.schema.config import cache_settings, folder_name
 
-__all__ = ["Row", "Session", "Store", "definition"]
+__all__ = ["Row", "Session", "Store", "definition", "listing_of"]
 
 # Views on what is kept of each trace.
 _KEPT_VIEWS = {
@@ -126,14 +126,14 @@ class Store:
     def _current_snapshot(self) -> Engine:
         with self._lock:
             for tries_left in reversed(range(_TRIES)):
-                listing = _listing_of(list_lake_files(self.lake))
+                listing = listing_of(list_lake_files(self.lake))
                 if self._snapshot is not None and listing == self._listing:
                     return self._snapshot
                 try:
                     self._snapshot = self._new_snapshot(listing)
                 except (StoreError, LakeError):
                     # Swept by a compaction since they were listed, which takes a reader slower than its grace period.
-                    if tries_left == 0 or _listing_of(list_lake_files(self.lake)) == listing:
+                    if tries_left == 0 or listing_of(list_lake_files(self.lake)) == listing:
                         raise
                 else:
                     self._listing = listing
@@ -184,7 +184,8 @@ class Store:
         return self._folder
 
 
-def _listing_of(files: LakeFiles) -> Listing:
+def listing_of(files: LakeFiles) -> Listing:
+    """Return what deriving looks at of the files of a lake."""
     return Listing(
         files={table: files.names(table) for table in LakeTable},
         compacted=files.rewritten_names,
