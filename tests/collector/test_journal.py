@@ -1,9 +1,11 @@
 import os
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -143,6 +145,38 @@ def test_rows_after_a_failed_write_can_be_read(tmp_path: Path) -> None:
     assert published(tmp_path) == [1, 3]
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux to find the descriptor")
+def test_a_file_whose_end_is_unknown_takes_no_more_rows(tmp_path: Path) -> None:
+    waiting = journal(tmp_path)
+    waiting.append(table(1))
+    path = files(tmp_path)[0]
+    descriptor = next(int(one.name) for one in Path("/proc/self/fd").iterdir() if one.resolve() == path)
+    read_only = os.open(path, os.O_RDONLY)  # neither to be written nor cut back to what was acknowledged
+    os.dup2(read_only, descriptor)
+    os.close(read_only)
+    with pytest.raises(LakeError, match="can't write the journal"):
+        waiting.append(table(2))
+
+    waiting.append(table(3))
+
+    assert [ids(one) for one in files(tmp_path)] == [[1], [3]]
+    waiting.publish()
+    assert published(tmp_path) == [1, 3]
+
+
+def test_closing_twice_leaves_the_files_of_others_alone(tmp_path: Path) -> None:
+    file = JournalFile(journal_folder(tmp_path, TABLE), SCHEMA)
+    file.close()
+    with (tmp_path / "others").open("w") as others:  # gets the number of the descriptor that is free again
+        file.close()
+
+        others.write("still open")
+
+    assert (tmp_path / "others").read_text() == "still open"
+    with pytest.raises(LakeError, match="it is closed"):
+        file.append(table(1))
+
+
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text("a file where the folder should be")
 
@@ -191,14 +225,24 @@ def test_a_damaged_journal_gives_what_stands_before_the_damage_and_is_kept(
     assert publish_orphans(tmp_path) == 0, "it is not tried for ever"
 
 
-def test_a_file_that_is_no_journal_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param(b"what", id="text"),
+        # Arrow raises an OSError for these, and for the one above an error of its own.
+        pytest.param(b"\xff\xff\xff\xff\x10\0\0\0" + 16 * b"a", id="no-message"),
+        pytest.param(pa.record_batch({"id": [1]}).serialize().to_pybytes(), id="rows-without-a-schema"),
+    ],
+)
+def test_a_file_that_is_no_journal_is_kept_and_keeps_no_other_waiting(tmp_path: Path, payload: bytes) -> None:
     folder = journal_folder(tmp_path, TABLE)
     folder.mkdir(parents=True)
-    (folder / "1.arrows").write_bytes(b"\x04\0\0\0\x97\x4a\x96\x83what")
+    (folder / "0.arrows").write_bytes(struct.pack("<II", len(payload), zlib.crc32(payload)) + payload)
+    orphan(tmp_path, table(1))
 
-    assert publish_orphans(tmp_path) == 0
+    assert publish_orphans(tmp_path) == 1
 
-    assert [path.name for path in files(tmp_path)] == ["1.damaged"]
+    assert [path.name for path in files(tmp_path)] == ["0.damaged"]
 
 
 def test_a_journal_in_use_is_no_orphan(tmp_path: Path) -> None:

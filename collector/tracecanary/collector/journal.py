@@ -78,7 +78,8 @@ class Journal:
         """
         if self.size_bytes >= self._max_bytes:
             raise FullJournalError(self._folder, self.size_bytes)
-        if not self._files or self._files[-1].rows + rows.num_rows > self._max_file_rows:
+        last = self._files[-1] if self._files else None
+        if last is None or not last.is_usable or last.rows + rows.num_rows > self._max_file_rows:
             self._files.append(JournalFile(self._folder, rows.schema))
         self._files[-1].append(rows)
 
