@@ -1,5 +1,6 @@
 import os
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -175,6 +176,21 @@ def test_closing_twice_leaves_the_files_of_others_alone(tmp_path: Path) -> None:
     assert (tmp_path / "others").read_text() == "still open"
     with pytest.raises(LakeError, match="it is closed"):
         file.append(table(1))
+
+
+def test_a_journal_that_somebody_removes_is_published_all_the_same(tmp_path: Path) -> None:
+    waiting = journal(tmp_path, max_file_rows=2)
+    waiting.append(table(1, 2))
+    waiting.append(table(3))
+    shutil.rmtree(tmp_path / "journal")
+    waiting.append(table(4))
+
+    waiting.publish()
+
+    assert published(tmp_path) == [1, 2, 3, 4]
+    waiting.append(table(5))
+    waiting.publish()
+    assert published(tmp_path) == [1, 2, 3, 4, 5]
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:

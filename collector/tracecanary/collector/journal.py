@@ -110,7 +110,7 @@ class Journal:
             self._files.popleft().close()
 
     def _publish_oldest(self, more: pa.Table | None) -> None:
-        publish_file(self._files[0].path, lambda rows, _: publish_segment(self._lake, self._table, rows), more=more)
+        publish_file(self._files[0], lambda rows, _: publish_segment(self._lake, self._table, rows), more=more)
         self._files.popleft().close()
 
 
@@ -149,31 +149,40 @@ def publish_orphans_in(
 
 
 def publish_file(
-    path: Path,
+    journal: Path | JournalFile,
     publish: Publish,
     *,
     more: pa.Table | None = None,
     using_arrow: AbstractContextManager[object] | None = None,
 ) -> int:
-    """Give the rows of the journal at `path`, and `more`, to `publish`, then remove it; return the number of rows.
+    """Give the rows of `journal`, and `more`, to `publish`, then remove it; return the number of rows.
+
+    Args:
+        journal: The path of an orphan, or a file of this process, which is read though somebody has removed it.
+        publish: Takes the rows.
+        more: Further rows.
+        using_arrow: Held while Arrow is used.
 
     Raises:
         LakeError: `publish` failed, or the journal can't be read.
     """
+    path = journal if isinstance(journal, Path) else journal.path
     try:
         with using_arrow or contextlib.nullcontext():
             import pyarrow as pa
 
-            contents = read_journal(path)
+            contents = read_journal(journal) if isinstance(journal, Path) else journal.read()
             rows = [part for part in (contents.rows, more) if part is not None]
             joined = pa.concat_tables(rows) if rows else None
         if joined is not None:
             publish(joined, path.stem)
         if contents.is_damaged:
-            kept = path.rename(path.with_suffix(_DAMAGED_SUFFIX))
+            kept = path.with_suffix(_DAMAGED_SUFFIX)
+            with contextlib.suppress(FileNotFoundError):  # removed by somebody
+                path.rename(kept)
             _logger.error("a journal is damaged, and rows in it are lost. It is kept: %s", kept)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise LakeError(f"can't publish the journal {path}: {error}. Check the rights of its folder.") from error
     return 0 if joined is None else joined.num_rows

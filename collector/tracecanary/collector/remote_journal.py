@@ -213,7 +213,7 @@ class RemoteJournal:
         was_failing = self._is_failing
         try:
             while (file := self._oldest()) is not None:
-                publish_file(file.path, self._publish_to(self._table), using_arrow=self._locks.arrow)
+                publish_file(file, self._publish_to(self._table), using_arrow=self._locks.arrow)
                 with self._changed:
                     self._sealed.popleft()
                     self._files_published += 1
