@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.collector.remote import wait_until
 
 from tracecanary.collector.journal import Journal, publish_orphans
 from tracecanary.collector.journal_files import JournalFile, claimed, read_journal
@@ -365,3 +366,23 @@ def test_spans_are_journaled_every_flush_interval_and_visible_after_the_seal_int
     assert time.monotonic() - begun > 0.3, "a segment for every flush"
     provider.shutdown()
     assert files(tmp_path) == []
+
+
+def test_the_writer_survives_a_journal_that_it_cannot_read_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from tracecanary.collector import CanarySpanProcessor
+
+    processor = CanarySpanProcessor(tmp_path, flush_interval_s=0.01, seal_interval_s=3600)
+    provider = TracerProvider()
+    provider.add_span_processor(processor)
+    provider.get_tracer("test").start_span("journaled").end()
+    wait_until(lambda: any(read_journal(path).rows for path in files(tmp_path)))
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "pyarrow", None)  # makes its import fail
+        assert not processor.force_flush(timeout_millis=5_000)
+
+    assert processor.force_flush()
+
+    assert [pq.read_table(path).num_rows for path in landing_segments(tmp_path, TABLE)] == [1]
+    assert processor.shutdown()

@@ -95,8 +95,13 @@ class EvaluationFlusher:
         with contextlib.suppress(IndexError):
             while len(rows) < MAX_WAITING:
                 rows.append(self._waiting.popleft())
-        if not self.store(rows, is_publishing=is_publishing):
-            self._waiting.extendleft(reversed(rows))
+        is_stored = False
+        try:
+            is_stored = self.store(rows, is_publishing=is_publishing)
+        finally:
+            if not is_stored:  # nor when Arrow is missing or memory is full
+                self._waiting.extendleft(reversed(rows))
+        if not is_stored:
             return False
         if is_publishing and self._journal.rows:
             try:

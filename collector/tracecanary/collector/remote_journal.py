@@ -158,13 +158,14 @@ class RemoteJournal:
             self._changed.notify_all()
         if self._worker is not None:
             self._worker.join(self._close_patience_s)
-        left = self.rows
-        self.forget()
+        with self._changed:  # the worker may still be at it
+            left = sum(file.rows for file in self._files())
+            self.forget()
         return left
 
     def forget(self) -> None:
-        """Let go of all files: what is in them is handed on by whoever comes next, or by the parent of a fork."""
-        # Unlocked: a child that was forked may have inherited the lock without the thread that would release it.
+        """Let go of all files, in a child that was forked: what is in them is its parent's to hand on."""
+        # Unlocked: the child may have inherited the lock without the thread that would release it.
         for file in self._files():
             file.close()
 
