@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test crash-test check fmt bench lock clean
+.PHONY: help install install-dev demo test crash-test collector-test npm-test compaction-stress check fmt bench simulate lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -35,8 +35,17 @@ demo: $(VENV)/.installed ## Compare gpt-4.1 with its fine-tune on 280 recorded r
 test: $(VENV)/.installed-dev ## Run the tests
 	$(BIN)/python -m pytest
 
-crash-test: $(VENV)/.installed-dev ## Kill an application under load at 200 random moments and look at what survived
-	TRACECANARY_TEST_KILLS=200 $(BIN)/python -m pytest tests/system/test_crashes.py
+crash-test: $(VENV)/.installed-dev ## Kill an application and the service under load at 200 random moments each
+	TRACECANARY_TEST_KILLS=200 $(BIN)/python -m pytest tests/system/test_crashes.py tests/system/test_service_crashes.py
+
+collector-test: $(VENV)/.installed-dev ## Build an OpenTelemetry Collector with Go and let it forward to the service
+	$(BIN)/python -m pytest -m collector tests/system/test_collector.py
+
+npm-test: $(VENV)/.installed-dev ## Let OpenTelemetry's three JavaScript exporters, from npm, send to the service
+	$(BIN)/python -m pytest -m npm tests/system/test_javascript_exporters.py
+
+compaction-stress: $(VENV)/.installed-dev ## Read a lake 10,000 times while compaction rewrites it without pause
+	TRACECANARY_TEST_READS=10000 $(BIN)/python -m pytest tests/analytics/test_compaction_stress.py
 
 check: $(VENV)/.installed-dev ## Run the linters, the type checker and the import contracts
 	$(BIN)/ruff format --check .
@@ -48,8 +57,13 @@ fmt: $(VENV)/.installed-dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-dev ## Measure what capturing a span costs, beside BatchSpanProcessor with OTLP
+bench: $(VENV)/.installed-dev ## Measure what capturing a span costs, receiving one, and the statistics of an answer
 	$(BIN)/python bench/capture.py
+	$(BIN)/python bench/ingest.py
+	OMP_NUM_THREADS=1 $(BIN)/python bench/statistics.py
+
+simulate: $(VENV)/.installed-dev ## Measure coverage, false alarms and wrong verdicts on simulated traffic (SIZE=small for a minute)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/simulate.py --size $(or $(SIZE),full)
 
 lock: $(VENV)/bin/python ## Renew requirements.lock from pyproject.toml
 	$(PIP_INSTALL) 'uv>=0.9'

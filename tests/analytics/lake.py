@@ -1,11 +1,14 @@
 """Small lakes for tests: real segments, with the columns that a test does not name left null."""
 
+import importlib.resources
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from tracecanary.collector.segments import write_segment
-from tracecanary.schema import EVALUATION_COLUMNS, SPAN_COLUMNS, Column, LakeTable
+from tracecanary.schema import EVALUATION_COLUMNS, SPAN_COLUMNS, Column, LakeTable, list_lake_files
 
 _SPAN_DEFAULTS: Mapping[str, Any] = {"start_unix_ns": 0, "duration_ns": 0, "status": "unset", "attributes": {}}
 _EVALUATION_DEFAULTS: Mapping[str, Any] = {
@@ -25,6 +28,30 @@ def write_evaluations(lake: Path, evaluations: Sequence[Mapping[str, Any]]) -> P
     """Write one segment of evaluations; each needs a trace_id and a name."""
     rows = _rows(EVALUATION_COLUMNS, _EVALUATION_DEFAULTS, evaluations)
     return write_segment(lake, LakeTable.EVALUATIONS, EVALUATION_COLUMNS, rows)
+
+
+def stored_spans(lake: Path) -> list[dict[str, Any]]:
+    """Return the spans that readers see, as they are stored, by trace and span."""
+    return _deduplicated(lake, LakeTable.SPANS)
+
+
+def stored_evaluations(lake: Path) -> list[dict[str, Any]]:
+    """Return the evaluations that readers see, with their outcomes, by key."""
+    return _deduplicated(lake, LakeTable.EVALUATIONS)
+
+
+def _deduplicated(lake: Path, table: LakeTable) -> list[dict[str, Any]]:
+    paths = [str(lake / name) for name in list_lake_files(lake).names(table)]
+    if not paths:
+        return []
+    query = importlib.resources.files("tracecanary.analytics") / "queries" / f"{table.value}_v1.sql"
+    connection = duckdb.connect()
+    connection.read_parquet(paths, union_by_name=True, hive_partitioning=False).create_view(f"landing_{table.value}")
+    result = connection.execute(query.read_text())
+    names = [column[0] for column in result.description or ()]
+    rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    keys = ("trace_id", "span_id", "name", "version", "source")
+    return sorted(rows, key=lambda row: [str(row.get(key)) for key in keys])
 
 
 def _rows(

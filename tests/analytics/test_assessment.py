@@ -1,19 +1,16 @@
 from collections.abc import Callable
 
 import pytest
-from tests.analytics.evidence_cases import EVALUATOR, arm, cell, mean, rate
+from tests.analytics.evidence_cases import EVALUATOR, Arm, Moments, answer, arm, cell, mean, rate, row_of
 
 from tracecanary.analytics.answer import CellState, MetricRow
-from tracecanary.analytics.assessment import is_harm_confirmed, metric_row
-from tracecanary.analytics.evidence import ArmEvidence
-from tracecanary.analytics.metrics import METRICS_BY_NAME
 
 FAIL_RATE = ("eval_fail_rate", EVALUATOR)
 COST = ("cost_per_trace", None)
 
 
-def judged(base: ArmEvidence, candidate: ArmEvidence, metric: str, evaluator: str | None = None) -> MetricRow:
-    return metric_row(METRICS_BY_NAME[metric], evaluator, cell(base, candidate), confidence=0.95)
+def judged(base: Arm, candidate: Arm, metric: str, evaluator: str | None = None) -> MetricRow:
+    return row_of(answer(cell(base, candidate)).overall.metrics, metric, evaluator)
 
 
 def fail_row(base_hits: int, candidate_hits: int, n: int) -> MetricRow:
@@ -81,9 +78,9 @@ def test_tail_quantile_without_an_upper_bound_is_no_data(traces: int, state: Cel
     ],
 )
 def test_missing_prices_are_no_data_that_more_traces_do_not_mend(
-    base: dict[tuple[str, str | None], object], candidate: dict[tuple[str, str | None], object], reason: str
+    base: dict[tuple[str, str | None], Moments], candidate: dict[tuple[str, str | None], Moments], reason: str
 ) -> None:
-    row = judged(arm(moments=base), arm(moments=candidate), "cost_per_trace")  # type: ignore[arg-type]  # Moments
+    row = judged(arm(moments=base), arm(moments=candidate), "cost_per_trace")
 
     assert (row.state, row.reason, row.more_traces) == (CellState.NO_DATA, reason, None)
 
@@ -138,15 +135,6 @@ def test_effect_near_the_margin_gets_no_number(candidate_hits: int) -> None:
     assert row.more_traces is None
 
 
-@pytest.mark.parametrize(("confidence", "is_confirmed"), [(0.95, True), (0.999999, False)])
-def test_harm_is_confirmed_only_at_the_raised_confidence(confidence: float, is_confirmed: bool) -> None:
-    base, candidate = (arm(1000, moments={FAIL_RATE: rate(hits, 1000)}) for hits in (20, 55))
-    metric = METRICS_BY_NAME["eval_fail_rate"]
-
-    assert judged(base, candidate, *FAIL_RATE).state is CellState.HARM
-    assert is_harm_confirmed(metric, EVALUATOR, cell(base, candidate), confidence=confidence) is is_confirmed
-
-
 @pytest.mark.parametrize(
     ("metric", "make"),
     [
@@ -154,7 +142,7 @@ def test_harm_is_confirmed_only_at_the_raised_confidence(confidence: float, is_c
         ("latency_p50", lambda value: arm(slowdown=value)),
     ],
 )
-def test_zero_mean_or_quantile_has_no_ratio(metric: str, make: Callable[[float], ArmEvidence]) -> None:
+def test_zero_mean_or_quantile_has_no_ratio(metric: str, make: Callable[[float], Arm]) -> None:
     row = judged(make(0.0), make(1.0), metric)
 
     assert (row.state, row.effect, row.ci_low, row.ci_high) == (CellState.NO_DATA, None, None, None)

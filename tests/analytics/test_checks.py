@@ -1,19 +1,19 @@
 import dataclasses
 
 import pytest
-from tests.analytics.evidence_cases import EVALUATOR, answer, arm, cell, question, rate
+from tests.analytics.evidence_cases import EVALUATOR, Arm, Pair, answer, arm, cell, question, rate
 
 from tracecanary.analytics.answer import Checks
-from tracecanary.analytics.evidence import ArmEvidence, Cell, Tally
+from tracecanary.analytics.evidence import Tally
 
 FAIL_RATE = ("eval_fail_rate", EVALUATOR)
 
 
-def checks_of(*cells: Cell, arm_by: str = "model") -> Checks:
+def checks_of(*cells: Pair, arm_by: str = "model") -> Checks:
     return answer(*cells, asked=question(arm_by=arm_by)).checks
 
 
-def with_factor(name: str, tally: Tally) -> ArmEvidence:
+def with_factor(name: str, tally: Tally) -> Arm:
     one = arm(sum(tally.values()))
     return dataclasses.replace(one, side=dataclasses.replace(one.side, **{name: tally}))  # type: ignore[arg-type]  # by name
 
@@ -51,7 +51,7 @@ def test_arm_without_traces_has_no_mix() -> None:
 
     assert (check.state, check.figures) == (
         "ok",
-        {"p_value": None, "total_variation": None, "dropped_share": None},
+        {"p_value": None, "total_variation": None, "dropped_share": None, "metrics": []},
     )
 
 

@@ -125,3 +125,38 @@ def test_order_of_rows_in_the_lake_changes_no_digit(tmp_path: Path) -> None:
     one, other = (compare(Store(tmp_path / name), asked("base", "candidate")).answer for name in ("one", "other"))
 
     assert one == other
+
+
+@pytest.mark.parametrize(
+    ("own_conversations", "pair_ids", "are_paired"),
+    [
+        pytest.param(True, True, "yes", id="pairs-join-what-conversations-do-not"),
+        pytest.param(False, False, "yes", id="the-same-conversations"),
+        pytest.param(True, False, "no", id="nothing-joins-the-arms"),
+    ],
+)
+def test_arms_that_answered_the_same_requests_are_paired(
+    tmp_path: Path, own_conversations: bool, pair_ids: bool, are_paired: str
+) -> None:
+    calls = [
+        {
+            "trace_id": f"{model}{number}",
+            **CALL,
+            "model": model,
+            "conversation_id": f"{model}{number}" if own_conversations else str(number),
+            "pair_id": str(number) if pair_ids else None,
+            "status": "error" if number < (2 if model == "base" else 3) else "ok",
+        }
+        for model in ("base", "candidate")
+        for number in range(30)
+    ]
+    write_spans(tmp_path, calls)
+
+    answer = compare(Store(tmp_path), asked("base", "candidate")).answer
+
+    assert answer.checks.clusters.figures["are_paired"] == are_paired
+    assert (answer.paired is not None) is pair_ids
+    if answer.paired is not None:
+        row = next(row for row in answer.paired.rows if row.cohort is None and row.metric == "error_rate")
+        assert (row.pairs, row.base_only, row.candidate_only, row.p_value) == (30, 0, 1, 1.0)
+        assert (answer.paired.unpaired.base, answer.paired.unpaired.candidate) == (0, 0)

@@ -6,11 +6,11 @@ events only keeps a regression from being called, so a rare rate must keep the p
 
 import numpy as np
 import pytest
-from tests.analytics.evidence_cases import EVALUATOR, cell, rate, row_of
+from tests.analytics.evidence_cases import EVALUATOR, Arm, cell, rate, row_of
 from tests.analytics.evidence_cases import answer as answered
 
 from tracecanary.analytics.answer import CellState
-from tracecanary.analytics.evidence import ArmEvidence, ArmSide
+from tracecanary.analytics.evidence import ArmSide
 
 MARGIN = 0.01
 LOOKS = 1500
@@ -29,7 +29,7 @@ def test_rate_worse_by_the_margin_is_rarely_called_safe(base_rate: float, traces
     safe = 0
     for pair in zip(base_hits.tolist(), candidate_hits.tolist(), strict=True):
         sides = [
-            ArmEvidence(side=ArmSide(traces=traces), moments={("eval_fail_rate", EVALUATOR): rate(hits, traces)})
+            Arm(side=ArmSide(traces=traces), moments={("eval_fail_rate", EVALUATOR): rate(hits, traces)})
             for hits in pair
         ]
         row = row_of(answered(cell(*sides)).overall.metrics, "eval_fail_rate", EVALUATOR)

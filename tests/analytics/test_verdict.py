@@ -1,23 +1,22 @@
 from dataclasses import replace
 
 import pytest
-from tests.analytics.evidence_cases import EVALUATOR, arm, cell, mean, question, rate
+from tests.analytics.evidence_cases import EVALUATOR, Moments, Pair, arm, cell, mean, question, rate, without
 from tests.analytics.evidence_cases import answer as answered
 
 from tracecanary.analytics.answer import CellState, Verdict, with_metrics
-from tracecanary.analytics.evidence import Cell, MetricKey
-from tracecanary.analytics.statistics import Moments
+from tracecanary.analytics.evidence import MetricKey
 
 FAIL_RATE = ("eval_fail_rate", EVALUATOR)
 TOOL_ERRORS = ("tool_error_rate", None)
 COST = ("cost_per_trace", None)
 
 
-def plain(cohort: str, traces: int = 4000) -> Cell:
+def plain(cohort: str, traces: int = 4000) -> Pair:
     return cell(arm(traces), arm(traces), cohort=cohort)
 
 
-def harmed(cohort: str, traces: int = 4000) -> Cell:
+def harmed(cohort: str, traces: int = 4000) -> Pair:
     """Many more failed tool calls: harm in a guardrail that is not critical."""
     return cell(arm(traces), arm(traces, rates={TOOL_ERRORS: 0.2}), cohort=cohort)
 
@@ -38,22 +37,10 @@ def test_guardrail_that_nobody_records_does_not_block() -> None:
 
 
 def test_missing_evaluations_block() -> None:
-    answer = answered(without(plain("shop"), FAIL_RATE))
+    answer = answered(cell(without(arm(), FAIL_RATE), without(arm(), FAIL_RATE)))
 
     assert answer.overall.verdict is Verdict.HOLD
     assert answer.overall.reasons == ["eval_fail_rate: neither arm has a verdict: nothing recorded it"]
-
-
-def without(one: Cell, key: tuple[str, str | None]) -> Cell:
-    base, candidate = (
-        type(side)(
-            side=side.side,
-            moments={name: values for name, values in side.moments.items() if name != key},
-            latencies_s=side.latencies_s,
-        )
-        for side in (one.base, one.candidate)
-    )
-    return Cell(cohort=one.cohort, base=base, candidate=candidate)
 
 
 def test_price_in_one_arm_only_holds_without_a_promise_of_traces() -> None:
@@ -68,8 +55,8 @@ def test_harm_in_a_small_cohort_narrows() -> None:
 
     assert answer.overall.verdict is Verdict.NARROW
     assert answer.overall.reasons[0].startswith(
-        "bank: tool_error_rate is worse by more than the margin: +19.5 (+17.0 to +22.1) percentage points, margin +1.0"
-    )
+        "bank: tool_error_rate is worse by more than the margin: +19.5 (+15.9 to +23.4) percentage points, margin +1.0"
+    ), "the interval of a harm that stands among 16 cells is one of 1 - 0.05 / 16"
     assert (answer.routing.base, answer.routing.candidate) == (["bank"], ["shop"])
 
 

@@ -11,7 +11,7 @@ import pytest
 QUESTION = {"base": "base/model", "candidate": "candidate:model"}
 ROW_KEYS = {
     *("metric", "evaluator", "unit", "base", "candidate", "effect", "effect_kind", "ci_low", "ci_high", "margin"),
-    *("state", "reason", "more_traces"),
+    *("state", "reason", "more_traces", "crude_effect", "ci_confidence", "role", "is_required", "is_critical"),
 }
 
 
@@ -27,15 +27,16 @@ def _problem(response: httpx.Response, status: int) -> dict[str, Any]:
 def test_an_answer_has_the_documented_shape(service: httpx.Client) -> None:
     answer = service.get("/compare", params=QUESTION).json()
 
-    assert list(answer) == ["question", "overall", "cohorts", "routing", "checks"]
+    assert list(answer) == ["question", "overall", "cohorts", "routing", "checks", "paired"]
     assert set(answer["question"]) == {
         *("base", "candidate", "arm_by", "cohort_by", "from", "to", "cohort", "route", "evaluator"),
-        *("mode", "confidence", "spec_hash"),
+        *("mode", "at_n", "confidence", "planned_traces", "caps", "spec_hash"),
     }
     assert [cohort["cohort"] for cohort in answer["cohorts"]] == ["eu", "us"]
     assert all(set(row) == ROW_KEYS for row in answer["overall"]["metrics"])
     assert set(answer["checks"]) == {
         *("sample_ratio", "mix_shift", "simpson", "contamination", "coverage", "losses", "confounders"),
+        *("time", "clusters", "plan"),
     }
 
 
@@ -102,7 +103,11 @@ def test_a_window_selects_traces_by_their_start(service: httpx.Client, window: d
         pytest.param({**QUESTION, "arm_by": "colour"}, "arm_by", "variant", id="arm_by"),
         pytest.param({**QUESTION, "cohort_by": "plan"}, "cohort_by", "route", id="cohort_by"),
         pytest.param({**QUESTION, "cohort_by": ","}, "cohort_by", "route", id="no-cohort_by"),
-        pytest.param({**QUESTION, "mode": "sequential"}, "mode", "use fixed", id="mode"),
+        pytest.param({**QUESTION, "mode": "bayesian"}, "mode", "'sequential' or 'fixed'", id="mode"),
+        pytest.param({**QUESTION, "mode": "fixed"}, "at_n", "at_n=5000", id="fixed-without-at_n"),
+        pytest.param({**QUESTION, "at_n": "500"}, "at_n", "mode=fixed", id="at_n-without-fixed"),
+        pytest.param({**QUESTION, "mode": "fixed", "at_n": "0"}, "at_n", "1 or more", id="at_n-0"),
+        pytest.param({**QUESTION, "planned_traces": "5"}, "planned_traces", "100", id="planned-too-few"),
         pytest.param({**QUESTION, "confidence": "95"}, "confidence", "0.95", id="confidence-in-percent"),
         pytest.param({**QUESTION, "confidence": "nan"}, "confidence", "0.95", id="confidence-nan"),
     ],

@@ -116,7 +116,7 @@ def test_feedback_has_rates_of_its_own(judged: tuple[httpx.Client, list[str]]) -
     "body",
     [
         pytest.param(b"{", id="no-json"),
-        pytest.param(b"[]", id="no-object"),
+        pytest.param(b'"text"', id="no-object"),
         pytest.param(b'{"evaluations": {}}', id="no-list"),
         pytest.param(b'{"evaluations": [' + b",".join([b"1"] * 10_001) + b"]}", id="too-many"),
     ],

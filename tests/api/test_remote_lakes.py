@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.api.conftest import START_NS
 from tests.collector.remote import kill_application, spooled_files, stored_names, traced
@@ -17,7 +19,7 @@ from tracecanary.analytics.store import Store
 from tracecanary.api.cli.main import app
 from tracecanary.api.service import running_service
 from tracecanary.collector.destinations import publish_left_rows
-from tracecanary.schema import ConfigurationError, LakeError, parse_file_lake
+from tracecanary.schema import ConfigurationError, LakeError, LakeTable, lake_storage, landing_files, parse_file_lake
 
 ARMS = ("base", "candidate")
 CAPTURE = Path(__file__).parents[1] / "collector" / "testdata" / "captures" / "strands.otlp.pb"
@@ -128,17 +130,23 @@ def test_server_is_no_lake_for_a_command() -> None:
     assert "can't be read. Name the folder or bucket it writes to" in str(result.exception)
 
 
-def test_outage_is_an_answer_of_the_service_and_passes(lake: str, object_store: ObjectStore) -> None:
+def test_outage_keeps_what_is_acknowledged_and_passes(lake: str, object_store: ObjectStore) -> None:
+    location = parse_file_lake(lake)
     evaluation = {"trace_id": f"{1:032x}", "name": "task_reward", "score": 1.0}
-    with running_service(parse_file_lake(lake)) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with running_service(location) as url, httpx.Client(base_url=url, trust_env=False) as client:
         object_store.stop()
         try:
-            refused = client.post("/v1/evaluations", json={"evaluations": [evaluation]}, timeout=60)
-            assert refused.status_code == 503
-            assert "Check endpoint_override and the network" in refused.json()["detail"]
-            assert client.get("/readyz", timeout=60).status_code == 503
+            spooled = client.post("/v1/evaluations", json={"evaluations": [evaluation]}, timeout=60)
+            readiness = client.get("/readyz", timeout=60)
         finally:
             object_store.start()
 
-        assert client.post("/v1/evaluations", json={"evaluations": [evaluation]}).status_code == 200
-        assert client.get("/readyz").status_code == 200
+        assert spooled.json() == {"accepted": 1, "rejected": []}, "it is safe in the spool folder"
+        assert readiness.status_code == 503
+        assert "Check endpoint_override and the network" in readiness.json()["detail"]
+        assert client.get("/readyz", timeout=60).status_code == 200
+        assert client.post("/v1/evaluations", json={"evaluations": [{**evaluation, "score": 0.5}]}).status_code == 200
+
+    files = landing_files(lake_storage(location), LakeTable.EVALUATIONS)
+    stored = [pq.read_table(pa.BufferReader(lake_storage(location).read(file.name))) for file in files]
+    assert sorted(float(str(score)) for table in stored for score in table["score"].to_pylist()) == [0.5, 1.0]

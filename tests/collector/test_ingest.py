@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.ingest import decode_otlp_file, store_spans
 from tracecanary.collector.normalise import span_row
-from tracecanary.schema import LakeError, MalformedInputError
+from tracecanary.schema import LakeError, LakeTable, MalformedInputError, landing_segments
 
 Stored = Callable[[], list[dict[str, Any]]]
 TESTDATA = Path(__file__).parent / "testdata" / "captures"
@@ -340,3 +341,17 @@ def test_storing_nothing_makes_no_segment(lake: Path) -> None:
 def test_empty_requests_hold_no_spans() -> None:
     assert decode_otlp_file(b"{}") == []
     assert decode_otlp_file(ExportTraceServiceRequest(resource_spans=[ResourceSpans()]).SerializeToString()) == []
+
+
+def test_file_read_again_does_not_overrule_a_newer_evaluation(lake: Path) -> None:
+    attributes = [
+        {"key": "gen_ai.evaluation.name", "value": {"stringValue": "reward"}},
+        {"key": "gen_ai.evaluation.score.label", "value": {"stringValue": "pass"}},
+    ]
+    event = {"name": "gen_ai.evaluation.result", "timeUnixNano": "7", "attributes": attributes}
+
+    store_spans(lake, decode_otlp_file(json_request(events=[event], endTimeUnixNano="9")))
+
+    (segment,) = landing_segments(lake, LakeTable.EVALUATIONS)
+    (row,) = pq.read_table(segment).to_pylist()
+    assert (row["name"], row["label"], row["time_unix_ns"], row["received_unix_ns"]) == ("reward", "pass", 7, 7)

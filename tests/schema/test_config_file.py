@@ -42,7 +42,9 @@ def problems_of(path: Path) -> tuple[str, ...]:
         pytest.param(b"#" * (MAX_FILE_BYTES + 1), "it is larger than 4,194,304 bytes", id="size"),
         pytest.param("[model]", "[model] is no section. Did you mean models?", id="section"),
         pytest.param(
-            "[xyz]", "[xyz] is no section. Known are cohorts, evaluators, features, models, prices.", id="far"
+            "[xyz]",
+            "[xyz] is no section. Known are cohorts, compaction, evaluators, features, models, prices, retention.",
+            id="far",
         ),
         pytest.param("models = 3", "models is 3, but must be a table, such as [models]", id="no table"),
         pytest.param(

@@ -42,7 +42,10 @@ def _run(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedPro
     return subprocess.run([TRACECANARY, *arguments], input=stdin, capture_output=True, check=False, timeout=120)
 
 
-@pytest.mark.parametrize("command", ["", "demo", "serve", "compare", "ingest", "prices", "prices check", "prices show"])
+@pytest.mark.parametrize(
+    "command",
+    ["", "demo", "serve", "compare", "ingest", "compact", "doctor", "rebuild", "prices", "prices check", "prices show"],
+)
 def test_every_command_explains_itself(command: str) -> None:
     done = _run(*command.split(), "--help")
 
@@ -205,3 +208,54 @@ def test_a_file_is_no_lake(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert b"can't make the lake" in done.stderr
+
+
+def test_a_lake_is_compacted_checked_and_rebuilt(tmp_path: Path) -> None:
+    (tmp_path / "traces.json").write_text(json.dumps(OTLP_REQUEST))
+    lake = tmp_path / "lake"
+    for _ in range(2):
+        _run("ingest", str(tmp_path / "traces.json"), "--lake", str(lake))
+
+    compacted = _run("compact", "--lake", str(lake))
+    checked = _run("doctor", "--lake", str(lake), "--deep", "--json")
+    rebuilt = _run("rebuild", "--lake", str(lake))
+
+    assert compacted.stdout.decode().startswith("adopted 2 segments with 1 row, merged 0 files, wrote 1,")
+    answer = json.loads(checked.stdout)
+    assert (answer["is_sound"], answer["rows"], answer["findings"]) == (True, {"spans": 1, "evaluations": 0}, [])
+    assert rebuilt.stdout.decode().endswith("1 model asked for\n")
+    assert (compacted.returncode, checked.returncode, rebuilt.returncode) == (0, 0, 0)
+
+
+def test_doctor_exits_with_1_and_says_what_to_do_about_a_damaged_segment(tmp_path: Path) -> None:
+    (tmp_path / "traces.json").write_text(json.dumps(OTLP_REQUEST))
+    lake = tmp_path / "lake"
+    _run("ingest", str(tmp_path / "traces.json"), "--lake", str(lake))
+    (segment,) = (lake / "landing" / "spans").iterdir()
+    segment.write_bytes(segment.read_bytes()[:100])
+
+    compacted = _run("compact", "--lake", str(lake))
+    checked = _run("doctor", "--lake", str(lake))
+
+    assert (compacted.returncode, checked.returncode) == (1, 1)
+    assert "left out 1 file: tracecanary doctor says what to do" in compacted.stdout.decode()
+    said = checked.stdout.decode()
+    assert f"error: landing/spans/{segment.name}: " in said
+    assert "is damaged" in said
+    assert "move it out of the lake" in said
+    assert said.endswith("the lake needs attention\n")
+
+
+def test_ingest_reads_the_other_files_when_one_is_bad(tmp_path: Path) -> None:
+    folder = tmp_path / "traces"
+    folder.mkdir()
+    (folder / "a.json").write_text(json.dumps(OTLP_REQUEST))
+    (folder / "b.json").write_text("hello")
+    (folder / "c.json").write_text(json.dumps({"resourceLogs": []}))
+
+    done = _run("ingest", str(folder), "--lake", str(tmp_path / "lake"))
+
+    assert done.returncode == 1
+    assert "b.json: at byte 0 stands b'h', where neither OTLP in protobuf nor JSON can go on" in done.stderr.decode()
+    assert "c.json: passed over 1 request of logs or metrics" in done.stdout.decode()
+    assert "read 1 spans of 2 files into" in done.stdout.decode()

@@ -71,15 +71,66 @@ class MetricRow(_Frozen):
     state: CellState
     reason: str | None
     more_traces: int | None = Field(description="further traces each arm needs for a decision; null when unknown")
+    crude_effect: float | None = Field(default=None, description="the effect without regard to the mix of cohorts")
+    role: Literal["guardrail", "informative"] = Field(default="guardrail", description="by the release policy")
+    is_required: bool = Field(default=False, description="nothing ships without it")
+    is_critical: bool = Field(default=False, description="harm in it rolls the candidate back as a whole")
+    ci_confidence: float | None = Field(
+        default=None, description="of the interval: raised for a harm that stands among many cells"
+    )
+
+
+class Finding(_Frozen):
+    """A loss with a name: a cohort that loses while the whole gains, or a critical behaviour that is no longer kept."""
+
+    kind: Literal["negative_transfer", "forgetting", "lost_live"]
+    cohort: str | None
+    metric: str
+    evaluator: str | None
+    text: str
+
+
+class PairedRow(_Frozen):
+    """One metric over pairs: the base's and the candidate's answer to the same requests. The unit is the pair.
+
+    `p_value` is McNemar's exact one, for one look; the interval is of the question's mode.
+    """
+
+    cohort: str | None = Field(description="null for all cohorts")
+    metric: str
+    evaluator: str | None
+    pairs: int
+    base_only: int = Field(description="pairs that only the base failed")
+    candidate_only: int = Field(description="pairs that only the candidate failed")
+    effect: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p_value: float | None
+    margin: float
+    state: CellState
+
+
+class Paired(_Frozen):
+    """Pairs beside all traces: a held-out data set or mirrored traffic. `unpaired` counts traces without a partner."""
+
+    pairs: int
+    unpaired: ArmCounts
+    rows: list[PairedRow]
 
 
 class Overall(_Frozen):
-    """The candidate as a whole. `traces` counts all; the metrics leave out cohorts that only one of the arms saw."""
+    """The candidate as a whole. `traces` counts all; the metrics leave out cohorts that only one of the arms saw.
+
+    Effects are those over one mix of cohorts and periods. `settled_by` is about when the last unsettled guardrail will
+    have its traces at the present rate; null when none is waited for, or none can be said.
+    """
 
     verdict: Verdict
     reasons: list[str]
     traces: ArmCounts
     metrics: list[MetricRow]
+    findings: list[Finding] = []
+    settled_by: datetime | None = None
 
 
 class Examples(_Frozen):
@@ -117,6 +168,7 @@ class Check(_Frozen):
 
     state: Literal["ok", "warning", "unknown"]
     reason: str | None
+    is_blocking: bool = Field(default=False, description="holds what would ship: the difference may not be the model's")
     figures: dict[str, float | int | str | list[str] | None]
 
 
@@ -130,6 +182,9 @@ class Checks(_Frozen):
     coverage: Check
     losses: Check
     confounders: Check
+    time: Check = Check(state="unknown", reason=None, figures={})
+    clusters: Check = Check(state="unknown", reason=None, figures={})
+    plan: Check = Check(state="unknown", reason=None, figures={})
 
 
 class QuestionEcho(_Frozen):
@@ -144,8 +199,11 @@ class QuestionEcho(_Frozen):
     cohort: list[str] = Field(default=[], description="only these cohorts; empty for all")
     route: list[str] = Field(default=[], description="only these routes; empty for all")
     evaluator: list[str] = Field(default=[], description="judged by these only; empty for all")
-    mode: Literal["fixed"]
+    mode: Literal["sequential", "fixed"]
+    at_n: int | None = Field(default=None, description="traces of each arm at which mode=fixed reads, once")
     confidence: float
+    planned_traces: int | None = Field(default=None, description="traces of each arm planned before any data")
+    caps: dict[str, float] = Field(default={}, description="largest value that a metric of means counts with, frozen")
     spec_hash: str
 
 
@@ -157,6 +215,7 @@ class Answer(_Frozen):
     cohorts: list[CohortAnswer]
     routing: Routing
     checks: Checks
+    paired: Paired | None = Field(default=None, description="null without any pair")
 
 
 class AnswerRow(_Frozen):
@@ -182,6 +241,9 @@ class AnswerRow(_Frozen):
     state: CellState
     reason: str | None
     more_traces: int | None
+
+
+_NOT_FLAT = {"base", "candidate", "crude_effect", "role", "is_required", "is_critical", "ci_confidence"}
 
 
 def with_metrics(answer: Answer, metrics: Sequence[str]) -> Answer:
@@ -214,7 +276,7 @@ def answer_rows(answer: Answer, *, time: datetime) -> list[AnswerRow]:
             base_n=row.base.n,
             candidate_value=row.candidate.value,
             candidate_n=row.candidate.n,
-            **row.model_dump(exclude={"base", "candidate"}),
+            **row.model_dump(exclude=_NOT_FLAT),
         )
         for cohort, verdict, rows in groups
         for row in rows

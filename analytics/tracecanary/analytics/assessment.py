@@ -1,24 +1,21 @@
-"""One metric in one cell: its effect, its interval, and what the evidence says. Pure."""
+"""From measurements to rows: what the evidence says of one metric in one cell. Pure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
 
 from tracecanary.analytics.answer import ArmValue, CellState, MetricRow
-from tracecanary.analytics.evidence import Cell
+from tracecanary.analytics.evidence import Flags
+from tracecanary.analytics.measurement import MeasuredRow, Measurements
 from tracecanary.analytics.metrics import Metric, MetricKind
-from tracecanary.analytics.statistics import (
-    Effect,
-    Interval,
-    mean_ratio,
-    quantile_ratio,
-    rate_difference,
-    traces_for_mean_margin,
-    traces_for_quantile_margin,
-    traces_for_rate_margin,
-)
+from tracecanary.analytics.statistics.clock import Look
+from tracecanary.analytics.statistics.means import MAX_SKEWNESS
+from tracecanary.analytics.statistics.quantiles import traces_for_bounded_quantile
+from tracecanary.analytics.statistics.standardise import MIN_GROUPS
 
 # Below this, intervals of rates and means are not trusted with a decision.
 MIN_TRACES = 100
@@ -27,99 +24,37 @@ MIN_EVENTS = 10
 # A value for 60 % of one arm's traces and all of the other's compares different traffic; an evaluator that times out on
 # bad answers is such a case.
 MAX_COVERAGE_GAP = 0.05
-# An effect this many times nearer to the margin than no difference would take so many traces that a number misleads.
-_MAX_NEARNESS = 2.0
+# With more of an arm's traces in one group, one user or conversation decides.
+MAX_GROUP_SHARE = 0.25
+# Of the base's traces 0.1 % lie above the cap; if this much more of the candidate's do, that is a harm of its own.
+TAIL_MARGIN = 0.005
+
+_NOUNS = {"cost_per_trace": "price", "eval_fail_rate": "verdict"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """A metric in one cell before it is judged. `needed_traces` is per arm; None when it can't be planned."""
+class Judging:
+    """What stands behind the rows of one cell: everything but the numbers."""
 
-    base: ArmValue
-    candidate: ArmValue
-    effect: Effect
-    needed_traces: int | None
-    events: int | None = None
+    compared: tuple[int, int]  # traces of base and candidate
+    look: Look
+    awaits_look: str | None = None
 
 
-def metric_row(metric: Metric, evaluator: str | None, cell: Cell, *, confidence: float) -> MetricRow:
-    """Compare the arms of `cell` in one metric and say what the evidence allows."""
-    measured = _measure(metric, evaluator, cell, confidence=confidence)
-    state, reason = _judge(metric, measured, cell)
-    return MetricRow(
-        metric=metric.name,
-        evaluator=evaluator,
-        unit=metric.unit,
-        base=measured.base,
-        candidate=measured.candidate,
-        effect=measured.effect.value,
-        effect_kind="difference" if metric.kind is MetricKind.RATE else "ratio",
-        ci_low=measured.effect.interval.low,
-        ci_high=measured.effect.interval.high,
-        margin=metric.margin,
-        state=state,
-        reason=reason,
-        more_traces=_more_traces(metric, state, measured, cell),
-    )
+def metric_rows(rows: Sequence[MeasuredRow], measured: Measurements, place: int, judging: Judging) -> list[MetricRow]:
+    """Judge every row of the cell at `place`."""
+    numbers = {item.name: getattr(measured, item.name)[place].tolist() for item in fields(Measurements)}
+    return [
+        _Row(metric, evaluator, {name: column[at] for name, column in numbers.items()}, judging).judged()
+        for at, (metric, evaluator) in enumerate(rows)
+    ]
 
 
-def is_harm_confirmed(metric: Metric, evaluator: str | None, cell: Cell, *, confidence: float) -> bool:
-    """Tell whether the harm also holds at `confidence`, which the caller raises for the number of cells looked at."""
-    low = _measure(metric, evaluator, cell, confidence=confidence).effect.interval.low
-    return low is not None and low > metric.margin
-
-
-def _measure(metric: Metric, evaluator: str | None, cell: Cell, *, confidence: float) -> Measured:
-    if metric.kind is MetricKind.RATE:
-        return _measure_rate(metric, evaluator, cell, confidence)
-    if metric.kind is MetricKind.MEAN:
-        return _measure_mean(metric, evaluator, cell, confidence)
-    return _measure_quantile(metric, cell, confidence)
-
-
-def _measure_rate(metric: Metric, evaluator: str | None, cell: Cell, confidence: float) -> Measured:
-    base, candidate = (arm.rate_of((metric.name, evaluator)) for arm in (cell.base, cell.candidate))
-    return Measured(
-        base=ArmValue(value=base.value, n=base.n),
-        candidate=ArmValue(value=candidate.value, n=candidate.n),
-        effect=rate_difference(base, candidate, confidence=confidence),
-        needed_traces=traces_for_rate_margin(base, candidate, margin=metric.margin, confidence=confidence),
-        events=base.hits + candidate.hits,
-    )
-
-
-def _measure_mean(metric: Metric, evaluator: str | None, cell: Cell, confidence: float) -> Measured:
-    base, candidate = (arm.values_of((metric.name, evaluator)) for arm in (cell.base, cell.candidate))
-    return Measured(
-        base=ArmValue(value=base.mean, n=base.n),
-        candidate=ArmValue(value=candidate.mean, n=candidate.n),
-        effect=mean_ratio(base, candidate, confidence=confidence),
-        needed_traces=traces_for_mean_margin(base, candidate, margin_ratio=metric.margin, confidence=confidence),
-    )
-
-
-def _measure_quantile(metric: Metric, cell: Cell, confidence: float) -> Measured:
-    p = metric.quantile
-    if p is None:
-        raise ValueError(f"metric {metric.name} is a quantile, but its catalogue entry does not say which")
-    base, candidate = cell.base.latencies_s, cell.candidate.latencies_s
-    return Measured(
-        base=ArmValue(value=base.quantile(p), n=base.n),
-        candidate=ArmValue(value=candidate.quantile(p), n=candidate.n),
-        effect=quantile_ratio(base, candidate, p, confidence=confidence),
-        needed_traces=traces_for_quantile_margin(base, candidate, p, margin_ratio=metric.margin, confidence=confidence),
-    )
-
-
-def _judge(metric: Metric, measured: Measured, cell: Cell) -> tuple[CellState, str | None]:
-    gate = _missing(metric, measured, cell) or _too_few(measured) or _unbounded(measured.effect)
-    if gate is not None:
-        return CellState.NO_DATA, gate
-    state = _state(measured.effect.interval, margin=metric.margin, no_difference=no_difference(metric))
-    is_regression = state in {CellState.HARM, CellState.WORSE}
-    if is_regression and measured.events is not None and measured.events < MIN_EVENTS:
-        return CellState.NO_DATA, f"{measured.events} events in both arms together; a regression takes {MIN_EVENTS}"
-    return state, measured.effect.reason
+def exceeds_margin(rows: Sequence[MeasuredRow], measured: Measurements) -> Flags:
+    """Tell where the whole interval lies above the margin, or that of the values' tail above its own."""
+    margins = np.array([metric.margin for metric, _ in rows])
+    with np.errstate(invalid="ignore"):
+        return np.asarray((measured.low > margins) | (measured.tail_low > TAIL_MARGIN))
 
 
 def no_difference(metric: Metric) -> float:
@@ -127,78 +62,168 @@ def no_difference(metric: Metric) -> float:
     return 0.0 if metric.kind is MetricKind.RATE else 1.0
 
 
-def _state(interval: Interval, *, margin: float, no_difference: float) -> CellState:
-    low, high = interval.low, interval.high
-    if low is None or high is None:
-        return CellState.NO_DATA
-    if high < margin:
-        return CellState.BETTER if high < no_difference else CellState.SAFE
-    if low > margin:
-        return CellState.HARM
-    return CellState.WORSE if low > no_difference else CellState.UNSURE
+class _Row:
+    """One row on its way from numbers to a state and a reason."""
 
+    def __init__(self, metric: Metric, evaluator: str | None, numbers: Mapping[str, float], judging: Judging) -> None:
+        self._metric, self._evaluator, self._judging, self._number = metric, evaluator, judging, numbers
+        self._n = (round(numbers["base_n"]), round(numbers["candidate_n"]))
+        self._low, self._high = _finite(numbers["low"]), _finite(numbers["high"])
+        self._effect = _finite(numbers["effect"])
 
-_NOUNS = {"cost_per_trace": "price", "eval_fail_rate": "verdict"}
+    def judged(self) -> MetricRow:
+        """Return the row with its state."""
+        metric = self._metric
+        state, reason = self._state()
+        awaits = self._judging.awaits_look
+        return MetricRow(
+            metric=metric.name,
+            evaluator=self._evaluator,
+            unit=metric.unit,
+            base=ArmValue(value=_finite(self._number["base"]), n=self._n[0]),
+            candidate=ArmValue(value=_finite(self._number["candidate"]), n=self._n[1]),
+            effect=self._effect,
+            effect_kind="difference" if metric.kind is MetricKind.RATE else "ratio",
+            ci_low=None if awaits else self._low,
+            ci_high=None if awaits else self._high,
+            margin=metric.margin,
+            state=state,
+            reason=reason,
+            more_traces=self._more_traces(state),
+            crude_effect=_finite(self._number["crude"]),
+            role="guardrail" if metric.is_guardrail else "informative",
+            is_required=metric.is_required,
+            is_critical=metric.is_critical,
+            ci_confidence=None if awaits else self._judging.look.confidence,
+        )
 
+    def _state(self) -> tuple[CellState, str | None]:
+        gate = self._missing() or self._judging.awaits_look or self._too_few() or self._untrusted() or self._unbounded()
+        if gate is not None:
+            return CellState.NO_DATA, gate
+        state = self._interval_state()
+        tail = self._tail_state(state)
+        if tail is not None:
+            return tail
+        events = self._number["events"]
+        if state in {CellState.HARM, CellState.WORSE} and events < MIN_EVENTS:
+            return CellState.NO_DATA, f"{events:.0f} events in both arms together; a regression takes {MIN_EVENTS}"
+        return state, None
 
-def _missing(metric: Metric, measured: Measured, cell: Cell) -> str | None:
-    """Say which arm has no value, or has it for a different share of its traces."""
-    noun = _NOUNS.get(metric.name, "value")
-    sides = (("base", measured.base, cell.base), ("candidate", measured.candidate, cell.candidate))
-    if cell.traces == 0:
-        return "neither arm has any traces"
-    for name, _, arm in sides:
-        if arm.side.traces == 0:
-            return f"the {name} has no traces"
-    if all(value.n == 0 for _, value, _ in sides):
-        return f"neither arm has a {noun}: nothing recorded it"
-    for name, value, arm in sides:
-        if value.n == 0:
-            return f"the {name} has no {noun} in any of its {arm.side.traces} traces"
-    if metric.kind is MetricKind.MEAN or metric.name == "eval_fail_rate":
-        shares = [value.n / arm.side.traces for _, value, arm in sides]
-        if abs(shares[0] - shares[1]) > MAX_COVERAGE_GAP:
-            return f"{shares[0]:.0%} of the base's traces have a {noun}, but {shares[1]:.0%} of the candidate's"
-    return None
+    def _interval_state(self) -> CellState:
+        low, high = self._low, self._high
+        if low is None or high is None:
+            return CellState.NO_DATA
+        if high < self._metric.margin:
+            return CellState.BETTER if high < no_difference(self._metric) else CellState.SAFE
+        if low > self._metric.margin:
+            return CellState.HARM
+        return CellState.WORSE if low > no_difference(self._metric) else CellState.UNSURE
 
-
-def _too_few(measured: Measured) -> str | None:
-    if min(measured.base.n, measured.candidate.n) >= MIN_TRACES:
-        return None
-    counts = f"{measured.base.n} base and {measured.candidate.n} candidate traces"
-    return f"{counts}; a decision takes at least {MIN_TRACES} in each arm"
-
-
-def _unbounded(effect: Effect) -> str | None:
-    if effect.interval.low is None or effect.interval.high is None:
-        return effect.reason or "the interval has no bound on one side"
-    return None
-
-
-def _more_traces(metric: Metric, state: CellState, measured: Measured, cell: Cell) -> int | None:
-    """Return further traces per arm that would settle the row; None when more of them would not, or it is unknown."""
-    if state in {CellState.SAFE, CellState.BETTER, CellState.HARM}:
-        return 0
-    needed = measured.needed_traces
-    if needed is None or _missing(metric, measured, cell) is not None:
-        return None
-    if state in {CellState.UNSURE, CellState.WORSE}:
-        nearness = _nearness(metric, measured.effect)
-        if nearness is None or nearness > _MAX_NEARNESS:
+    def _tail_state(self, state: CellState) -> tuple[CellState, str] | None:
+        """Look at the values that the cap keeps out of the mean: rare runaway traces must not hide behind it."""
+        low, high = self._number["tail_low"], self._number["tail_high"]
+        if math.isnan(low) or state is CellState.HARM:
             return None
-        needed = math.ceil(needed * nearness**2)
-    missing = max(needed, MIN_TRACES) - min(measured.base.n, measured.candidate.n)
-    return missing if missing > 0 else None
-
-
-def _nearness(metric: Metric, effect: Effect) -> float | None:
-    """Return how many times nearer to the margin the effect lies than no difference does, at least 1.
-
-    The plan assumes no difference; traces grow with the square of this. None for an effect at the margin itself.
-    """
-    if effect.value is None:
+        shares = f"{self._number['tail_candidate']:.2%} of the candidate's traces lie far above the base's usual range"
+        shares += f", and {self._number['tail_base']:.2%} of the base's"
+        if low > TAIL_MARGIN:
+            return CellState.HARM, shares
+        if high > TAIL_MARGIN and state in {CellState.SAFE, CellState.BETTER}:
+            return CellState.UNSURE, f"the mean is settled, but its tail is not: {shares}"
         return None
-    scale: Callable[[float], float] = float if metric.kind is MetricKind.RATE else math.log
-    margin = scale(metric.margin)
-    distance = abs(margin - scale(effect.value))
-    return max(1.0, (margin - scale(no_difference(metric))) / distance) if distance > 0 else None
+
+    def _missing(self) -> str | None:
+        """Say which arm has no value, or has it for a different share of its traces."""
+        noun = _NOUNS.get(self._metric.name, "value")
+        traces = self._judging.compared
+        if not any(traces):
+            return "neither arm has any traces"
+        for name, count in zip(("base", "candidate"), traces, strict=True):
+            if count == 0:
+                return f"the {name} has no traces"
+        if not any(self._n):
+            return f"neither arm has a {noun}: nothing recorded it"
+        for name, n, count in zip(("base", "candidate"), self._n, traces, strict=True):
+            if n == 0:
+                return f"the {name} has no {noun} in any of its {count} traces"
+        if self._metric.kind is MetricKind.MEAN or self._metric.name == "eval_fail_rate":
+            shares = [n / count for n, count in zip(self._n, traces, strict=True)]
+            if abs(shares[0] - shares[1]) > MAX_COVERAGE_GAP:
+                return f"{shares[0]:.0%} of the base's traces have a {noun}, but {shares[1]:.0%} of the candidate's"
+        return None
+
+    def _too_few(self) -> str | None:
+        if min(self._n) < MIN_TRACES:
+            counts = f"{self._n[0]} base and {self._n[1]} candidate traces"
+            return f"{counts}; a decision takes at least {MIN_TRACES} in each arm"
+        if math.isnan(self._number["effect"]):
+            return self._why_undefined()
+        if self._number["fewest"] < MIN_TRACES:
+            worth = f"{self._number['fewest']:.0f} independent ones"
+            return f"the traces of an arm are worth {worth}, since users or conversations repeat; it takes {MIN_TRACES}"
+        return None
+
+    def _why_undefined(self) -> str:
+        if self._metric.kind is MetricKind.RATE:
+            return "no cohort and period has values in both arms"
+        what = "mean" if self._metric.kind is MetricKind.MEAN else f"p{100 * (self._metric.quantile or 0):g}"
+        for name in ("base", "candidate"):
+            value = self._number[name]
+            if not value > 0:
+                return f"the {name}'s {what} is {value:g}: a ratio needs one above 0"
+        return f"no cohort and period has a {what} in both arms, or they are too far apart for a ratio"
+
+    def _untrusted(self) -> str | None:
+        groups = self._number["groups"]
+        if groups < MIN_GROUPS:
+            return f"an arm's users or conversations make {groups:.0f} groups; an interval takes {MIN_GROUPS}"
+        if self._number["largest_group"] > MAX_GROUP_SHARE:
+            share = self._number["largest_group"]
+            return f"one group of users or conversations has {share:.0%} of an arm's traces: it would decide alone"
+        skewness = self._number["skewness"]
+        if abs(skewness) > MAX_SKEWNESS:
+            # Skewness falls with the root of the number of traces.
+            needed = max(self._n) * (skewness / MAX_SKEWNESS) ** 2
+            return f"the values are too skewed for {min(self._n):,} traces; about {needed:,.0f} would do"
+        return None
+
+    def _unbounded(self) -> str | None:
+        if self._low is not None and self._high is not None:
+            return None
+        p = self._metric.quantile
+        if p is None:
+            return "the interval has no bound on one side"
+        needed = traces_for_bounded_quantile(p, self._judging.look)
+        arms = zip(("base", "candidate"), self._n, strict=True)
+        short = [
+            f"the {name} needs {needed} traces for both bounds of its p{100 * p:g} and has {n}"
+            for name, n in arms
+            if n < needed
+        ]
+        if short:
+            return "; ".join(short)
+        return (
+            f"p{100 * p:g} has no bound on one side: the traces are worth {self._number['fewest']:.0f} independent ones"
+        )
+
+    def _more_traces(self, state: CellState) -> int | None:
+        """Return further traces per arm that would settle the row; None when more would not, or it is unknown."""
+        if state in {CellState.SAFE, CellState.BETTER, CellState.HARM}:
+            return 0
+        if self._missing() is not None:
+            return None
+        needed = self._number["needed"]
+        least = float(MIN_TRACES)
+        if self._metric.quantile is not None:
+            least = max(least, traces_for_bounded_quantile(self._metric.quantile, self._judging.look))
+        if math.isnan(needed):
+            if state in {CellState.UNSURE, CellState.WORSE} or self._metric.quantile is None:
+                return None
+            needed = least
+        missing = math.ceil(max(needed, least)) - min(self._n)
+        return missing if missing > 0 else None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

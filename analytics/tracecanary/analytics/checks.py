@@ -1,99 +1,160 @@
 """What could explain a difference other than the model. Pure.
 
-A check that warns lowers a verdict of ship to hold: the difference might not be the model's.
+Each is named and measured. What the method adjusts for is told; what it can't adjust for is blocking: it lowers a
+verdict of ship to hold.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import chi2_contingency
 
-from tracecanary.analytics.answer import Check, Checks
+from tracecanary.analytics.answer import CellState, Check, Checks, MetricRow
 from tracecanary.analytics.assessment import MAX_COVERAGE_GAP
-from tracecanary.analytics.evidence import FACTORS, ArmSide, Cell, MetricKey, Tally
-from tracecanary.analytics.metrics import METRICS, MetricKind
+from tracecanary.analytics.evidence import FACTORS, MIN_SHARE_SIDE_BY_SIDE, ArmSide, Cell, Evidence, Tally, merge_cells
+from tracecanary.analytics.measurement import Measurements
 from tracecanary.analytics.question import Question
+from tracecanary.analytics.statistics.sample_ratio import log_sample_ratio_e_value, split_p_value
+from tracecanary.analytics.verdict import row_label
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Shares as different as this, or more, come about once in a thousand comparisons by chance.
 MIX_P_VALUE = 0.001
+# An e-value above it comes about less than once in a thousand comparisons, however often one looks.
+SAMPLE_RATIO_LOG_E = math.log(1000)
 # Beyond this share of the traces in cohorts that one arm alone saw, the rest says too little about the candidate.
 MAX_DROPPED_SHARE = 0.10
 MAX_CONTAMINATED_SHARE = 0.01
 # A few stray traces of another release, prompt or convention explain no difference worth a verdict.
 MAX_FACTOR_SHIFT = 0.05
-_RATE_METRICS = frozenset(metric.name for metric in METRICS if metric.kind is MetricKind.RATE)
 
 Figures = dict[str, float | int | str | list[str] | None]
 
 
-def run_checks(question: Question, overall: Cell, cohorts: Sequence[Cell], *, unmatched_evaluations: int = 0) -> Checks:
-    """Run every check on the cells of one question.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """What the checks look at: all comparable cohorts together, and the same in the latest period alone.
+
+    `latest` is None while there is one period only; `plan_problem` says why the plan could not be fixed.
+    """
+
+    rows: Sequence[MetricRow]
+    measured: Measurements
+    latest: Sequence[MetricRow] | None
+    plan_problem: str | None
+
+
+def run_checks(question: Question, evidence: Evidence, compared: Sequence[Cell], overview: Overview) -> Checks:
+    """Run every check on the evidence of one question.
 
     Args:
         question: What was asked.
-        overall: The comparable cohorts together.
-        cohorts: Each cohort, also those that one arm alone saw.
-        unmatched_evaluations: Judgements of the whole lake that belong to no stored trace.
+        evidence: All that is known.
+        compared: The cells behind the overall rows.
+        overview: The overall rows.
     """
-    base, candidate = overall.base.side, overall.candidate.side
-    compared = [cell for cell in cohorts if cell.has_both_arms]
-    is_mixed = _mix_p_value(compared) < MIX_P_VALUE
+    together = merge_cells(compared)
+    base, candidate = together.base, together.candidate
+    shifted = _shifted_rows(overview)
     return Checks(
-        sample_ratio=_sample_ratio(cohorts),
-        mix_shift=_mix_shift(cohorts, compared, is_mixed=is_mixed),
-        simpson=_simpson(overall, compared, is_mixed=is_mixed),
+        sample_ratio=_sample_ratio(question, evidence),
+        mix_shift=_mix_shift(evidence.cells, shifted),
+        simpson=_simpson(shifted),
         contamination=_contamination(question.selection.arm_by, base, candidate),
-        coverage=_coverage(base, candidate, unmatched_evaluations),
+        coverage=_coverage(base, candidate, evidence.unmatched_evaluations),
         losses=_losses(base, candidate),
         confounders=_confounders(question.selection.arm_by, base, candidate),
+        time=_time(evidence, overview),
+        clusters=_clusters(evidence),
+        plan=_plan(question, evidence, overview),
     )
 
 
-def _check(reason: str | None, figures: Figures, *, bad: Literal["warning", "unknown"] = "warning") -> Check:
-    return Check(state="ok" if reason is None else bad, reason=reason, figures=figures)
+def _check(reason: str | None, figures: Figures, *, is_blocking: bool = True) -> Check:
+    bad = reason is not None
+    return Check(state="warning" if bad else "ok", reason=reason, figures=figures, is_blocking=bad and is_blocking)
 
 
-def _sample_ratio(cohorts: Sequence[Cell]) -> Check:
-    figures: Figures = {
-        "base": sum(cell.base.side.traces for cell in cohorts),
-        "candidate": sum(cell.candidate.side.traces for cell in cohorts),
-    }
-    return _check("the planned split of the traffic is not known", figures, bad="unknown")
+def _unknown(reason: str, figures: Figures) -> Check:
+    return Check(state="unknown", reason=reason, figures=figures)
 
 
-def _mix_shift(cohorts: Sequence[Cell], compared: Sequence[Cell], *, is_mixed: bool) -> Check:
-    dropped = _dropped_share(cohorts, compared)
-    figures: Figures = {"p_value": None, "total_variation": None, "dropped_share": dropped}
-    problems = []
+def _sample_ratio(question: Question, evidence: Evidence) -> Check:
+    traces = evidence.values.traces.sum(axis=(0, 1))
+    figures: Figures = {"base": round(traces[0]), "candidate": round(traces[1])}
+    share = question.policy.candidate_share
+    if share is None:
+        return _unknown("the planned split of the traffic is not known: state candidate_share in the policy", figures)
+    sums = evidence.values.sums
+    # Where users are assigned whole they are what was split; where they meet both arms, each trace was.
+    is_by_user = sums.is_clustered and not sums.is_paired
+    units = (evidence.values.units if is_by_user else evidence.values.traces).sum(axis=(0, 1))
+    shares = np.array([[1 - share, share]])
+    log_e = log_sample_ratio_e_value(units[None, :], shares)
+    figures |= {"planned_candidate_share": share, "units": "clusters" if is_by_user else "traces"}
+    figures |= {"log_e_value": log_e, "p_value": split_p_value(units, shares[0])}
+    if log_e <= SAMPLE_RATIO_LOG_E:
+        return _check(None, figures)
+    seen = units[1] / units.sum()
+    return _check(f"the candidate got {seen:.1%} of the traffic, not {share:.1%}: mend the split first", figures)
+
+
+def _shifted_rows(overview: Overview) -> list[tuple[MetricRow, bool]]:
+    """Return rows whose difference the mix alone changes, and whether it even turns what they say."""
+    found = []
+    for column, row in enumerate(overview.rows):
+        z, critical = float(overview.measured.mix_z[0, column]), float(overview.measured.mix_critical[0, column])
+        if math.isfinite(z) and abs(z) > critical:
+            found.append((row, _is_reversed(row)))
+    return found
+
+
+def _is_reversed(row: MetricRow) -> bool:
+    """Tell whether the crude effect points the other way, or is clear where the one over one mix is not."""
+    if row.crude_effect is None or row.effect is None or row.ci_low is None or row.ci_high is None:
+        return False
+    ratio = row.effect_kind == "ratio"
+    numbers = (row.crude_effect, row.effect, row.ci_low, row.ci_high)
+    if ratio and min(numbers) <= 0:
+        return False
+    crude, effect, low, high = (math.log(number) if ratio else number for number in numbers)
+    if crude * effect < 0:
+        return True
+    is_clear, is_crude_clear = low > 0 or high < 0, crude > effect - low or crude < effect - high
+    return is_crude_clear and not is_clear
+
+
+def _mix_shift(cells: Sequence[Cell], shifted: Sequence[tuple[MetricRow, bool]]) -> Check:
+    compared = [cell for cell in cells if cell.has_both_arms]
+    dropped = _dropped_share(cells, compared)
+    names = [row_label(row) for row, _ in shifted]
+    figures: Figures = {"p_value": None, "total_variation": None, "dropped_share": dropped, "metrics": names}
+    is_mixed = bool(names)
     if len(compared) > 1:
-        figures["p_value"] = _mix_p_value(compared)
-        figures["total_variation"] = _total_variation(_trace_counts(compared))
-    if is_mixed:
-        problems.append("the arms saw different mixes of cohorts: read the cohorts, the overall values mix them up")
-    if dropped is not None and dropped > MAX_DROPPED_SHARE:
+        counts = np.array([[cell.base.traces, cell.candidate.traces] for cell in compared], dtype=np.float64)
+        figures["p_value"], figures["total_variation"] = _p_value(counts), _total_variation(counts)
+        is_mixed = is_mixed or _p_value(counts) < MIX_P_VALUE
+    is_thin = dropped is not None and dropped > MAX_DROPPED_SHARE
+    problems = []
+    if is_thin:
         problems.append(f"{dropped:.0%} of the traces are in cohorts that only one arm saw, and were not compared")
-    return _check("; ".join(problems) or None, figures)
+    if is_mixed:
+        moved = f", which alone moved {', '.join(names)}" if names else ""
+        problems.append(f"the arms saw different mixes of cohorts{moved}: overall effects are those over one mix")
+    return _check("; ".join(problems) or None, figures, is_blocking=is_thin)
 
 
-def _dropped_share(cohorts: Sequence[Cell], compared: Sequence[Cell]) -> float | None:
+def _dropped_share(cells: Sequence[Cell], compared: Sequence[Cell]) -> float | None:
     """Return the share of traces in cohorts that one arm alone saw; None if nothing can be compared anyway."""
-    traces = sum(cell.traces for cell in cohorts)
+    traces = sum(cell.traces for cell in cells)
     return 1 - sum(cell.traces for cell in compared) / traces if compared else None
-
-
-def _trace_counts(cohorts: Sequence[Cell]) -> NDArray[np.float64]:
-    """Return one row a cohort: traces of the base and of the candidate."""
-    return np.array([[cell.base.side.traces, cell.candidate.side.traces] for cell in cohorts], dtype=np.float64)
-
-
-def _mix_p_value(compared: Sequence[Cell]) -> float:
-    return _p_value(_trace_counts(compared)) if len(compared) > 1 else 1.0
 
 
 def _p_value(counts: NDArray[np.float64]) -> float:
@@ -107,39 +168,20 @@ def _total_variation(counts: NDArray[np.float64]) -> float:
     return float(np.abs(shares[:, 0] - shares[:, 1]).sum() / 2)
 
 
-def _simpson(overall: Cell, compared: Sequence[Cell], *, is_mixed: bool) -> Check:
-    """Look for differences that turn round within cohorts; without a shifted mix, chance alone turns small ones."""
-    keys = {key for arm in (overall.base, overall.candidate) for key in arm.moments if key[0] in _RATE_METRICS}
-    reversed_metrics = sorted(_label(key) for key in keys if is_mixed and _is_reversed(key, overall, compared))
-    figures: Figures = {"metrics": reversed_metrics}
-    if not reversed_metrics:
-        return _check(None, figures)
-    return _check(f"overall and within cohorts {', '.join(reversed_metrics)} point in opposite directions", figures)
-
-
-def _is_reversed(key: MetricKey, overall: Cell, cohorts: Sequence[Cell]) -> bool:
-    """Compare the crude difference with the one standardised to the pooled mix of cohorts."""
-    crude = _rate_difference(key, overall)
-    within = [(cell.traces, _rate_difference(key, cell)) for cell in cohorts]
-    standardised = sum(weight * difference for weight, difference in within if difference is not None)
-    return crude is not None and crude * standardised < 0
-
-
-def _rate_difference(key: MetricKey, cell: Cell) -> float | None:
-    base, candidate = cell.base.rate_of(key).value, cell.candidate.rate_of(key).value
-    return None if base is None or candidate is None else candidate - base
-
-
-def _label(key: MetricKey) -> str:
-    return key[0] if key[1] is None else f"{key[0]} ({key[1]})"
+def _simpson(shifted: Sequence[tuple[MetricRow, bool]]) -> Check:
+    names = [row_label(row) for row, is_reversed in shifted if is_reversed]
+    if not names:
+        return _check(None, {"metrics": names})
+    told = f"overall and within cohorts {', '.join(names)} point in opposite directions; the verdict is of the latter"
+    return _check(told, {"metrics": names}, is_blocking=False)
 
 
 def _contamination(arm_by: str, base: ArmSide, candidate: ArmSide) -> Check:
     if arm_by != "model":
-        return _check(f"not known when {arm_by} tells the arms apart", {"base": None, "candidate": None}, bad="unknown")
+        return _unknown(f"not known when {arm_by} tells the arms apart", {"base": None, "candidate": None})
     figures: Figures = {"base": base.contaminated, "candidate": candidate.contaminated}
-    shares = {name: _share(side.contaminated, side) for name, side in (("base", base), ("candidate", candidate))}
-    worst = max((share for share in shares.values() if share is not None), default=0.0)
+    shares = [share for side in (base, candidate) if (share := _share(side.contaminated, side)) is not None]
+    worst = max(shares, default=0.0)
     if worst <= MAX_CONTAMINATED_SHARE:
         return _check(None, figures)
     return _check(f"up to {worst:.1%} of an arm's traces called the other arm's model too", figures)
@@ -150,7 +192,7 @@ def _coverage(base: ArmSide, candidate: ArmSide, unmatched: int) -> Check:
     gaps = []
     if unmatched and not (base.evaluated or candidate.evaluated):
         gaps.append(f"{unmatched:,} stored evaluations belong to no stored trace, and none to these: check trace_id")
-    for label, name, counts in (
+    for what, name, counts in (
         ("evaluated", "evaluated", (base.evaluated, candidate.evaluated)),
         ("with tokens", "with_tokens", (base.with_tokens, candidate.with_tokens)),
         ("priced", "with_cost", (base.with_cost, candidate.with_cost)),
@@ -158,13 +200,18 @@ def _coverage(base: ArmSide, candidate: ArmSide, unmatched: int) -> Check:
         # Latency is the root's where there is one, and else the extent: not to be compared with each other.
         ("without a root span", "without_root", (base.without_root, candidate.without_root)),
     ):
-        base_share, candidate_share = _share(counts[0], base), _share(counts[1], candidate)
-        figures[f"base_{name}"], figures[f"candidate_{name}"] = base_share, candidate_share
-        if base_share is None or candidate_share is None:
-            continue
-        if abs(base_share - candidate_share) > MAX_COVERAGE_GAP:
-            gaps.append(f"{label}: {base_share:.0%} of the base's traces, {candidate_share:.0%} of the candidate's")
+        shares = _share(counts[0], base), _share(counts[1], candidate)
+        figures[f"base_{name}"], figures[f"candidate_{name}"] = shares
+        gap = _gap(shares)
+        if gap:
+            gaps.append(f"{what}: {gap}")
     return _check("; ".join(gaps) or None, figures)
+
+
+def _gap(shares: tuple[float | None, float | None]) -> str | None:
+    if shares[0] is None or shares[1] is None or abs(shares[0] - shares[1]) <= MAX_COVERAGE_GAP:
+        return None
+    return f"{shares[0]:.0%} of the base's traces, {shares[1]:.0%} of the candidate's"
 
 
 def _losses(base: ArmSide, candidate: ArmSide) -> Check:
@@ -177,9 +224,12 @@ def _losses(base: ArmSide, candidate: ArmSide) -> Check:
     problems = []
     if base.without_root or candidate.without_root:
         problems.append("traces without a root span have the extent of their spans as latency")
+    gap = _gap((_share(base.with_dropped_attributes, base), _share(candidate.with_dropped_attributes, candidate)))
     if base.with_dropped_attributes or candidate.with_dropped_attributes:
-        problems.append("spans lost attributes to the SDK's limits; raise OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT")
-    return _check("; ".join(problems) or None, figures)
+        where = f" in {gap}" if gap else ""
+        problems.append(f"spans lost attributes to the SDK's limits{where}; raise OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT")
+    # Lost alike in both arms it blurs the picture; lost in one of them it may be the difference.
+    return _check("; ".join(problems) or None, figures, is_blocking=gap is not None)
 
 
 def _confounders(arm_by: str, base: ArmSide, candidate: ArmSide) -> Check:
@@ -206,6 +256,46 @@ def _is_shifted(base: Tally, candidate: Tally) -> bool:
     if len(values) < 2 or not counts.sum(axis=0).all():
         return False
     return _total_variation(counts) > MAX_FACTOR_SHIFT and _p_value(counts) < MIX_P_VALUE
+
+
+def _time(evidence: Evidence, overview: Overview) -> Check:
+    """Look at the latest period beside the whole: an interval covers the average effect, not the effect by now."""
+    starts = [period.start.isoformat() for period in evidence.periods if period.start is not None]
+    figures: Figures = {"periods": len(evidence.periods), "starts": starts, "side_by_side": evidence.side_by_side}
+    if evidence.side_by_side < MIN_SHARE_SIDE_BY_SIDE:
+        apart = f"{1 - evidence.side_by_side:.0%} of the candidate's traces came at times when the base had none"
+        told = f"{apart}; what else changed in between may be the cause"
+        # The same requests twice are compared with each other, whenever they ran.
+        return _check(told, figures, is_blocking=not evidence.values.sums.is_paired)
+    if overview.latest is None:
+        return _check(None, figures)
+    turned = [
+        row_label(now)
+        for now, row in zip(overview.latest, overview.rows, strict=True)
+        if now.state is CellState.HARM and row.state in {CellState.SAFE, CellState.BETTER} and row.role == "guardrail"
+    ]
+    figures["latest_harms"] = turned
+    reason = f"since {starts[-1]}, {', '.join(turned)} is worse by more than the margin, unlike before"
+    return _check(reason if turned else None, figures)
+
+
+def _clusters(evidence: Evidence) -> Check:
+    sums = evidence.values.sums
+    counts = evidence.values.units.sum(axis=(0, 1))
+    figures: Figures = {
+        "base_clusters": round(counts[0]),
+        "candidate_clusters": round(counts[1]),
+        "are_paired": "yes" if sums.is_paired else "no",
+        "are_repeated": "yes" if sums.is_clustered else "no",
+    }
+    return _check(None, figures)
+
+
+def _plan(question: Question, evidence: Evidence, overview: Overview) -> Check:
+    figures: Figures = {"mode": question.mode, "at_n": question.at_n}
+    figures["planned_traces"] = question.policy.planned_traces if question.mode == "sequential" else None
+    figures |= {f"cap_{name}": cap for name, cap in evidence.caps.items()}
+    return _check(overview.plan_problem, figures, is_blocking=False)
 
 
 def _share(count: int, side: ArmSide) -> float | None:

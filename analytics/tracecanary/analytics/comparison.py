@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
-from tracecanary.analytics import assessment, checks, verdict
+import numpy as np
+
+from tracecanary.analytics import checks
 from tracecanary.analytics.answer import (
     Answer,
     ArmCounts,
@@ -20,10 +22,19 @@ from tracecanary.analytics.answer import (
     Overall,
     QuestionEcho,
 )
-from tracecanary.analytics.assessment import is_harm_confirmed, metric_row
-from tracecanary.analytics.evidence import Cell, Evidence, comparable_cells, gather_evidence, merge_cells
-from tracecanary.analytics.metrics import METRICS, METRICS_BY_NAME, Metric
+from tracecanary.analytics.assessment import Judging, exceeds_margin, metric_rows
+from tracecanary.analytics.evidence import Cell, Evidence, Flags, comparable_cells
+from tracecanary.analytics.findings import name_findings
+from tracecanary.analytics.freezing import keep, kept
+from tracecanary.analytics.gathering import gather_evidence
+from tracecanary.analytics.measurement import MeasuredRow, Measurements, Summaries, measure, summarise
+from tracecanary.analytics.pairing import paired_answer
+from tracecanary.analytics.policy import EVALUATION_METRIC
 from tracecanary.analytics.question import Question
+from tracecanary.analytics.specification import rules, spec_hash
+from tracecanary.analytics.stacking import Stack, stack_cohorts, stack_together
+from tracecanary.analytics.statistics.clock import Look
+from tracecanary.analytics.statistics.multiplicity import confirmed_findings
 from tracecanary.analytics.store import Store
 from tracecanary.analytics.verdict import (
     Decision,
@@ -34,11 +45,16 @@ from tracecanary.analytics.verdict import (
     route_cohorts,
     row_label,
 )
+from tracecanary.schema import LakeError, LakeStorage, lake_storage
 
-# Any change of a method that changes answers gets a new number, and so a new spec_hash.
-_METHOD_VERSION = 1
 # Evaluators below this share of the busiest one's judgements take no part, unless the question names them.
 MIN_EVALUATOR_SHARE = 0.01
+# Among the reasons; the answer lists all.
+_MOST_FINDINGS_TOLD = 3
+# A shorter period says too little about how many traces come in a day.
+_MIN_DAYS_FOR_RATE = 1 / 24
+# Further away, a date would only pretend to know.
+_MAX_DAYS_AHEAD = 3650.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,82 +66,226 @@ class Comparison:
 
 
 def compare(store: Store, question: Question) -> Comparison:
-    """Answer `question` from the lake as it is now.
+    """Answer `question` from the lake as it is now; with mode=fixed, as it was at its one look.
 
     Raises:
         UnknownArmError: No stored trace has ever asked for the base or the candidate.
-        LakeError, StoreError: The lake can't be read.
+        LakeError, StoreError: The lake can't be read; or, with mode=fixed, the look can't be stored.
     """
+    name, storage = spec_hash(question), lake_storage(store.lake)
+    latched = kept(storage, name, "look") if question.mode == "fixed" else None
+    if latched is not None:
+        return _latched(latched)
+    problems: list[str] = []
+
+    def freeze_caps(suggested: Mapping[str, float]) -> Mapping[str, float]:
+        if not suggested:
+            return kept(storage, name, "caps") or {}
+        found = keep(storage, name, "caps", suggested)
+        problems.extend(filter(None, [found.problem]))
+        return found.content
+
     with store.session() as session:
-        evidence = gather_evidence(session, question)
-    return Comparison(answer=answer_question(question, evidence), last_trace=evidence.last_trace)
+        evidence = gather_evidence(session, question, freeze_caps=freeze_caps)
+    planned = keep(storage, name, "plan", rules(question))
+    problems.extend(filter(None, [planned.problem]))
+    answer = answer_question(question, evidence, plan_problem=problems[-1] if problems else None)
+    made = Comparison(answer=answer, last_trace=evidence.last_trace)
+    return _latch(storage, name, made) if _is_due(question, evidence) else made
 
 
-def answer_question(question: Question, evidence: Evidence) -> Answer:
-    """Judge every cell, decide, and put the answer together. Pure."""
-    judged = _judge_cells(question, evidence)
-    checked = checks.run_checks(
-        question, judged.compared, evidence.cohorts, unmatched_evaluations=evidence.unmatched_evaluations
+def _latched(content: Mapping[str, Any]) -> Comparison:
+    last = content["last_trace"]
+    return Comparison(
+        answer=Answer.model_validate(content["answer"]), last_trace=datetime.fromisoformat(last) if last else None
     )
+
+
+def _latch(storage: LakeStorage, name: str, made: Comparison) -> Comparison:
+    content = {
+        "answer": made.answer.model_dump(mode="json", by_alias=True),
+        "last_trace": made.last_trace.isoformat() if made.last_trace else None,
+    }
+    found = keep(storage, name, "look", content)
+    if found.problem is not None:
+        raise LakeError(f"{found.problem} Make the lake writable for mode=fixed, or use mode=sequential.")
+    return _latched(found.content)
+
+
+def _is_due(question: Question, evidence: Evidence) -> bool:
+    return question.at_n is not None and min(_arm_traces(evidence.cells)) >= question.at_n
+
+
+def _arm_traces(cells: Sequence[Cell]) -> tuple[int, int]:
+    return sum(cell.base.traces for cell in cells), sum(cell.candidate.traces for cell in cells)
+
+
+def answer_question(question: Question, evidence: Evidence, *, plan_problem: str | None = None) -> Answer:
+    """Judge every cell, decide, and put the answer together. Pure.
+
+    Args:
+        question: What is asked.
+        evidence: What is known.
+        plan_problem: Why the plan could not be fixed for later looks; None if it was.
+    """
+    judged = _Judge(question, evidence).judged()
+    overview = dataclasses.replace(judged.overview, plan_problem=plan_problem)
+    checked = checks.run_checks(question, evidence, judged.compared, overview)
     decisions = [decide_cohort(cell, checked) for cell in judged.cohorts]
-    decision = decide_overall(judged.overall, judged.without_harmed, judged.cohorts, checked)
+    settled_by = _settled_by(judged.overall, evidence)
+    decision = decide_overall(judged.overall, judged.without_harmed, judged.cohorts, checked, settled_by=settled_by)
+    is_awaited = _awaited_look(question, evidence) is not None
+    paired = None if is_awaited else paired_answer(evidence, judged.rows, judged.look)
+    findings = name_findings(judged.overall, judged.cohorts, paired)
+    named = [f"{finding.kind.replace('_', ' ')}: {finding.text}" for finding in findings[:_MOST_FINDINGS_TOLD]]
     return Answer(
-        question=_echo(question),
+        question=_echo(question, evidence),
         overall=Overall(
             verdict=decision.verdict,
-            reasons=decision.reasons,
-            traces=_traces(merge_cells(evidence.cohorts)),
+            reasons=[*decision.reasons, *named],
+            traces=ArmCounts(base=_arm_traces(evidence.cells)[0], candidate=_arm_traces(evidence.cells)[1]),
             metrics=list(judged.overall.rows),
+            findings=findings,
+            settled_by=settled_by,
         ),
         cohorts=[
             _cohort_answer(cell, judged_cell, cohort_decision)
-            for cell, judged_cell, cohort_decision in zip(evidence.cohorts, judged.cohorts, decisions, strict=True)
+            for cell, judged_cell, cohort_decision in zip(evidence.cells, judged.cohorts, decisions, strict=True)
         ],
         routing=route_cohorts(
-            [(cell.cohort or "", made) for cell, made in zip(judged.cohorts, decisions, strict=True)]
+            [(cell.cohort or "", made) for cell, made in zip(judged.cohorts, decisions, strict=True)], decision, checked
         ),
         checks=checked,
+        paired=paired,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
-    """Every cell of a question, judged. `compared` is the evidence behind `overall`."""
+    """Every cell of a question, judged. `compared` are the cells behind `overall`."""
 
-    compared: Cell
+    rows: Sequence[MeasuredRow]
+    look: Look
+    compared: Sequence[Cell]
     overall: JudgedCell
     without_harmed: JudgedCell
     cohorts: Sequence[JudgedCell]
+    overview: checks.Overview
 
 
-def _judge_cells(question: Question, evidence: Evidence) -> _Judged:
-    metrics = _judged_metrics(question, evidence)
-    comparable = comparable_cells(evidence.cohorts)
-    compared = merge_cells(comparable)
-    names = {cell.cohort for cell in comparable}
-    rows_by_cell = [_rows(metrics, cell, question.confidence) for cell in evidence.cohorts]
-    # Every cohort's guardrail interval is one more chance to see harm where there is none.
-    looks = sum(row.ci_low is not None and is_taking_part(row) for rows in rows_by_cell for row in rows)
-    strict = 1 - (1 - question.confidence) / max(1, looks)
-    cohorts = [
-        # A cohort that one arm alone saw has no part in the compared traces.
-        _judged(cell, rows, _share(cell, compared) if cell.cohort in names else 0.0, strict)
-        for cell, rows in zip(evidence.cohorts, rows_by_cell, strict=True)
-    ]
-    harmed = {cell.cohort for cell in cohorts if cell.confirmed_harms}
-    unharmed = merge_cells(cell for cell in comparable if cell.cohort not in harmed)
-    overall, without_harmed = (
-        _judged(cell, _rows(metrics, cell, question.confidence), _share(cell, compared), question.confidence)
-        for cell in (compared, unharmed)
-    )
-    return _Judged(compared=compared, overall=overall, without_harmed=without_harmed, cohorts=cohorts)
+class _Judge:
+    """Measures and judges the cells of one question."""
+
+    def __init__(self, question: Question, evidence: Evidence) -> None:
+        self._question, self._evidence = question, evidence
+        self._rows = measured_rows(question, evidence)
+        planned = question.policy.planned_traces if question.mode == "sequential" else None
+        self._look = Look(confidence=question.confidence, planned=planned)
+        self._compared = comparable_cells(evidence.cells)
+        self._awaits = _awaited_look(question, evidence)
+
+    def judged(self) -> _Judged:
+        cells = self._evidence.cells
+        chosen = np.array([cell in self._compared for cell in cells], dtype=np.bool_)
+        cohorts = self._cohorts()
+        harmed = np.array([bool(cell.confirmed_harms) for cell in cohorts], dtype=np.bool_)
+        overall, measured = self._together(chosen)
+        without_harmed = overall
+        if harmed.any():
+            without_harmed, _ = self._together(chosen & ~harmed)
+        latest = None
+        if len(self._evidence.periods) > 1:
+            latest = self._together(chosen, last_period_only=True)[0].rows
+        return _Judged(
+            rows=self._rows,
+            look=self._look,
+            compared=self._compared,
+            overall=overall,
+            without_harmed=without_harmed,
+            cohorts=cohorts,
+            overview=checks.Overview(rows=overall.rows, measured=measured, latest=latest, plan_problem=None),
+        )
+
+    def _cohorts(self) -> list[JudgedCell]:
+        cells = self._evidence.cells
+        if not cells:
+            return []
+        stack = stack_cohorts(self._evidence.values, tuple(cell.cohort or "" for cell in cells))
+        summaries = summarise(stack, self._rows)
+        measured = measure(summaries, self._rows, self._look)
+        rows = [self._metric_rows(measured, place, stack) for place in range(len(cells))]
+        standing, raised, confidence = self._confirmed(summaries, rows)
+        if raised is not None:
+            rows = _at_raised_confidence(rows, raised, standing, confidence)
+        total = sum(cell.traces for cell in self._compared)
+        return [
+            JudgedCell(
+                cohort=cell.cohort,
+                # A cohort that one arm alone saw has no part in the compared traces.
+                weight=cell.traces / total if total and cell in self._compared else 0.0,
+                rows=rows[place],
+                confirmed_harms=frozenset(
+                    row_label(row) for row, stands in zip(rows[place], standing[place], strict=True) if stands
+                ),
+            )
+            for place, cell in enumerate(cells)
+        ]
+
+    def _confirmed(
+        self, summaries: Summaries, rows: Sequence[Sequence[MetricRow]]
+    ) -> tuple[Flags, Measurements | None, float]:
+        """Choose the harms that stand among all guardrail cells that were looked at, and measure them as such."""
+        tests = sum(row.ci_low is not None and is_taking_part(row) for cell in rows for row in cell)
+        found = np.array([[row.state is CellState.HARM and is_taking_part(row) for row in cell] for cell in rows])
+
+        raised: Measurements | None = None
+
+        def is_found_at(confidence: float) -> Flags:
+            nonlocal raised
+            raised = measure(summaries, self._rows, self._look.at_confidence(confidence))
+            return exceeds_margin(self._rows, raised)
+
+        standing, confidence = confirmed_findings(
+            tests, found, is_found_at, false_discovery_rate=1 - self._question.confidence
+        )
+        return standing, raised, confidence
+
+    def _together(self, chosen: Flags, *, last_period_only: bool = False) -> tuple[JudgedCell, Measurements]:
+        stack = stack_together(self._evidence.values, chosen, last_period_only=last_period_only)
+        measured = measure(summarise(stack, self._rows), self._rows, self._look)
+        rows = self._metric_rows(measured, 0, stack)
+        harms = frozenset(row_label(row) for row in rows if row.state is CellState.HARM and is_taking_part(row))
+        return JudgedCell(cohort=None, weight=1.0, rows=rows, confirmed_harms=harms), measured
+
+    def _metric_rows(self, measured: Measurements, place: int, stack: Stack) -> list[MetricRow]:
+        base, candidate = (round(float(count)) for count in stack.traces[place])
+        judging = Judging(compared=(base, candidate), look=self._look, awaits_look=self._awaits)
+        return metric_rows(self._rows, measured, place, judging)
 
 
-def _share(cell: Cell, compared: Cell) -> float:
-    return cell.traces / compared.traces if compared.traces else 0.0
+def _at_raised_confidence(
+    rows: Sequence[Sequence[MetricRow]], raised: Measurements, standing: Flags, confidence: float
+) -> list[list[MetricRow]]:
+    """Give harms that stand the interval of the confidence at which they do (false coverage rate)."""
+
+    def at(bound: float) -> float | None:
+        return bound if math.isfinite(bound) else None
+
+    made = [list(cell) for cell in rows]
+    for place, column in np.argwhere(standing).tolist():
+        interval = {"ci_low": at(float(raised.low[place, column])), "ci_high": at(float(raised.high[place, column]))}
+        made[place][column] = made[place][column].model_copy(update={**interval, "ci_confidence": confidence})
+    return made
 
 
-def _judged_metrics(question: Question, evidence: Evidence) -> list[tuple[Metric, str | None]]:
+def _awaited_look(question: Question, evidence: Evidence) -> str | None:
+    if question.at_n is None or _is_due(question, evidence):
+        return None
+    base, candidate = _arm_traces(evidence.cells)
+    return f"the one look is planned at {question.at_n:,} traces in each arm; there are {base:,} and {candidate:,}"
+
+
+def measured_rows(question: Question, evidence: Evidence) -> list[MeasuredRow]:
     """Return each metric with its evaluator; a metric of evaluators once for each of them, or once without any."""
     candidates = evidence.evaluators if question.evaluators else _main_evaluators(evidence)
     seen = [name for name in candidates if not question.evaluators or _is_asked(name, question.evaluators)]
@@ -133,21 +293,22 @@ def _judged_metrics(question: Question, evidence: Evidence) -> list[tuple[Metric
     silent = [name for name in question.evaluators if not any(_is_asked(other, (name,)) for other in seen)]
     evaluators: Sequence[str | None] = [*seen, *silent] or [None]
     return [
-        (metric, evaluator)
-        for metric in METRICS
-        for evaluator in (evaluators if metric.name == "eval_fail_rate" else [None])
+        (question.policy.metric(metric.name, evaluator), evaluator)
+        for metric in question.policy.metrics
+        for evaluator in (evaluators if metric.name == EVALUATION_METRIC else [None])
     ]
 
 
 def _main_evaluators(evidence: Evidence) -> list[str]:
     """Leave out evaluators with a sliver of the judgements of the busiest one: a trial, or an old version's rest."""
-    everything = merge_cells(evidence.cohorts)
+    judgements = evidence.values.sums.n.sum(axis=(0, 1, 2, 4))
     judged = {
-        name: sum(arm.values_of(("eval_fail_rate", name)).n for arm in (everything.base, everything.candidate))
-        for name in evidence.evaluators
+        evaluator: float(count)
+        for (metric, evaluator), count in zip(evidence.values.keys, judgements, strict=True)
+        if metric == EVALUATION_METRIC and evaluator is not None
     }
     most = max(judged.values(), default=0)
-    return [name for name in evidence.evaluators if judged[name] >= MIN_EVALUATOR_SHARE * most]
+    return [name for name in evidence.evaluators if judged.get(name, 0) >= MIN_EVALUATOR_SHARE * most]
 
 
 def _is_asked(evaluator: str, asked: Sequence[str]) -> bool:
@@ -155,23 +316,17 @@ def _is_asked(evaluator: str, asked: Sequence[str]) -> bool:
     return evaluator in asked or evaluator.rpartition("@")[0] in asked
 
 
-def _rows(metrics: Sequence[tuple[Metric, str | None]], cell: Cell, confidence: float) -> list[MetricRow]:
-    return [metric_row(metric, evaluator, cell, confidence=confidence) for metric, evaluator in metrics]
-
-
-def _judged(cell: Cell, rows: Sequence[MetricRow], weight: float, strict: float) -> JudgedCell:
-    return JudgedCell(
-        cohort=cell.cohort,
-        weight=weight,
-        rows=rows,
-        confirmed_harms=frozenset(
-            row_label(row)
-            for row in rows
-            if row.state is CellState.HARM
-            and is_taking_part(row)
-            and is_harm_confirmed(METRICS_BY_NAME[row.metric], row.evaluator, cell, confidence=strict)
-        ),
-    )
+def _settled_by(overall: JudgedCell, evidence: Evidence) -> datetime | None:
+    """Return about when the last unsettled guardrail has its traces, if they keep coming as in the latest period."""
+    waiting = [row.more_traces for row in overall.blocking]
+    needed = max((more for more in waiting if more is not None), default=0)
+    if not needed or any(more is None for more in waiting) or evidence.last_trace is None:
+        return None
+    days = evidence.periods[-1].days
+    arriving = float(evidence.values.traces[:, -1].sum(axis=0).min())
+    if days < _MIN_DAYS_FOR_RATE or not arriving or needed * days / arriving > _MAX_DAYS_AHEAD:
+        return None
+    return evidence.last_trace + timedelta(days=needed * days / arriving)
 
 
 def _cohort_answer(cell: Cell, judged: JudgedCell, decision: Decision) -> CohortAnswer:
@@ -182,15 +337,15 @@ def _cohort_answer(cell: Cell, judged: JudgedCell, decision: Decision) -> Cohort
         weight=judged.weight,
         traces=_traces(cell),
         metrics=list(judged.rows),
-        examples=Examples(base=list(cell.base.examples), candidate=list(cell.candidate.examples)),
+        examples=Examples(base=list(cell.base_examples), candidate=list(cell.candidate_examples)),
     )
 
 
 def _traces(cell: Cell) -> ArmCounts:
-    return ArmCounts(base=cell.base.side.traces, candidate=cell.candidate.side.traces)
+    return ArmCounts(base=cell.base.traces, candidate=cell.candidate.traces)
 
 
-def _echo(question: Question) -> QuestionEcho:
+def _echo(question: Question, evidence: Evidence) -> QuestionEcho:
     selection = question.selection
     return QuestionEcho.model_validate(
         {
@@ -203,31 +358,11 @@ def _echo(question: Question) -> QuestionEcho:
             "cohort": list(selection.cohorts),
             "route": list(selection.routes),
             "evaluator": list(question.evaluators),
-            "mode": "fixed",
+            "mode": question.mode,
+            "at_n": question.at_n,
             "confidence": question.confidence,
+            "planned_traces": question.policy.planned_traces if question.mode == "sequential" else None,
+            "caps": dict(evidence.caps),
             "spec_hash": spec_hash(question),
         }
     )
-
-
-def spec_hash(question: Question) -> str:
-    """Name the settings that decide the answer: the same hash means the same rules. 16 hex digits."""
-    spec = {
-        "method": _METHOD_VERSION,
-        "arm_by": question.selection.arm_by,
-        "cohort_by": question.selection.cohort_by,
-        "cohorts": sorted(question.selection.cohorts),
-        "routes": sorted(question.selection.routes),
-        "evaluators": sorted(question.evaluators),
-        "confidence": question.confidence,
-        "metrics": [dataclasses.asdict(metric) for metric in METRICS],
-        "gates": [assessment.MIN_TRACES, assessment.MIN_EVENTS, assessment.MAX_COVERAGE_GAP],
-        "checks": [
-            checks.MIX_P_VALUE,
-            checks.MAX_DROPPED_SHARE,
-            checks.MAX_CONTAMINATED_SHARE,
-            checks.MAX_FACTOR_SHIFT,
-        ],
-        "weights": [verdict.MAX_UNVERIFIED_WEIGHT, verdict.MAX_HARMED_WEIGHT],
-    }
-    return hashlib.blake2b(json.dumps(spec, sort_keys=True).encode(), digest_size=8).hexdigest()

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracecanary.analytics.prices import PriceEntry, read_price_file
-from tracecanary.schema import ConfigFile, ConfigFileError
+from tracecanary.schema import ConfigFile, ConfigFileError, ConfigurationError, LakeTable, Section
+
+MS_PER_HOUR = 3_600_000
+_MS_PER_S = 1000
+_MS_PER_DAY = 24 * MS_PER_HOUR
+_MIN_COMPACTION_MEMORY_MB = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,3 +37,104 @@ def read_price_settings(file: ConfigFile) -> PriceSettings:
     except ConfigFileError as error:
         file.include(error)
         return PriceSettings(file=path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How many days rows are kept, see `docs/maintenance.md`; None keeps them for ever.
+
+    Spans are as old as their start, evaluations as their receipt, facts as the start of their trace.
+    """
+
+    spans_days: float | None = None
+    evaluations_days: float | None = None
+    facts_days: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number of days, naming all of it."""
+        given = {"spans": self.spans_days, "evaluations": self.evaluations_days, "facts": self.facts_days}
+        problems = [
+            f"retention of {name} is {days!r} days, but must be greater than 0. Leave it out to keep them for ever"
+            for name, days in given.items()
+            if days is not None and not 0 < days < float("inf")
+        ]
+        if problems:
+            raise ConfigurationError(problems)
+
+    def kept_from_hour(self, *, now_ms: int) -> dict[LakeTable, int]:
+        """Return the first hour since the epoch that is kept, of each table that is not kept for ever."""
+        days = {LakeTable.SPANS: self.spans_days, LakeTable.EVALUATIONS: self.evaluations_days}
+        return {
+            table: (now_ms - round(kept * _MS_PER_DAY)) // MS_PER_HOUR
+            for table, kept in days.items()
+            if kept is not None
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactionSettings:
+    """How compaction works; see `docs/maintenance.md`.
+
+    Attributes:
+        every_s: Seconds between compactions by a running service; 0 for none.
+        target_bytes: Files of this size are not merged any more.
+        max_batch_bytes: Most bytes of files that are rewritten at once.
+        max_batch_files: Most files that are rewritten at once.
+        max_files_per_hour: More files than these in one hour are merged, also while the hour fills.
+        settle_s: An hour that is over is merged when nothing was added to it for this long, in seconds.
+        grace_s: Files that are no longer needed are deleted after this long, in seconds. It must be longer than any
+            query, or any compaction, takes.
+        memory_bytes: Memory of the query engine while it sorts; what does not fit goes to disk.
+        threads: Threads of the query engine.
+        retention: How long rows are kept.
+    """
+
+    every_s: float = 60.0  # of one writer that is twelve segments, which become a file
+    target_bytes: int = 256 * 1024 * 1024
+    max_batch_bytes: int = 512 * 1024 * 1024
+    max_batch_files: int = 1_000
+    max_files_per_hour: int = 8
+    settle_s: float = 900.0
+    grace_s: float = 3600.0
+    memory_bytes: int = 512 * 1024 * 1024
+    threads: int = 1
+    retention: Retention = Retention()
+
+    @property
+    def grace_ms(self) -> int:
+        """`grace_s` in ms."""
+        return round(self.grace_s * _MS_PER_S)
+
+
+def read_compaction_settings(file: ConfigFile) -> CompactionSettings:
+    """Return what `[compaction]` and `[retention]` say; problems are noted in `file`."""
+    section = file.section("compaction")
+    defaults = CompactionSettings()
+    memory_mb = _at_least(section, "memory_mb", _MIN_COMPACTION_MEMORY_MB)
+    return CompactionSettings(
+        every_s=_or(_at_least(section, "every_s", 0), defaults.every_s),
+        grace_s=_or(_at_least(section, "grace_s", 0), defaults.grace_s),
+        settle_s=_or(_at_least(section, "settle_s", 0), defaults.settle_s),
+        memory_bytes=defaults.memory_bytes if memory_mb is None else round(memory_mb * 1_000_000),
+        retention=_read_retention(file.section("retention")),
+    )
+
+
+def _read_retention(section: Section) -> Retention:
+    days = {key: section.number(key) for key in ("spans_days", "evaluations_days", "facts_days")}
+    for key, value in days.items():
+        if value is not None and value <= 0:
+            section.note(key, value, "must be greater than 0; leave it out to keep them for ever")
+    return Retention(**{key: value for key, value in days.items() if value is not None and value > 0})
+
+
+def _at_least(section: Section, key: str, least: float) -> float | None:
+    value = section.number(key)
+    if value is not None and value < least:
+        section.note(key, value, f"must be at least {least}")
+        return None
+    return value
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value

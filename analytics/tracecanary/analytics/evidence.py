@@ -1,8 +1,7 @@
-"""What the lake knows about a question: sufficient statistics by cohort and arm, read from one snapshot."""
+"""What the lake knows about a question: sufficient statistics by cohort, period and arm, read from one snapshot."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -10,21 +9,20 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tracecanary.analytics.question import Question, time_of
-from tracecanary.analytics.statistics import Moments, Ordered, Rate
-from tracecanary.analytics.store import Row, Session
-from tracecanary.schema import UnknownArmError
+from tracecanary.analytics.statistics.histograms import COARSE_SCALE, SCALE, Histograms
+from tracecanary.analytics.statistics.pairs import PairedHits
+from tracecanary.analytics.statistics.standardise import GroupSums
 
-EXAMPLES_PER_ARM = 3
-# Arms named in an error, so that a person can correct a spelling.
-_ARMS_SHOWN = 50
-NO_VALUES = Moments(n=0, total=0.0, total_of_squares=0.0)
-
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 # Traces by the value that they have of a factor, such as 40 with release 2.1.
 Tally = Mapping[str, int]
 # What may differ between the arms other than the model: the tallies of an arm's side.
-FACTORS = ("conventions", "step_sources", "releases", "prompts", "routes")
+FACTORS = ("conventions", "step_sources", "releases", "prompts", "routes", "environments", "evaluator_versions")
+# Periods are told apart if at least this share of the candidate's traces came in periods that the base had, too.
+MIN_SHARE_SIDE_BY_SIDE = 0.9
 # A metric and its evaluator; None for metrics that have none.
 MetricKey = tuple[str, str | None]
 
@@ -46,66 +44,115 @@ class ArmSide:
     releases: Tally = field(default_factory=dict)
     prompts: Tally = field(default_factory=dict)
     routes: Tally = field(default_factory=dict)
-
-    def __add__(self, other: ArmSide) -> ArmSide:
-        """Add counts, and tallies value by value."""
-        merged: dict[str, Any] = {}
-        for item in fields(self):
-            mine, theirs = getattr(self, item.name), getattr(other, item.name)
-            merged[item.name] = dict(Counter(mine) + Counter(theirs)) if isinstance(mine, Mapping) else mine + theirs
-        return ArmSide(**merged)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmEvidence:
-    """One arm in one cohort, or in several together."""
-
-    side: ArmSide = field(default_factory=ArmSide)
-    moments: Mapping[MetricKey, Moments] = field(default_factory=dict)
-    latencies_s: Ordered = field(default_factory=lambda: Ordered.of(()))
-    examples: tuple[str, ...] = ()
-
-    def values_of(self, key: MetricKey) -> Moments:
-        """Return count and sums of the metric's values; empty when there are none."""
-        return self.moments.get(key, NO_VALUES)
-
-    def rate_of(self, key: MetricKey) -> Rate:
-        """Return the hits of a metric whose values are 0 or 1."""
-        values = self.values_of(key)
-        return Rate(hits=round(values.total), n=values.n)
+    environments: Tally = field(default_factory=dict)
+    evaluator_versions: Tally = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """Both arms in one cohort, or in several together (`cohort` None)."""
+    """Both arms in one cohort, or in several together (`cohort` None): what is no metric."""
 
     cohort: str | None
-    base: ArmEvidence
-    candidate: ArmEvidence
+    base: ArmSide = field(default_factory=ArmSide)
+    candidate: ArmSide = field(default_factory=ArmSide)
+    base_examples: tuple[str, ...] = ()
+    candidate_examples: tuple[str, ...] = ()
 
     @property
     def traces(self) -> int:
         """Traces of both arms together."""
-        return self.base.side.traces + self.candidate.side.traces
+        return self.base.traces + self.candidate.traces
 
     @property
     def has_both_arms(self) -> bool:
         """Whether there is anything to compare: traces in either arm."""
-        return self.base.side.traces > 0 and self.candidate.side.traces > 0
+        return self.base.traces > 0 and self.candidate.traces > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Values:
+    """The metrics' sufficient statistics. Axis 0 is the cohort, axis 1 the period of constant split, axis 2 the arm.
+
+    Args:
+        keys: Metrics with their evaluators: axis 3 of the sums.
+        sums: Group sums, shape (cohorts, periods, 2, keys, groups).
+        tails: What values above their cap have beyond it, of the same shape; None while nothing is capped.
+        traces: Traces, shape (cohorts, periods, 2).
+        units: Clusters, of the same shape.
+        histograms: By the name of the values: shape (cohorts, periods, 2, buckets).
+        group_histograms: Coarse, shape (cohorts, periods, 2, groups, buckets); empty where values are independent.
+        exact: Exact quantiles where they are known, by the values' name, cohort (None for all together) and arm (0 or
+            1): the number of values, and the value by quantile.
+    """
+
+    keys: tuple[MetricKey, ...]
+    sums: GroupSums
+    traces: Floats
+    units: Floats
+    tails: GroupSums | None = None
+    histograms: Mapping[str, Histograms] = field(default_factory=dict)
+    group_histograms: Mapping[str, Histograms] = field(default_factory=dict)
+    exact: Mapping[tuple[str, str | None, int], tuple[int, Mapping[float, float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """The cells of a question, one a cohort, sorted by name.
+class Period:
+    """A time of constant traffic split: its start, None for the first, and how long its traces came in, in days."""
 
-    `last_trace` is when the newest trace started, None without traces. `unmatched_evaluations` counts judgements of the
-    whole lake that belong to no stored trace.
+    start: datetime | None
+    days: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evidence:
+    """Everything behind an answer; cohorts are sorted by name.
+
+    Args:
+        cells: One a cohort.
+        values: Their metrics, axis 0 in the order of `cells`.
+        evaluators: Names of those that judged any trace.
+        last_trace: When the newest trace started, None without traces.
+        unmatched_evaluations: Judgements of the whole lake that belong to no stored trace.
+        periods: In order of time: axis 1 of `values`.
+        side_by_side: Share of the candidate's traces in periods that the base had traces in, too, 0..1.
+        caps: Largest value that a metric of means counts with, frozen for the comparison.
+        pairs: Pairs of answers to the same request, by cohort and metric.
     """
 
-    cohorts: Sequence[Cell]
-    evaluators: tuple[str, ...]
-    last_trace: datetime | None
+    cells: Sequence[Cell]
+    values: Values
+    evaluators: tuple[str, ...] = ()
+    last_trace: datetime | None = None
     unmatched_evaluations: int = 0
+    periods: Sequence[Period] = (Period(start=None, days=0.0),)
+    side_by_side: float = 1.0
+    caps: Mapping[str, float] = field(default_factory=dict)
+    pairs: Mapping[tuple[str, MetricKey], PairedHits] = field(default_factory=dict)
+
+
+def merge_cells(cells: Iterable[Cell]) -> Cell:
+    """Add up what is no metric of several cohorts."""
+    merged = list(cells)
+    return Cell(
+        cohort=None,
+        base=_merge_sides([cell.base for cell in merged]),
+        candidate=_merge_sides([cell.candidate for cell in merged]),
+    )
+
+
+def _merge_sides(sides: Sequence[ArmSide]) -> ArmSide:
+    """Add counts, and tallies value by value."""
+    merged: dict[str, Any] = {}
+    for item in fields(ArmSide):
+        parts = [getattr(side, item.name) for side in sides]
+        if item.name in FACTORS:
+            tally: Counter[str] = Counter()
+            for part in parts:
+                tally.update(part)
+            merged[item.name] = dict(tally)
+        else:
+            merged[item.name] = sum(parts)
+    return ArmSide(**merged)
 
 
 def comparable_cells(cells: Sequence[Cell]) -> list[Cell]:
@@ -116,116 +163,63 @@ def comparable_cells(cells: Sequence[Cell]) -> list[Cell]:
     return [cell for cell in cells if cell.has_both_arms] or list(cells)
 
 
-def merge_cells(cells: Iterable[Cell]) -> Cell:
-    """Add up the evidence of several cohorts, to the same result in any order."""
-    merged = list(cells)
-    return Cell(
-        cohort=None,
-        base=_merge_arms([cell.base for cell in merged]),
-        candidate=_merge_arms([cell.candidate for cell in merged]),
-    )
+class Axes:
+    """Places of cohorts, periods and arms in the arrays of `Values`, and how rows become such arrays."""
 
+    def __init__(self, cohorts: Sequence[str], periods: int, arms: Sequence[str]) -> None:
+        self.arms = tuple(arms)
+        self.shape = (len(cohorts), periods, len(arms))
+        self._cohorts = {name: place for place, name in enumerate(cohorts)}
+        self._arms = {name: place for place, name in enumerate(arms)}
 
-def _merge_arms(arms: Sequence[ArmEvidence]) -> ArmEvidence:
-    keys = {key for arm in arms for key in arm.moments}
-    return ArmEvidence(
-        side=sum((arm.side for arm in arms), start=ArmSide()),
-        moments={key: _sum_of_moments([arm.values_of(key) for arm in arms]) for key in keys},
-        latencies_s=Ordered.of(np.concatenate([np.empty(0), *(arm.latencies_s.values for arm in arms)])),
-    )
+    def places(self, columns: Mapping[str, Sequence[Any]]) -> list[NDArray[np.intp]]:
+        """Return cohort, period and arm of each row as places in an array."""
+        cohort = np.array([self._cohorts[name] for name in columns["cohort"]], dtype=np.intp)
+        arm = np.array([self._arms[name] for name in columns["arm"]], dtype=np.intp)
+        return [cohort, np.asarray(columns["stratum"], dtype=np.intp), arm]
 
+    def filled(
+        self, columns: Mapping[str, Sequence[Any]], values: Iterable[str], *more: tuple[int, Any]
+    ) -> list[Floats]:
+        """Return one array for each name in `values`, 0 where no row is.
 
-def _sum_of_moments(parts: Sequence[Moments]) -> Moments:
-    # fsum rounds once, whatever the order: adding up pairs would let the order of cohorts decide a last digit.
-    return Moments(
-        n=sum(part.n for part in parts),
-        total=math.fsum(part.total for part in parts),
-        total_of_squares=math.fsum(part.total_of_squares for part in parts),
-    )
+        Args:
+            columns: The rows, by column.
+            values: Columns to add up.
+            more: Further axes: their length, and each row's place on them.
+        """
+        shape = (*self.shape, *(length for length, _ in more))
+        place = (*self.places(columns), *(np.asarray(at, dtype=np.intp) for _, at in more))
+        arrays = []
+        for name in values:
+            array = np.zeros(shape)
+            np.add.at(array, place, np.asarray(columns[name], dtype=np.float64))
+            arrays.append(array)
+        return arrays
 
-
-def gather_evidence(session: Session, question: Question) -> Evidence:
-    """Read the evidence for `question`.
-
-    Raises:
-        UnknownArmError: No stored trace has ever asked for the base or the candidate.
-    """
-    _check_arms(session, question)
-    select_traces(session, question.selection.parameters())
-    arms = {"arms": list(question.selection.arms)}
-    rows = _RowsByArm()
-    rows.add("side", session.rows("question_sides_v1", arms))
-    rows.add("confounders", session.rows("question_confounders_v1"))
-    rows.add("moments", session.rows("question_cells_v1"))
-    rows.add("latencies", session.rows("question_latencies_v1"))
-    rows.add("examples", session.rows("question_examples_v1", {"most": EXAMPLES_PER_ARM}))
-    last = max((row["last_start_unix_ns"] for row in rows.all("side")), default=None)
-    return Evidence(
-        cohorts=tuple(
-            Cell(
-                cohort=cohort,
-                base=rows.arm_evidence(cohort, question.base),
-                candidate=rows.arm_evidence(cohort, question.candidate),
-            )
-            for cohort in rows.cohorts()
-        ),
-        evaluators=tuple(sorted({row["evaluator"] for row in rows.all("moments")} - {None})),
-        last_trace=None if last is None else time_of(last),
-        unmatched_evaluations=session.rows("unmatched_evaluations_v1")[0]["unmatched"],
-    )
-
-
-def select_traces(session: Session, parameters: Mapping[str, object]) -> None:
-    """Materialise the traces of a selection and their metric values in `session`."""
-    session.materialise("question_traces", "question_traces_v1", parameters)
-    session.materialise("question_metric_values", "question_metric_values_v1")
-
-
-def _check_arms(session: Session, question: Question) -> None:
-    """Look in the whole lake: an arm without traces in the window is a fresh one, not an unknown one."""
-    arm_by = question.selection.arm_by
-    seen = [str(row["arm_name"]) for row in session.rows("arms_v1", {"arm_by": arm_by})]
-    for parameter, arm in (("base", question.base), ("candidate", question.candidate)):
-        if arm not in seen:
-            raise UnknownArmError(parameter, arm, arm_by=arm_by, seen=seen[:_ARMS_SHOWN])
-
-
-class _RowsByArm:
-    """Rows of several queries, found by query, cohort and arm."""
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, str, str], list[Row]] = {}
-
-    def add(self, query: str, rows: Iterable[Row]) -> None:
-        for row in rows:
-            self._rows.setdefault((query, row["cohort_name"], row["arm_name"]), []).append(row)
-
-    def all(self, query: str) -> list[Row]:
-        return [row for key, rows in self._rows.items() if key[0] == query for row in rows]
-
-    def cohorts(self) -> list[str]:
-        return sorted({cohort for query, cohort, _ in self._rows if query == "side"})
-
-    def arm_evidence(self, cohort: str, arm: str) -> ArmEvidence:
-        def rows_of(query: str) -> list[Row]:
-            return self._rows.get((query, cohort, arm), [])
-
-        return ArmEvidence(
-            side=next((_arm_side(row, rows_of("confounders")) for row in rows_of("side")), ArmSide()),
-            moments={
-                (row["metric"], row["evaluator"]): Moments(
-                    n=row["n"], total=row["total"], total_of_squares=row["total_of_squares"]
-                )
-                for row in rows_of("moments")
-            },
-            latencies_s=Ordered.of(next((row["latencies_s"] for row in rows_of("latencies")), ())),
-            examples=tuple(row["trace_id"] for row in rows_of("examples")),
+    def sums(
+        self, columns: Mapping[str, Sequence[Any]], keys: Sequence[MetricKey], *, groups: int, is_paired: bool
+    ) -> GroupSums:
+        """Return group sums of the metrics `keys`; with one group, all of a stratum's are added up."""
+        place_of = {key: place for place, key in enumerate(keys)}
+        places = [place_of[key] for key in zip(columns["metric"], columns["evaluator"], strict=True)]
+        group = columns["g"] if groups > 1 else [0] * len(places)
+        n, total, squares, cubes = self.filled(
+            columns, ("n", "total", "total_sq", "total_cube"), (len(keys), places), (groups, group)
         )
+        return GroupSums(n=n, total=total, squares=squares, cubes=cubes, is_clustered=groups > 1, is_paired=is_paired)
 
-
-def _arm_side(row: Row, tallied: Iterable[Row]) -> ArmSide:
-    tallies: dict[str, dict[str, int]] = {factor: {} for factor in FACTORS}
-    for tally in tallied:
-        tallies[tally["factor"]][tally["factor_value"]] = tally["traces"]
-    counts: Row = {item.name: row[item.name] for item in fields(ArmSide) if item.name not in FACTORS}
-    return ArmSide(**(counts | tallies))
+    def histograms(self, columns: Mapping[str, Sequence[Any]], *, groups: int = 0) -> dict[str, Histograms]:
+        """Return a histogram for each metric of the rows; with `groups`, coarse ones of each group."""
+        metric = np.array(columns["metric"], dtype=object)
+        made: dict[str, Histograms] = {}
+        for name in sorted(set(columns["metric"])):
+            chosen = np.flatnonzero(metric == name)
+            rows = {column: [values[place] for place in chosen.tolist()] for column, values in columns.items()}
+            numbers = [bucket for bucket in rows["bucket"] if bucket is not None]
+            first, last = (min(numbers), max(numbers)) if numbers else (0, 0)
+            column = [0 if bucket is None else bucket - first + 1 for bucket in rows["bucket"]]
+            axes = [(groups, rows["g"])] if groups else []
+            (counts,) = self.filled(rows, ("n",), *axes, (last - first + 2, column))
+            made[name] = Histograms(counts=counts, first=first, scale=COARSE_SCALE if groups else SCALE)
+        return made

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from tracecanary.analytics.evidence import select_traces
+from tracecanary.analytics.gathering import select_traces
 from tracecanary.analytics.metrics import METRICS_BY_NAME
 from tracecanary.analytics.question import Selection, check_metrics, time_of
 from tracecanary.analytics.store import Store

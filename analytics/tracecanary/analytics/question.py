@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from tracecanary.analytics.metrics import METRICS_BY_NAME
+from tracecanary.analytics.policy import Policy
 from tracecanary.schema import InvalidQuestionError
 
 ArmBy = Literal["model", "variant", "release", "prompt"]
+Mode = Literal["sequential", "fixed"]
 CohortDimension = Literal["cohort", "route", "service", "environment", "release", "prompt"]
 ARM_DIMENSIONS: tuple[str, ...] = get_args(ArmBy)
 COHORT_DIMENSIONS: tuple[str, ...] = get_args(CohortDimension)
@@ -71,6 +73,9 @@ class Selection:
 class Question:
     """A comparison of two arms. Empty `evaluators` mean all of them.
 
+    In the mode `sequential` the answer may be read at any time, as often as one likes. In `fixed` it is read once, when
+    both arms have `at_n` traces, and stays as it was then.
+
     Raises:
         InvalidQuestionError: A field has no valid value; names the public parameter and what it may be.
     """
@@ -78,6 +83,9 @@ class Question:
     selection: Selection
     evaluators: tuple[str, ...] = ()
     confidence: float = DEFAULT_CONFIDENCE
+    mode: Mode = "sequential"
+    at_n: int | None = None
+    policy: Policy = field(default_factory=Policy)
 
     def __post_init__(self) -> None:
         """Refuse what makes no question."""
@@ -92,6 +100,14 @@ class Question:
                 self.confidence,
                 f"Use a fraction from {_MIN_CONFIDENCE} to {_MAX_CONFIDENCE}, such as 0.95.",
             )
+        if self.mode == "fixed" and self.at_n is None:
+            raise InvalidQuestionError(
+                "at_n", None, "mode=fixed reads once: name the traces of each arm at which, such as at_n=5000."
+            )
+        if self.mode != "fixed" and self.at_n is not None:
+            raise InvalidQuestionError("at_n", self.at_n, "It goes with mode=fixed alone; leave it out.")
+        if self.at_n is not None and self.at_n < 1:
+            raise InvalidQuestionError("at_n", self.at_n, "Use 1 or more.")
 
     @property
     def base(self) -> str:

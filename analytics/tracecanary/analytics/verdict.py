@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from tracecanary.analytics.answer import CellState, Checks, MetricRow, Routing, Verdict
-from tracecanary.analytics.metrics import METRICS_BY_NAME
 
 # Unsettled cohorts with this share of the traffic together do not block an overall ship; they are listed.
 MAX_UNVERIFIED_WEIGHT = 0.10
@@ -61,8 +61,7 @@ class Decision:
 
 def is_taking_part(row: MetricRow) -> bool:
     """Tell whether a row decides: a guardrail that is required, or that at least one arm records."""
-    metric = METRICS_BY_NAME[row.metric]
-    return metric.is_guardrail and (metric.is_required or row.base.n > 0 or row.candidate.n > 0)
+    return row.role == "guardrail" and (row.is_required or row.base.n > 0 or row.candidate.n > 0)
 
 
 def row_label(row: MetricRow) -> str:
@@ -83,21 +82,27 @@ def decide_cohort(cell: JudgedCell, checks: Checks) -> Decision:
 
 
 def decide_overall(
-    overall: JudgedCell, without_harmed: JudgedCell, cohorts: Sequence[JudgedCell], checks: Checks
+    overall: JudgedCell,
+    without_harmed: JudgedCell,
+    cohorts: Sequence[JudgedCell],
+    checks: Checks,
+    *,
+    settled_by: datetime | None = None,
 ) -> Decision:
     """Decide for the candidate as a whole.
 
     Args:
-        overall: All cohorts together.
+        overall: All cohorts over one mix.
         without_harmed: All cohorts but those with confirmed harm.
         cohorts: Each cohort.
         checks: What could explain a difference away.
+        settled_by: About when what is unsettled will be settled, if that can be said.
     """
-    critical = [row_label(row) for row in overall.rows if METRICS_BY_NAME[row.metric].is_critical]
+    if checks.sample_ratio.is_blocking:  # traffic that went astray took its failures along
+        return Decision(verdict=Verdict.HOLD, reasons=[f"sample_ratio: {checks.sample_ratio.reason}"])
+    critical = [row_label(row) for row in overall.rows if row.is_critical]
     critical_harms = overall.confirmed_harms.intersection(critical)
-    # Pooled over mixes that differ, even two equal arms differ: then only cohorts can tell harm.
-    is_mixed = "warning" in {checks.mix_shift.state, checks.simpson.state}
-    if critical_harms and not is_mixed:
+    if critical_harms:
         return Decision(verdict=Verdict.ROLL_BACK, reasons=_reasons(overall, only=critical_harms))
     harmed = [cell for cell in cohorts if cell.confirmed_harms]
     harm_reasons = [
@@ -107,29 +112,41 @@ def decide_overall(
         return Decision(verdict=Verdict.ROLL_BACK, reasons=_first(harm_reasons))
     warnings = _blocking_warnings(checks)
     if harmed:
-        if without_harmed.confirmed_harms and not is_mixed:
+        if without_harmed.confirmed_harms:
             reasons = harm_reasons + _reasons(without_harmed, only=without_harmed.confirmed_harms)
             return Decision(verdict=Verdict.HOLD, reasons=_first(reasons))
         return Decision(verdict=Verdict.NARROW, reasons=_first(harm_reasons + warnings))
     if overall.blocking:
-        return Decision(verdict=Verdict.HOLD, reasons=_reasons(overall) + warnings)
+        when = [f"at the present rate that is about {settled_by:%Y-%m-%d %H:%M} UTC"] if settled_by else []
+        return Decision(verdict=Verdict.HOLD, reasons=_reasons(overall) + when + warnings)
+    return _decide_without_harm(cohorts, warnings)
+
+
+def _decide_without_harm(cohorts: Sequence[JudgedCell], warnings: Sequence[str]) -> Decision:
     unverified = [cell for cell in cohorts if cell.blocking]
     names = _names(unverified)
     if sum(cell.weight for cell in unverified) > MAX_UNVERIFIED_WEIGHT:
         unsettled = f"overall is safe, but these cohorts are unsettled: {names}"
         return Decision(verdict=Verdict.HOLD, reasons=[unsettled, *warnings])
     if warnings:
-        return Decision(verdict=Verdict.HOLD, reasons=warnings)
+        return Decision(verdict=Verdict.HOLD, reasons=list(warnings))
     rest = [f"not verified, with little traffic: {names}"] if unverified else []
     return Decision(verdict=Verdict.SHIP, reasons=["every guardrail lies within its margin", *rest])
 
 
-def route_cohorts(decisions: Sequence[tuple[str, Decision]]) -> Routing:
-    """Say which cohorts may move to the candidate now, should stay on the base, or are not verified."""
+def route_cohorts(decisions: Sequence[tuple[str, Decision]], overall: Decision, checks: Checks) -> Routing:
+    """Say which cohorts may move to the candidate now, should stay on the base, or are not verified.
+
+    A candidate that is rolled back moves nowhere, however well it does in some cohort.
+    """
 
     def cohorts_with(verdict: Verdict) -> list[str]:
         return [cohort for cohort, decision in decisions if decision.verdict is verdict]
 
+    if overall.verdict is Verdict.ROLL_BACK:
+        return Routing(candidate=[], base=[cohort for cohort, _ in decisions], unverified=[])
+    if checks.sample_ratio.is_blocking:
+        return Routing(candidate=[], base=[], unverified=[cohort for cohort, _ in decisions])
     return Routing(
         candidate=cohorts_with(Verdict.SHIP),
         base=cohorts_with(Verdict.ROLL_BACK),
@@ -138,14 +155,7 @@ def route_cohorts(decisions: Sequence[tuple[str, Decision]]) -> Routing:
 
 
 def _blocking_warnings(checks: Checks) -> list[str]:
-    named = {
-        "mix_shift": checks.mix_shift,
-        "simpson": checks.simpson,
-        "contamination": checks.contamination,
-        "coverage": checks.coverage,
-        "confounders": checks.confounders,
-    }
-    return [f"{name}: {check.reason}" for name, check in named.items() if check.state == "warning"]
+    return [f"{name}: {check.reason}" for name, check in checks if check.is_blocking]
 
 
 def _reasons(cell: JudgedCell, *, only: frozenset[str] | None = None, names_cohort: bool = False) -> list[str]:

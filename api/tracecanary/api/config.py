@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tracecanary.analytics.config import PriceSettings, read_price_settings
+from tracecanary.analytics.config import (
+    CompactionSettings,
+    PriceSettings,
+    read_compaction_settings,
+    read_price_settings,
+)
 from tracecanary.collector.config import read_rules
 from tracecanary.collector.rules import Rules
 from tracecanary.schema import read_config_file
@@ -17,6 +22,7 @@ class ServiceSettings:
 
     rules: Rules = field(default_factory=Rules)
     prices: PriceSettings = field(default_factory=PriceSettings)
+    compaction: CompactionSettings = field(default_factory=CompactionSettings)
 
 
 def service_settings(config: Path | None) -> ServiceSettings:
@@ -28,6 +34,8 @@ def service_settings(config: Path | None) -> ServiceSettings:
     if config is None:
         return ServiceSettings()
     file = read_config_file(config)
-    settings = ServiceSettings(rules=read_rules(file), prices=read_price_settings(file))
+    settings = ServiceSettings(
+        rules=read_rules(file), prices=read_price_settings(file), compaction=read_compaction_settings(file)
+    )
     file.check()
     return settings

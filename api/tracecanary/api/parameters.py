@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from tracecanary.analytics.policy import MAX_PLANNED_TRACES, MIN_PLANNED_TRACES, Policy
 from tracecanary.analytics.question import (
     ARM_DIMENSIONS,
     COHORT_DIMENSIONS,
     DEFAULT_CONFIDENCE,
+    Mode,
     Question,
     Selection,
     check_metrics,
@@ -67,17 +70,6 @@ def parse_step(value: object) -> object:
     return int(match[1]) * _SECONDS[match[2] or "s"]
 
 
-def check_mode(value: object) -> object:
-    """Refuse a mode that this version can't answer in.
-
-    Raises:
-        ValueError: It is not fixed.
-    """
-    if value != "fixed":
-        raise ValueError("use fixed: this version's intervals hold for one look at a planned number of traces")
-    return value
-
-
 Time = Annotated[datetime, BeforeValidator(parse_time)]
 Step = Annotated[int, BeforeValidator(parse_step)]
 
@@ -126,18 +118,31 @@ class CompareParameters(SelectionParameters):
     candidate: str = Field(description="arm that might take its place")
     evaluator: list[str] = Field(default=[], description="only these evaluators")
     metric: list[str] = Field(default=[], description="show only these metrics; the verdict looks at all")
-    mode: Annotated[Literal["fixed"], BeforeValidator(check_mode)] = Field(
-        default="fixed", description="fixed: read once, at a planned number of traces"
+    mode: Mode = Field(
+        default="sequential",
+        description="sequential: read at any time, as often as you like; fixed: read once, at at_n traces of each arm",
+    )
+    at_n: int | None = Field(default=None, description="with mode=fixed: traces of each arm at which to read")
+    planned_traces: int | None = Field(
+        default=None,
+        ge=MIN_PLANNED_TRACES,
+        le=MAX_PLANNED_TRACES,
+        description="traces of each arm that the comparison is planned for, before any data; by default the policy's",
     )
     confidence: float = Field(default=DEFAULT_CONFIDENCE, description="coverage of the intervals, 0.5 to 0.9999")
 
-    def question(self) -> Question:
-        """Return the question that the parameters ask."""
+    def question(self, policy: Policy) -> Question:
+        """Return the question that the parameters ask, under the release policy."""
         check_metrics(tuple(self.metric))
+        if self.planned_traces is not None:
+            policy = dataclasses.replace(policy, planned_traces=self.planned_traces)
         return Question(
             selection=self.selection(self.base, self.candidate),
             evaluators=tuple(self.evaluator),
             confidence=self.confidence,
+            mode=self.mode,
+            at_n=self.at_n,
+            policy=policy,
         )
 
 

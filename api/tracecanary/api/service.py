@@ -7,12 +7,16 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from tracecanary.api.app import create_app
+from tracecanary.api.background_compaction import compacting
 from tracecanary.api.config import ServiceSettings
+from tracecanary.api.receiver.config import ReceiverSettings
 from tracecanary.collector.destinations import publish_left_rows
 from tracecanary.schema import (
     ConfigurationError,
@@ -26,12 +30,13 @@ from tracecanary.schema import (
 
 _logger = logging.getLogger(__name__)
 _START_LIMIT_S = 30.0
+_BACKLOG = 2048  # as uvicorn's own
 # How long spans of a process that was killed stay out of sight.
 _ORPHANS_INTERVAL_S = 15.0
 
 
-def listening_socket(host: str, port: int) -> socket.socket:
-    """Bind a TCP socket; port 0 takes any free one.
+def listening_socket(host: str, port: int, *, option: str = "--port") -> socket.socket:
+    """Bind a TCP socket; port 0 takes any free one. `option` is what chooses the port.
 
     Raises:
         ConfigurationError: The address can't be used, with the reason.
@@ -43,32 +48,78 @@ def listening_socket(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         raise ConfigurationError(
-            [f"can't listen on {host}:{port}: {error}. Choose another --port, or 0 for any free one"]
+            [f"can't listen on {host}:{port}: {error}. Choose another {option}, or 0 for any free one"]
         ) from error
     return listener
 
 
-def service_url(listener: socket.socket) -> str:
+def free_address(host: str, port: int) -> str:
+    """Return host:port for a server that binds it itself, with a free port for 0.
+
+    Raises:
+        ConfigurationError: The address can't be used, with the reason.
+    """
+    with listening_socket(host, port, option="--grpc-port") as listener:
+        return _address(listener)
+
+
+def service_url(listener: socket.socket, *, is_tls: bool = False) -> str:
     """Return the URL that the service of `listener` answers at."""
+    return f"{'https' if is_tls else 'http'}://{_address(listener)}"
+
+
+def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def serve_forever(
-    lake: FileLake, listener: socket.socket, *, on_start: Callable[[], None], settings: ServiceSettings | None = None
+    lake: FileLake,
+    listener: socket.socket,
+    *,
+    on_start: Callable[[], None],
+    settings: ServiceSettings | None = None,
+    receiver: ReceiverSettings | None = None,
+    grpc_address: str | None = None,
 ) -> None:
-    """Run the service until it is told to stop (SIGINT, SIGTERM); call `on_start` when it is about to listen."""
-    server = _server(lake, settings)
-    on_start()
-    with _orphans_published(lake):
+    """Run the service until it is told to stop (SIGINT, SIGTERM); call `on_start` when it answers."""
+    listener.listen(_BACKLOG)  # who connects before the event loop runs waits, and is not refused
+    app = create_app(lake, settings, receiver=receiver, grpc_address=grpc_address, on_start=on_start)
+    server = _server(lake, app, receiver)
+    compaction = (settings or ServiceSettings()).compaction
+    with _orphans_published(lake), compacting(lake, compaction):
         server.run(sockets=[listener])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceAddresses:
+    """Where a service answers: a URL, and host:port of OTLP over gRPC."""
+
+    url: str
+    grpc: str
 
 
 @contextmanager
 def running_service(lake: FileLake, settings: ServiceSettings | None = None) -> Iterator[str]:
-    """Run the service on a free loopback port in a thread; give its URL, and stop it at the end."""
-    server = _server(lake, settings)
+    """Run the service on a free loopback port in a thread, without gRPC; give its URL, and stop it at the end."""
+    with _running(lake, create_app(lake, settings), None) as url:
+        yield url
+
+
+@contextmanager
+def running_receiver(
+    lake: FileLake, receiver: ReceiverSettings | None = None, settings: ServiceSettings | None = None
+) -> Iterator[ServiceAddresses]:
+    """Run the service with gRPC, as `running_service` does; give both addresses."""
+    grpc_address = free_address("127.0.0.1", 0)
+    app = create_app(lake, settings, receiver=receiver, grpc_address=grpc_address)
+    with _running(lake, app, receiver) as url:
+        yield ServiceAddresses(url=url, grpc=grpc_address)
+
+
+@contextmanager
+def _running(lake: FileLake, app: FastAPI, receiver: ReceiverSettings | None) -> Iterator[str]:
+    server = _server(lake, app, receiver)
     listener = listening_socket("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="tracecanary-api", daemon=True)
     thread.start()
@@ -81,7 +132,7 @@ def running_service(lake: FileLake, settings: ServiceSettings | None = None) -> 
         listener.close()
         raise StoreError(f"the service did not start within {_START_LIMIT_S:.0f} s; its log says why")
     try:
-        yield service_url(listener)
+        yield service_url(listener, is_tls=receiver is not None and receiver.tls is not None)
     finally:
         server.should_exit = True
         thread.join(_START_LIMIT_S)
@@ -111,7 +162,7 @@ def _orphans_published(lake: FileLake) -> Iterator[None]:
         thread.join(_START_LIMIT_S)
 
 
-def _server(lake: FileLake, settings: ServiceSettings | None) -> uvicorn.Server:
+def _server(lake: FileLake, app: FastAPI, receiver: ReceiverSettings | None) -> uvicorn.Server:
     if isinstance(lake, Path):
         try:
             lake.mkdir(parents=True, exist_ok=True)
@@ -120,4 +171,12 @@ def _server(lake: FileLake, settings: ServiceSettings | None) -> uvicorn.Server:
     else:
         # A bucket that is missing, or credentials that are wrong, stop the service at its start.
         landing_files(lake_storage(lake), LakeTable.SPANS)
-    return uvicorn.Server(uvicorn.Config(create_app(lake, settings), log_level="warning", access_log=False))
+    tls = receiver.tls if receiver is not None else None
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        ssl_certfile=None if tls is None else tls.certificate,
+        ssl_keyfile=None if tls is None else tls.key,
+    )
+    return uvicorn.Server(config)

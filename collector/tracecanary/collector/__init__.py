@@ -1,6 +1,7 @@
 """Spans in, Parquet out: what runs inside the instrumented application."""
 
 from tracecanary.collector.context import canary_context
+from tracecanary.collector.evaluation_client import EvaluationClient, SentEvaluations
 from tracecanary.collector.evaluators import (
     EvaluationResult,
     Evaluator,
@@ -25,6 +26,7 @@ __all__ = [
     "CanarySampler",
     "CanarySpanExporter",
     "CanarySpanProcessor",
+    "EvaluationClient",
     "EvaluationResult",
     "Evaluator",
     "EvaluatorSettings",
@@ -32,6 +34,7 @@ __all__ = [
     "JudgedSpan",
     "PiiEvaluator",
     "RefusalEvaluator",
+    "SentEvaluations",
     "ToolPermissionEvaluator",
     "canary_context",
     "fi_evaluator",

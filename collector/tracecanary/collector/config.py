@@ -50,6 +50,11 @@ DEFAULT_MAX_PENDING_SPANS = 250_000
 DEFAULT_MAX_PENDING_BYTES = 128 * 1024 * 1024
 # Parquet compresses a span seven times cheaper in batches of 16k than of 512; beyond 64k nothing is gained.
 DEFAULT_MAX_SEGMENT_SPANS = 65_536
+# Of requests that wait for the disk, as they came. When it is full, senders are asked to try again later.
+DEFAULT_MAX_WAITING_BYTES = 64 * 1024 * 1024
+# Of one body, as it comes and decompressed. OpenTelemetry's exporters send 0.5 MB by default.
+DEFAULT_MAX_BODY_BYTES = 16 * 1024 * 1024
+DEFAULT_MAX_DECOMPRESSED_BYTES = 64 * 1024 * 1024
 # Enough for the canary's few percent of the traffic while the rest is being dropped.
 DEFAULT_CANARY_RESERVE = 0.1
 # As long as OpenTelemetry's own exporters wait.
@@ -123,6 +128,27 @@ class CaptureSettings:
             )
         if problems:
             raise ConfigurationError(problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeSettings:
+    """Limits of what is received for a lake.
+
+    Attributes:
+        max_waiting_bytes: Most bytes of requests that wait for the disk; more are refused, for a time.
+        max_body_bytes: Most bytes of a request as it comes.
+        max_decompressed_bytes: Most bytes of a request that was compressed.
+        seal_interval_s: How long rows wait in the journal until readers see them.
+        max_segment_rows: Most rows in a segment.
+        max_journal_bytes: Most bytes that wait in the journal while the lake can't be written.
+    """
+
+    max_waiting_bytes: int = DEFAULT_MAX_WAITING_BYTES
+    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
+    max_decompressed_bytes: int = DEFAULT_MAX_DECOMPRESSED_BYTES
+    seal_interval_s: float = 2.0
+    max_segment_rows: int = DEFAULT_MAX_SEGMENT_SPANS
+    max_journal_bytes: int = DEFAULT_MAX_JOURNAL_BYTES
 
 
 def capture_settings(

@@ -79,7 +79,7 @@ def open_journal(
             locks=locks,
         )
     return RemoteJournal(
-        _spool_of(lake, settings.spool),
+        spool_of(lake, settings.spool),
         table,
         destination,
         max_file_rows=settings.max_segment_spans,
@@ -96,7 +96,7 @@ def publish_left_rows(lake: FileLake) -> int:
     """
     if isinstance(lake, Path):
         return publish_orphans(lake)
-    spool = _spool_of(lake, spool_from_environment())
+    spool = spool_of(lake, spool_from_environment())
     destination = ObjectStoreDestination(lake, locks=ForkLocks())
 
     def publish(table: LakeTable) -> Publish:
@@ -105,5 +105,11 @@ def publish_left_rows(lake: FileLake) -> int:
     return sum(publish_orphans_in(journal_folder(spool, table), publish(table)) for table in LakeTable)
 
 
-def _spool_of(lake: ObjectStoreLake | OtlpServer, spool: Path | None) -> Path:
+def journal_root(lake: FileLake) -> Path:
+    """Return the folder below which this machine's journals of `lake` stand."""
+    return lake if isinstance(lake, Path) else spool_of(lake, spool_from_environment())
+
+
+def spool_of(lake: ObjectStoreLake | OtlpServer, spool: Path | None) -> Path:
+    """Return the local folder that holds the journals of a lake elsewhere."""
     return (spool or default_spool()) / folder_name(lake)

@@ -22,7 +22,7 @@ from tracecanary.collector.evaluations import (
 )
 from tracecanary.collector.passing import NO_RULES, EvaluatorRules
 from tracecanary.collector.sent_spans import is_sent_row
-from tracecanary.collector.shaped_spans import FIRST_VALUE, SpanGroup, captured_span
+from tracecanary.collector.shaped_spans import FIRST_VALUE, SpanColumnGroup, SpanGroup, captured_span
 
 _logger = logging.getLogger(__name__)
 _MAX_TIME_NS = 2**63 - 1
@@ -46,16 +46,17 @@ class SpanEvaluations:
         self._rules = rules
         self._keeps_explanations = keeps_explanations
 
-    def read(self, groups: Iterable[SpanGroup], single: Iterable[CapturedSpan]) -> None:
+    def read(self, groups: Iterable[SpanGroup | SpanColumnGroup], single: Iterable[CapturedSpan]) -> None:
         """Collect the evaluations of spans: of one shape each, without evaluation events; and of any kind."""
-        for shape, spans in groups:
+        for group in groups:
+            shape = group.shape
             if evaluation_forms(shape.attributes):
-                self._read_all(captured_span(shape, span) for span in spans)
+                self._read_all(captured_span(shape, span) for span in group.spans)
             elif EVALUATOR_OUTPUT in shape.attributes:
                 places = [index for index, name in enumerate(shape.attributes) if name in EVALUATOR_KINDS]
                 self._read_all(
                     captured_span(shape, span)
-                    for span in spans
+                    for span in group.spans
                     if any(span[FIRST_VALUE + place] == EVALUATOR_KIND for place in places)
                 )
         self._read_all(single)

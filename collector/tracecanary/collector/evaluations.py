@@ -129,7 +129,7 @@ def is_evaluator_span(attributes: Mapping[str, Any]) -> bool:
 def evaluation_row(
     evaluation: Evaluation,
     *,
-    trace_id: str,
+    trace_id: str | None,
     span_id: str | None,
     time_ns: int,
     received_ns: int,
@@ -139,7 +139,7 @@ def evaluation_row(
 
     Args:
         evaluation: What was judged how.
-        trace_id: 32 lower-case hex digits.
+        trace_id: 32 lower-case hex digits; None when only the response id tells what was judged.
         span_id: 16 lower-case hex digits of the span that carries the evaluation; None for the whole trace.
         time_ns: When it was judged, ns since the epoch.
         received_ns: When it came here: of two rows with the same key, the newest wins.
@@ -157,6 +157,7 @@ def evaluation_row(
         evaluation.source,
         time_ns,
         received_ns,
+        evaluation.response_id,
     )
 
 

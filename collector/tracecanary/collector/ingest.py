@@ -2,55 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
-import gzip
+import io
 import logging
 import time
-import zlib
 
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.config import DEFAULT_MAX_SEGMENT_SPANS
 from tracecanary.collector.evaluation_spans import SpanEvaluations
+from tracecanary.collector.evaluations import EvaluationRow
 from tracecanary.collector.normalise import Normaliser, default_normaliser
 from tracecanary.collector.otlp import spans_from_json, spans_from_protobuf
+from tracecanary.collector.otlp_stream import OtlpRequest, StreamLimits, decompressed, otlp_requests
 from tracecanary.collector.segments import publish_segment, write_segment
 from tracecanary.collector.span_tables import span_table
-from tracecanary.schema import EVALUATION_COLUMNS, FileLake, LakeTable, MalformedInputError
+from tracecanary.schema import EVALUATION_COLUMNS, FileLake, LakeTable
 
 _logger = logging.getLogger(__name__)
-_GZIP_MAGIC = b"\x1f\x8b"
+_NAMES = [column.name for column in EVALUATION_COLUMNS]
+_JUDGED, _RECEIVED = _NAMES.index("time_unix_ns"), _NAMES.index("received_unix_ns")
 
 
 def decode_otlp_file(body: bytes) -> list[CapturedSpan]:
-    """Decode a file of OTLP traces: one protobuf request, one JSON request, or a JSON request a line; or its gzip.
+    """Decode a whole file of OTLP traces, in any form that `otlp_stream` knows.
 
     Raises:
         MalformedInputError: It is none of these.
     """
-    if body.startswith(_GZIP_MAGIC):
-        try:
-            body = gzip.decompress(body)
-        except (OSError, EOFError, zlib.error) as error:
-            raise MalformedInputError(f"the gzip stream is damaged: {error}") from error
-    if not body.strip():
-        raise MalformedInputError("the file is empty")
-    if not body.lstrip().startswith(b"{"):
-        return spans_from_protobuf(body)
-    try:
-        return _spans_from_json_lines(body)
-    except MalformedInputError:
-        # A protobuf request starts with a line feed, the tag of its first field, and "{" is also the length 123.
-        if body.startswith(b"\n"):
-            with contextlib.suppress(MalformedInputError):
-                return spans_from_protobuf(body)
-        raise
+    requests = otlp_requests(decompressed(io.BytesIO(body)), limits=StreamLimits())
+    return [span for request in requests for span in spans_of_request(request)]
 
 
-def _spans_from_json_lines(body: bytes) -> list[CapturedSpan]:
-    lines = [line for line in body.splitlines() if line.strip()]
-    if len(lines) > 1 and all(line.lstrip().startswith(b"{") and line.rstrip().endswith(b"}") for line in lines):
-        return [span for line in lines for span in spans_from_json(line)]
-    return spans_from_json(body)
+def spans_of_request(request: OtlpRequest) -> list[CapturedSpan]:
+    """Decode one request.
+
+    Raises:
+        MalformedInputError: It is no OTLP trace request.
+    """
+    return (spans_from_json if request.encoding == "json" else spans_from_protobuf)(request.body)
 
 
 def store_spans(lake: FileLake, spans: list[CapturedSpan], normaliser: Normaliser | None = None) -> int:
@@ -73,6 +61,12 @@ def store_spans(lake: FileLake, spans: list[CapturedSpan], normaliser: Normalise
         batch = valid[first : first + DEFAULT_MAX_SEGMENT_SPANS]
         rows = span_table(batch, normaliser, evaluations)
         if evaluations.rows:
-            write_segment(lake, LakeTable.EVALUATIONS, EVALUATION_COLUMNS, evaluations.rows)
+            judged = [_received_when_judged(row) for row in evaluations.rows]
+            write_segment(lake, LakeTable.EVALUATIONS, EVALUATION_COLUMNS, judged)
         publish_segment(lake, LakeTable.SPANS, rows)
     return len(valid)
+
+
+def _received_when_judged(row: EvaluationRow) -> EvaluationRow:
+    """Let an evaluation from a file be as old as it says: a file read again must not overrule newer ones."""
+    return tuple(row[_JUDGED if index == _RECEIVED else index] for index in range(len(row)))

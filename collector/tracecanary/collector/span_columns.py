@@ -47,6 +47,7 @@ from tracecanary.collector.shaped_spans import (
     STATUS,
     TRACE_ID,
     TRACE_STATE,
+    SpanColumnGroup,
     SpanGroup,
 )
 from tracecanary.schema import SPAN_COLUMNS, arrow_schema
@@ -79,14 +80,12 @@ class SpanColumns:
     Any exception here means that some value is out of the ordinary: the spans are then read one by one.
     """
 
-    def __init__(self, group: SpanGroup, plan: Plan, normaliser: Normaliser) -> None:
+    def __init__(self, group: SpanGroup | SpanColumnGroup, plan: Plan, normaliser: Normaliser) -> None:
         self._shape = group.shape
         self._plan = plan
         self._normaliser = normaliser
-        self._rows = len(group.spans)
-        # Turned by zip, which is the cheapest way from rows to columns.
-        self._fields = list(zip(*group.spans, strict=True))
         names = group.shape.attributes
+        self._rows, self._fields = group.size, group.fields()
         self._attributes: dict[str, Values] = dict(zip(names, self._fields[FIRST_VALUE:], strict=True))
         # A column is either one value for all spans, or a list of one for each.
         self._constants: list[Any] = [*([None] * len(LEADING_COLUMNS)), *plan.template]

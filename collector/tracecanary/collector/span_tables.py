@@ -10,7 +10,7 @@ from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.evaluation_spans import SpanEvaluations
 from tracecanary.collector.normalise import Normaliser, SpanRow
 from tracecanary.collector.segments import UNSTORABLE_ERRORS, segment_table, storable_rows
-from tracecanary.collector.shaped_spans import SpanGroup, captured_span, group_by_shape
+from tracecanary.collector.shaped_spans import SpanColumnGroup, SpanGroup, captured_span, group_by_shape
 from tracecanary.collector.span_columns import SpanColumns, is_plain_plan
 from tracecanary.schema import SPAN_COLUMNS
 
@@ -33,7 +33,7 @@ def span_table(
 
 
 def grouped_table(
-    groups: Sequence[SpanGroup],
+    groups: Sequence[SpanGroup | SpanColumnGroup],
     single: Sequence[CapturedSpan],
     normaliser: Normaliser,
     evaluations: SpanEvaluations | None = None,
@@ -46,17 +46,17 @@ def grouped_table(
     tables = []
     left = list(single)
     for group in groups:
-        table = _columns(group, normaliser) if len(group.spans) >= _LEAST_GROUP else None
-        if table is None:
-            left += [captured_span(group.shape, span) for span in group.spans]
-        else:
+        table = _columns(group, normaliser) if group.size >= _LEAST_GROUP else None
+        if table is not None:
             tables.append(table)
+        else:
+            left += [captured_span(group.shape, span) for span in group.spans]
     if left or not tables:
         tables.append(_rows_table(_rows(left, normaliser)))
     return pa.concat_tables(tables) if len(tables) > 1 else tables[0]
 
 
-def _columns(group: SpanGroup, normaliser: Normaliser) -> pa.Table | None:
+def _columns(group: SpanGroup | SpanColumnGroup, normaliser: Normaliser) -> pa.Table | None:
     """Return the table of spans of one shape; None when they have to be read one by one."""
     shape = group.shape
     try:
@@ -66,7 +66,7 @@ def _columns(group: SpanGroup, normaliser: Normaliser) -> pa.Table | None:
         columns = SpanColumns(group, plan, normaliser)
         return columns.table() if columns.are_valid() else None
     except Exception:
-        _logger.debug("%d spans are read one by one", len(group.spans), exc_info=True)
+        _logger.debug("spans of one shape are read one by one", exc_info=True)
         return None
 
 

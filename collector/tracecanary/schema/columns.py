@@ -119,7 +119,7 @@ SPAN_COLUMNS: tuple[Column, ...] = (
 )
 
 EVALUATION_COLUMNS: tuple[Column, ...] = (
-    Column("trace_id", _STRING, "32 lower-case hex digits", is_required=True),
+    Column("trace_id", _STRING, "32 lower-case hex digits; null when only response_id tells what was judged"),
     Column("span_id", _STRING, "span judged; null when the whole trace was"),
     Column("name", _STRING, "evaluator, such as task_reward, thumbs or escalation", is_required=True),
     Column("version", _STRING, "version of the evaluator", is_required=True),
@@ -130,6 +130,7 @@ EVALUATION_COLUMNS: tuple[Column, ...] = (
     Column("source", _STRING, "code, llm or human", is_required=True),
     Column("time_unix_ns", _INT, "when it was judged, ns since the epoch", is_required=True),
     Column("received_unix_ns", _INT, "when it was accepted: the newest of the same key wins", is_required=True),
+    Column("response_id", _STRING, "gen_ai.response.id of the answer judged: tells the trace where no trace id does"),
 )
 
 

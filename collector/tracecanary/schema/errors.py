@@ -4,6 +4,9 @@ TraceCanaryError
 ├── ConfigurationError      settings that can't work; lists every problem at once
 │   └── ConfigFileError     a configuration file that can't be used
 ├── MalformedInputError     a file or request body that can't be decoded
+├── TooLargeError           a request body above a limit
+├── OverloadedError         more is arriving than can be stored; try again later
+├── SendError               a service could not be reached, or refused what was sent
 ├── InvalidQuestionError    parameters of a comparison that make no question
 │   └── UnknownArmError     an arm that no stored trace has ever asked for
 ├── LakeError               the lake folder can't be written or read
@@ -43,6 +46,26 @@ class ConfigFileError(ConfigurationError):
 
 class MalformedInputError(TraceCanaryError):
     """Outside data that can't be decoded."""
+
+
+class TooLargeError(TraceCanaryError):
+    """A request body above a limit."""
+
+
+class OverloadedError(TraceCanaryError):
+    """More is arriving than can be stored; `retry_after_s` says when to try again."""
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class SendError(TraceCanaryError):
+    """A service could not be reached, or refused what was sent."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url, self.reason = url, reason
+        super().__init__(f"{url} did not take what was sent: {reason}. Check that the service runs, and its token.")
 
 
 class InvalidQuestionError(TraceCanaryError):

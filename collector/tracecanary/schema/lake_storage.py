@@ -88,7 +88,11 @@ class FolderStorage:
     def _listed(self, folder: Path, *, is_recursive: bool) -> Iterator[StoredFile]:
         if not folder.is_dir():
             return
-        for path in folder.iterdir():
+        try:
+            paths = list(folder.iterdir())
+        except FileNotFoundError:  # empty, and removed meanwhile
+            return
+        for path in paths:
             if path.name.startswith(".") or path.name.endswith(UNFINISHED_SUFFIX):
                 continue
             if path.is_dir():

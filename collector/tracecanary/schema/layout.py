@@ -3,13 +3,15 @@
 A lake is a folder, or a prefix on an object store with the same names below it. Writers add immutable Parquet segments
 to `landing/<table>/`; a segment appears under its final name only when it is complete, so that a reader needs no lock
 and a killed writer leaves nothing half readable. Rows that wait for their segment stand in `journal/<table>/`, in one
-file a process: in the lake's folder, or for an object store in a local one, the spool.
+file a process: in the lake's folder, or for an object store in a local one, the spool. Compaction rewrites segments
+into `compacted/<table>/hour=.../`, and says in `manifests/` which files count: see `manifests`.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from tracecanary.schema.lake_storage import LakeStorage, StoredFile
 
 SEGMENT_SUFFIX = ".parquet"
 JOURNAL_SUFFIX = ".arrows"
+MANIFEST_FOLDER = "manifests"
+COMPACTED_FOLDER = "compacted"
 
 
 class LakeTable(StrEnum):
@@ -49,6 +53,24 @@ def journal_folder(lake: Path, table: LakeTable) -> Path:
 def journal_name(*, unix_ms: int) -> str:
     """Return a new name for a journal begun at `unix_ms`."""
     return _new_name(unix_ms) + JOURNAL_SUFFIX
+
+
+def manifest_name(number: int) -> str:
+    """Return the name, below the lake, of the manifest `number`; names sort by it."""
+    return f"{MANIFEST_FOLDER}/{number:010d}.json"
+
+
+def compacted_name(table: LakeTable, *, hour: int, unix_ms: int) -> str:
+    """Return a new name, below the lake, for rewritten rows of `table` and `hour` (since the Unix epoch)."""
+    return f"{COMPACTED_FOLDER}/{table.value}/hour={hour_text(hour)}/{segment_name(unix_ms=unix_ms)}"
+
+
+def hour_text(hour: int) -> str:
+    """Return the hour `hour` since the Unix epoch as `2026-11-01T12`, UTC."""
+    try:
+        return f"{datetime.fromtimestamp(hour * 3600, UTC):%Y-%m-%dT%H}"
+    except (OverflowError, ValueError, OSError):  # no such year; rows may claim any time
+        return str(hour)
 
 
 def _new_name(unix_ms: int) -> str:

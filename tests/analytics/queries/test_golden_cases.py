@@ -1,8 +1,8 @@
 """Each folder below `testdata/<query>/` is one case: rows in, rows out, small enough to check by hand.
 
 `spans*.yaml` and `evaluations*.yaml` are one segment each, with columns that are not named left null. `params.yaml`
-has the `selection` of traces and the query's own `parameters`. `expected.yaml` has the expected `rows`, in any order,
-with the columns that the case is about; `only` leaves other rows out, by column.
+has the `selection` of traces, the `period_starts_ns`, and the query's own `parameters`. `expected.yaml` has the
+expected `rows`, in any order, with the columns that the case is about; `only` leaves other rows out, by column.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 import yaml
 from tests.analytics.lake import write_evaluations, write_spans
 
-from tracecanary.analytics.evidence import select_traces
+from tracecanary.analytics.gathering import select_strata, select_traces
 from tracecanary.analytics.question import Selection
 from tracecanary.analytics.store import Row, Session, Store
 
@@ -50,6 +50,7 @@ def _run(session: Session, query: str, params: dict[str, Any]) -> list[Row]:
     }
     selection = Selection(**selected).parameters()
     select_traces(session, selection)
+    select_strata(session, params.get("period_starts_ns", []))
     return session.rows(query, selection if query == "question_traces_v1" else params.get("parameters"))
 
 

@@ -56,6 +56,9 @@ def _row(
         state=CellState(state),
         reason=more.pop("reason", None),
         more_traces=more.pop("more_traces", None),
+        role="guardrail" if known.is_guardrail else "informative",
+        is_required=known.is_required,
+        is_critical=known.is_critical,
     )
 
 

@@ -1,7 +1,9 @@
 -- One row per judgement, with its outcome: the newest of the same key wins.
 -- passed is the evaluator's own verdict, else what its label says; a score alone stays unscored (null), except for
 -- thumbs (above 0 is up) and escalation (recorded means escalated, unless its score is 0).
--- grain: trace_id, span_id, name, version, source   params: none   reads: landing_evaluations
+-- A judgement that names only gen_ai.response.id belongs to the span that has it, the first one if several do; until that
+-- span is there its trace_id is null.
+-- grain: trace_id, span_id, name, version, source   params: none   reads: landing_evaluations, spans
 SELECT
     newest.trace_id,
     newest.span_id,
@@ -22,11 +24,42 @@ SELECT
     END AS passed
 FROM (
     SELECT
-        landing_evaluations.*,
+        known.*,
         row_number() OVER (
-            PARTITION BY trace_id, coalesce(span_id, ''), name, version, source
+            PARTITION BY
+                trace_id, coalesce(span_id, ''), CASE WHEN trace_id IS NULL THEN response_id END, name, version, source
             ORDER BY received_unix_ns DESC, time_unix_ns DESC, score DESC NULLS LAST, label DESC NULLS LAST, passed
         ) AS age_rank
-    FROM landing_evaluations
+    FROM (
+        SELECT
+            coalesce(landing_evaluations.trace_id, answers.trace_id) AS trace_id,
+            CASE
+                WHEN landing_evaluations.trace_id IS NULL THEN answers.span_id
+                ELSE landing_evaluations.span_id
+            END AS span_id,
+            landing_evaluations.name,
+            landing_evaluations.version,
+            landing_evaluations.source,
+            landing_evaluations.score,
+            landing_evaluations.label,
+            landing_evaluations.passed,
+            landing_evaluations.time_unix_ns,
+            landing_evaluations.received_unix_ns,
+            landing_evaluations.response_id
+        FROM landing_evaluations
+        LEFT JOIN (
+            SELECT
+                response_id,
+                trace_id,
+                span_id,
+                row_number() OVER (PARTITION BY response_id ORDER BY start_unix_ns, trace_id, span_id) AS answer_rank
+            FROM spans
+            WHERE response_id IN (SELECT response_id FROM landing_evaluations WHERE trace_id IS NULL)
+        ) AS answers
+            ON
+                landing_evaluations.trace_id IS NULL
+                AND landing_evaluations.response_id = answers.response_id
+                AND answers.answer_rank = 1
+    ) AS known
 ) AS newest
 WHERE newest.age_rank = 1

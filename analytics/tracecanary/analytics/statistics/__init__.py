@@ -1,33 +1,6 @@
-"""How the candidate differs from the base, and how sure that is: intervals for one planned look at the data.
+"""How the candidate differs from the base, and how sure that is, whenever it is looked at.
 
-Pure functions on frozen sufficient statistics. The effect is the candidate compared with the base, larger is worse, and
-what is undefined is None with a reason. The values of an arm count as independent of each other.
+Pure functions on frozen sufficient statistics, vectorised over cohorts and metrics. The effect is the candidate
+compared with the base, larger is worse. Inside this package NaN stands for "not defined" and an infinite bound for "no
+bound"; who calls it turns both into None with a reason.
 """
-
-from tracecanary.analytics.statistics.intervals import Effect, Interval
-from tracecanary.analytics.statistics.means import mean_ratio
-from tracecanary.analytics.statistics.planning import (
-    traces_for_mean_margin,
-    traces_for_quantile_margin,
-    traces_for_rate_margin,
-)
-from tracecanary.analytics.statistics.quantiles import quantile_interval, quantile_ratio, traces_for_bounded_quantile
-from tracecanary.analytics.statistics.rates import rate_difference, wilson_interval
-from tracecanary.analytics.statistics.samples import Moments, Ordered, Rate
-
-__all__ = [
-    "Effect",
-    "Interval",
-    "Moments",
-    "Ordered",
-    "Rate",
-    "mean_ratio",
-    "quantile_interval",
-    "quantile_ratio",
-    "rate_difference",
-    "traces_for_bounded_quantile",
-    "traces_for_mean_margin",
-    "traces_for_quantile_margin",
-    "traces_for_rate_margin",
-    "wilson_interval",
-]

@@ -2,80 +2,97 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scipy.special import stdtrit
+import numpy as np
 
-from tracecanary.analytics.statistics.intervals import (
-    UNKNOWN,
-    Effect,
-    positive_ratio,
-    ratio_effect,
-    tail_probability,
-)
+from tracecanary.analytics.statistics.arrays import Bounds, divide
 
 if TYPE_CHECKING:
-    from tracecanary.analytics.statistics.samples import Moments
+    from tracecanary.analytics.statistics.arrays import Floats
+    from tracecanary.analytics.statistics.clock import Look
 
-_LARGEST_SPREAD = 1e150  # in units of the mean; the square of more is no finite float
+# A mean of n values is normal enough from n = 355 skewness^2 on: then its own skewness is below this.
+# Source: Kohavi, Deng, Longbotham and Xu, KDD 2014, section 3.5.
+MAX_SKEWNESS = 355**-0.5
+# exp() beyond this is no finite float.
+_LARGEST_EXPONENT = 700.0
 
 
-def mean_ratio(base: Moments, candidate: Moments, *, confidence: float) -> Effect:
-    """Compare two means: candidate over base, with a t interval on the logarithm of the ratio.
-
-    The variance of a log mean is that of the mean over the mean squared (delta method); the degrees of freedom are
-    Welch's. Without any variance the interval is the ratio itself.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeanArms:
+    """The means of both arms, each field an array whose axis 0 is the arm: base, then candidate.
 
     Args:
-        base: Moments of the base's traces.
-        candidate: Moments of the candidate's traces, in the same unit.
-        confidence: Coverage as a fraction in (0, 1), not a percentage.
+        mean: In the values' unit.
+        variance: Of that mean.
+        third_moment: Third central moment of that mean.
+        freedom: Degrees of freedom of the variance.
+        traces: Effective number of traces.
+        covariance: Of the two means, without the axis of arms; 0 for independent arms.
+    """
 
-    Returns:
-        A ratio, 1.1 for ten percent more. Its value is None without traces or a mean above 0 in both arms, its
-        interval also with a single trace in an arm.
+    mean: Floats
+    variance: Floats
+    third_moment: Floats
+    freedom: Floats
+    traces: Floats
+    covariance: Floats
 
-    Raises:
-        ValueError: `confidence` lies outside (0, 1).
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LogRatios:
+    """Logarithms of ratios of means, their standard errors (t factor included), skewness and effective traces."""
+
+    value: Floats
+    error: Floats
+    skewness: Floats
+    harmonic_traces: Floats
+
+
+def log_ratios(arms: MeanArms, look: Look) -> LogRatios:
+    """Compare means on logarithms: ln(candidate / base).
+
+    The variance of a log mean is that of the mean over the mean squared (delta method); the degrees of freedom are
+    Welch's. NaN unless both means are above 0.
 
     Source: Satterthwaite, Biometrics Bulletin 2 (1946) 110-114, equation 17, with the delta method for ln(mean).
     """
-    tail = tail_probability(confidence)
-    value = positive_ratio(base.mean or 0.0, candidate.mean or 0.0)
-    base_variance, candidate_variance = relative_variance(base), relative_variance(candidate)
-    if value is None or base_variance is None or candidate_variance is None:
-        reason = _why_undefined("base", base) or _why_undefined("candidate", candidate)
-        return Effect(value=value, interval=UNKNOWN, reason=reason or "the means are too far apart for a ratio")
-    base_square, candidate_square = base_variance / base.n, candidate_variance / candidate.n
-    square = base_square + candidate_square
-    if square == 0:
-        return ratio_effect(value, below=0.0, above=0.0, reason=None)
-    # Shares, not squares of squares: those would vanish or overflow for very small or large variances.
-    freedom = 1 / ((base_square / square) ** 2 / (base.n - 1) + (candidate_square / square) ** 2 / (candidate.n - 1))
-    reach = abs(float(stdtrit(freedom, tail))) * math.sqrt(square)
-    return ratio_effect(value, below=reach, above=reach, reason=None)
+    with np.errstate(all="ignore"):
+        mean = np.where(arms.mean > 0, arms.mean, np.nan)
+        relative = arms.variance / mean**2
+        variance = relative.sum(axis=0) - 2 * arms.covariance / mean.prod(axis=0)
+        # Rounding may leave a trace of a negative variance where both arms vary together.
+        variance = np.maximum(variance, 0.0)
+        shares = divide(relative, np.broadcast_to(relative.sum(axis=0), relative.shape))
+        freedom = 1 / (shares**2 / arms.freedom).sum(axis=0)
+        cubes = arms.third_moment / mean**3 - 3 * relative**2  # the second term is the logarithm's own curvature
+        skewness = divide(cubes[1] - cubes[0], variance**1.5)
+        error = np.sqrt(variance) * look.student_factor(np.where(np.isfinite(freedom), freedom, 1e9))
+        harmonic = 1 / (1 / arms.traces).sum(axis=0)
+        return LogRatios(
+            value=np.log(mean[1]) - np.log(mean[0]),
+            error=np.where((arms.freedom > 0).all(axis=0), error, np.nan),
+            skewness=np.nan_to_num(skewness),
+            harmonic_traces=harmonic,
+        )
 
 
-def relative_variance(moments: Moments) -> float | None:
-    """Return the variance in units of the squared mean, which is n times the variance of the log mean.
+def mean_ratios(arms: MeanArms, look: Look) -> Bounds:
+    """Compare means: candidate over base, 1.1 for ten percent more.
 
-    None below two traces, for a mean that is not above 0, and for one too near 0 for its square to be a number.
+    Returns:
+        Ratios; NaN unless both means are above 0, with NaN bounds where an arm has no variance yet.
     """
-    mean, variance = moments.mean, moments.variance
-    if mean is None or mean <= 0 or variance is None:
-        return None
-    spread = math.sqrt(variance) / mean
-    return spread * spread if spread < _LARGEST_SPREAD else None
+    logs = log_ratios(arms, look)
+    reach = look.critical(logs.harmonic_traces) * logs.error
+    return exponentials(Bounds(value=logs.value, low=logs.value - reach, high=logs.value + reach))
 
 
-def _why_undefined(arm: str, moments: Moments) -> str | None:
-    if moments.mean is None:
-        return f"the {arm} has no traces"
-    if moments.mean <= 0:
-        return f"the {arm}'s mean is {moments.mean:g}: a ratio needs one above 0"
-    if moments.n < 2:
-        return f"the {arm} has 1 trace: an interval needs at least 2"
-    if relative_variance(moments) is None:
-        return f"the {arm}'s mean is too near 0 for its spread"
-    return None
+def exponentials(logs: Bounds) -> Bounds:
+    """Turn bounds on logarithms into ratios; an upper bound that is no finite number is unbounded."""
+    with np.errstate(over="ignore"):
+        high = np.where(logs.high > _LARGEST_EXPONENT, np.inf, np.exp(np.minimum(logs.high, _LARGEST_EXPONENT)))
+        value = np.where(np.abs(logs.value) > _LARGEST_EXPONENT, np.nan, np.exp(logs.value))
+        return Bounds(value=value, low=np.exp(logs.low), high=np.where(np.isnan(logs.high), np.nan, high))

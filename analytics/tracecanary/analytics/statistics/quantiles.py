@@ -1,146 +1,140 @@
-"""Quantiles over traces: latency at p50, p95, p99. The effect is a ratio; no shape of distribution is assumed.
-
-An interval for a quantile runs from one order statistic to another. Which ones follows from how many values may lie
-at or below the quantile. A tail quantile of a small sample has none above it: that side is unbounded, which is
-reported as None. The largest value seen would look like a bound and be none.
-"""
+"""Quantiles over traces, from histograms. The effect is a ratio, and no distribution is assumed."""
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from tracecanary.analytics.statistics.intervals import (
-    UNKNOWN,
-    ArmEstimate,
-    Effect,
-    Interval,
-    mover_reach,
-    normal_critical,
-    positive_ratio,
-    ratio_effect,
-)
+import numpy as np
+from scipy.special import psi
+
+from tracecanary.analytics.statistics.arrays import Bounds, mover
+from tracecanary.analytics.statistics.means import exponentials
+from tracecanary.analytics.statistics.rates import log_mixture_e_value
+from tracecanary.analytics.statistics.roots import roots
 
 if TYPE_CHECKING:
-    from tracecanary.analytics.statistics.samples import Ordered
+    from collections.abc import Sequence
+
+    from tracecanary.analytics.statistics.arrays import Floats
+    from tracecanary.analytics.statistics.clock import Look
+    from tracecanary.analytics.statistics.histograms import Histograms
+
+_MOST_TRACES = 10**9
 
 
-def quantile_interval(sample: Ordered, p: float, *, confidence: float) -> Interval:
-    """Compute a two-sided interval for the p-quantile from order statistics.
+def log_quantile_bounds(histograms: Histograms, quantiles: Sequence[float], traces: Floats, look: Look) -> Bounds:
+    """Compute the intervals of quantiles of each histogram, on natural logarithms.
 
     Args:
-        sample: The values of an arm's traces.
-        p: The quantile as a fraction in (0, 1), 0.95 for p95.
-        confidence: Coverage as a fraction in (0, 1), not a percentage.
+        histograms: The values, shape (..., buckets).
+        quantiles: Fractions in (0, 1), 0.95 for p95.
+        traces: Effective number of traces behind each, at most its own, shape (..., quantiles).
+        look: How the data is read.
 
     Returns:
-        Bounds in the values' unit, each one of the values; None for a side that the sample is too small to bound.
+        Logarithms of shape (..., quantiles). A side that the sample is too small to bound is infinite, never the
+        largest value.
 
     Raises:
-        ValueError: `p` or `confidence` lies outside (0, 1).
+        ValueError: A quantile lies outside (0, 1).
 
-    Source: Conover, Practical Nonparametric Statistics, 3rd ed. (1999), section 3.2 (normal approximation).
+    Source: Conover, Practical Nonparametric Statistics, 3rd ed. (1999), section 3.2, for a single look; Howard and
+    Ramdas, Bernoulli 28 (2022) 1704-1728, for any time.
     """
-    low, high = _bound_ranks(sample.n, p, confidence=confidence)
-    return Interval(low=sample.at_rank(low), high=sample.at_rank(high))
+    if not all(0 < p < 1 for p in quantiles):
+        raise ValueError(f"quantiles are {quantiles}. Pass fractions between 0 and 1, 0.95 for the 95th percentile.")
+    p = np.asarray(quantiles, dtype=np.float64)
+    total = histograms.n[..., None]
+    traces = np.minimum(np.asarray(traces, dtype=np.float64), total)
+    is_known = traces > 0
+    low, high = bound_ranks(np.where(is_known, traces, 1.0), p, look)
+    factor = np.where(is_known, total / np.where(is_known, traces, 1.0), 1.0)
+    # Definition 7 of Hyndman and Fan, The American Statistician 50 (1996) 361-365.
+    estimate = 1 + (total - 1) * p
+    found = histograms.log_value(np.concatenate([estimate, low * factor, high * factor], axis=-1))
+    value, low_value, high_value = np.split(found, 3, axis=-1)
+    value = np.where(is_known, value, np.nan)
+    low_value = np.where(low >= 1, low_value, -np.inf)
+    high_value = np.where(high <= traces, high_value, np.inf)
+    return Bounds(
+        value=value,
+        low=np.where(is_known, np.minimum(low_value, value), np.nan),
+        high=np.where(is_known, np.maximum(high_value, value), np.nan),
+    )
 
 
-def quantile_ratio(base: Ordered, candidate: Ordered, p: float, *, confidence: float) -> Effect:
-    """Compare two quantiles: candidate over base, with MOVER of the arms' intervals on logarithms.
-
-    Args:
-        base: The values of the base's traces.
-        candidate: The values of the candidate's traces, in the same unit.
-        p: The quantile as a fraction in (0, 1), 0.95 for p95.
-        confidence: Coverage as a fraction in (0, 1), not a percentage.
-
-    Returns:
-        A ratio, 1.1 for ten percent more; undefined unless both quantiles are above 0. A side of the interval is None
-        if an arm's bound that it depends on is missing or not above 0.
-
-    Raises:
-        ValueError: `p` or `confidence` lies outside (0, 1).
+def quantile_ratios(base: Bounds, candidate: Bounds, *, correlation: Floats | float = 0.0) -> Bounds:
+    """Compare quantiles: candidate over base, with MOVER of the arms' intervals on logarithms.
 
     Source: Zou and Donner, Stat. Med. 27 (2008) 1693-1702, equation 3, on logarithms.
     """
-    intervals = [quantile_interval(arm, p, confidence=confidence) for arm in (base, candidate)]
-    base_value, candidate_value = base.quantile(p) or 0.0, candidate.quantile(p) or 0.0
-    value = positive_ratio(base_value, candidate_value)
-    if value is None:
-        reason = _why_undefined("base", base, p) or _why_undefined("candidate", candidate, p)
-        return Effect(value=None, interval=UNKNOWN, reason=reason or "the quantiles are too far apart for a ratio")
-    below, above = mover_reach(
-        ArmEstimate(value=math.log(base_value), interval=log_interval(intervals[0])),
-        ArmEstimate(value=math.log(candidate_value), interval=log_interval(intervals[1])),
-    )
-    problems = [
-        problem
-        for arm, sample, interval in (("base", base, intervals[0]), ("candidate", candidate, intervals[1]))
-        if (problem := _why_unbounded(arm, sample.n, interval, p, confidence=confidence))
-    ]
-    return ratio_effect(value, below=below, above=above, reason="; ".join(problems) or None)
+    with np.errstate(invalid="ignore"):
+        found = mover(base, candidate, correlation=correlation)
+        # A quantile of 0 has no logarithm, and a bound that is 0 none either.
+        undefined = ~np.isfinite(base.value) | ~np.isfinite(candidate.value)
+        value = np.where(undefined, np.nan, found.value)
+        low = np.where(undefined, np.nan, found.low)
+        high = np.where(undefined, np.nan, found.high)
+    ratios = exponentials(Bounds(value=value, low=low, high=high))
+    return Bounds(value=ratios.value, low=np.where(np.isneginf(low), -np.inf, ratios.low), high=ratios.high)
 
 
-def traces_for_bounded_quantile(p: float, *, confidence: float) -> int:
+def bound_ranks(traces: Floats, p: Floats | float, look: Look) -> tuple[Floats, Floats]:
+    """Return the ranks of the bounds, 1 for the smallest; one below 1 or above the number of traces is unbounded."""
+    if look.planned is None:
+        reach = look.z * np.sqrt(traces * p * (1 - p))
+        low = np.ceil(traces * p - reach)
+        high = traces + 1 - np.ceil(traces * (1 - p) - reach)  # mirrored, so that p near 1 keeps its digits
+    else:
+        counts, shares = np.broadcast_arrays(traces, np.asarray(p, dtype=np.float64))
+        below, above = _count_band(counts, shares, look)
+        low, high = np.ceil(below), np.floor(above) + 1
+    # The estimate lies between two ranks. In a tail with less than one trace beyond it the bounds can leave it outside.
+    position = (traces - 1) * p
+    return np.minimum(low, np.floor(position) + 1), np.maximum(high, np.ceil(position) + 1)
+
+
+@lru_cache(maxsize=256)
+def traces_for_bounded_quantile(p: float, look: Look) -> int:
     """Return the smallest number of traces in an arm whose interval for the p-quantile has both sides.
 
-    381 for p99 and 73 for p95 at a confidence of 0.95: n such that n p (1-p) exceeds z^2 times the square of the larger
-    of p and 1-p.
-
-    Raises:
-        ValueError: `p` or `confidence` lies outside (0, 1).
+    381 for p99 and 73 for p95 in a single look at a confidence of 0.95.
     """
-    z = normal_critical(confidence)
-    _check_quantile(p)
-    n = max(1, math.floor(z * z * max(p / (1 - p), (1 - p) / p)))
-    while not _is_bounded(n, p, confidence=confidence):  # one step, more only where rounding decides
-        n += 1
-    return n
+
+    def is_bounded(traces: int) -> bool:
+        low, high = bound_ranks(np.array([float(traces)]), p, look)
+        return bool(low[0] >= 1 and high[0] <= traces)
+
+    few, enough = 0, 1
+    while not is_bounded(enough):
+        few, enough = enough, enough * 2
+        if enough > _MOST_TRACES:
+            raise ValueError(f"p is {p}. No number of traces bounds it; pass a quantile further from 0 and 1.")
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        few, enough = (few, middle) if is_bounded(middle) else (middle, enough)
+    return enough
 
 
-def log_interval(interval: Interval) -> Interval:
-    """Take logarithms of both bounds; a bound that is not above 0 becomes None."""
-    return Interval(low=_log(interval.low), high=_log(interval.high))
+def _count_band(traces: Floats, p: Floats, look: Look) -> tuple[Floats, Floats]:
+    """Return the smallest and largest number of values at or below the quantile that the clock does not reject."""
+    prior, threshold = look.prior_traces, look.threshold
+    # Both sides in one go: the largest number is counted from above, as the smallest of the values beyond.
+    n, rate = np.concatenate([traces.ravel()] * 2), np.concatenate([p.ravel(), 1 - p.ravel()])
+    is_bounded = log_mixture_e_value(rate, np.zeros_like(n), n, prior) > threshold
+    count = np.zeros_like(n)
+    chosen = np.flatnonzero(is_bounded)
+    rate, n = rate[chosen], n[chosen]
 
+    def value_and_slope(hits: Floats) -> tuple[Floats, Floats]:
+        value = log_mixture_e_value(rate, hits, n - hits, prior) - threshold
+        slope = psi(prior * rate + hits) - psi(prior * (1 - rate) + n - hits) - np.log(rate) + np.log1p(-rate)
+        return value, slope
 
-def _log(bound: float | None) -> float | None:
-    return math.log(bound) if bound is not None and bound > 0 else None
-
-
-def _bound_ranks(n: int, p: float, *, confidence: float) -> tuple[int, int]:
-    """Return the ranks of the bounds, 1-based; one outside 1..n is an unbounded side."""
-    z = normal_critical(confidence)
-    _check_quantile(p)
-    reach = z * math.sqrt(n * p * (1 - p))
-    low = math.ceil(n * p - reach)
-    high = n + 1 - math.ceil(n * (1 - p) - reach)  # = floor(n p + reach) + 1, mirrored so that p near 1 keeps digits
-    # The estimate lies between two ranks. In a tail with less than one trace beyond it the normal approximation can
-    # leave it outside, so the bounds take in both.
-    position = (n - 1) * p
-    return min(low, math.floor(position) + 1), max(high, math.ceil(position) + 1)
-
-
-def _is_bounded(n: int, p: float, *, confidence: float) -> bool:
-    low, high = _bound_ranks(n, p, confidence=confidence)
-    return low >= 1 and high <= n
-
-
-def _check_quantile(p: float) -> None:
-    if not 0 < p < 1:
-        raise ValueError(f"p is {p}. Pass a fraction between 0 and 1, 0.95 for the 95th percentile.")
-
-
-def _why_undefined(arm: str, sample: Ordered, p: float) -> str | None:
-    value = sample.quantile(p)
-    if value is None:
-        return f"the {arm} has no traces"
-    return f"the {arm}'s p{100 * p:g} is {value:g}: a ratio needs one above 0" if value <= 0 else None
-
-
-def _why_unbounded(arm: str, n: int, interval: Interval, p: float, *, confidence: float) -> str | None:
-    if interval.low is None or interval.high is None:
-        needed = traces_for_bounded_quantile(p, confidence=confidence)
-        return f"the {arm} needs {needed} traces for both bounds of its p{100 * p:g} and has {n}"
-    if interval.low <= 0:
-        return f"the lower bound of the {arm}'s p{100 * p:g} is {interval.low:g}: a ratio needs one above 0"
-    return None
+    ratio = n / (prior + 1)
+    reach = np.sqrt((1 + 1 / ratio) * (np.log1p(ratio) + 2 * threshold) * n * rate * (1 - rate))
+    count[chosen] = roots(value_and_slope, n * rate, np.zeros_like(n), n * rate - reach)
+    below, beyond = (side.reshape(traces.shape) for side in np.split(np.where(is_bounded, count, -1.0), 2))
+    return np.where(below < 0, 0.0, below), np.where(beyond < 0, math.inf, traces - beyond)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from tracecanary.analytics.answer import Answer, Verdict, with_metrics
 from tracecanary.analytics.comparison import compare
+from tracecanary.analytics.policy import lake_policy, read_policy
 from tracecanary.analytics.question import DEFAULT_CONFIDENCE, check_metrics
 from tracecanary.analytics.store import Store
 from tracecanary.api.config import service_settings
@@ -57,6 +58,17 @@ def compare_arms(
     evaluator: Annotated[list[str] | None, typer.Option(help="only this evaluator; repeatable")] = None,
     metric: Annotated[list[str] | None, typer.Option(help="show only this metric; repeatable")] = None,
     confidence: Annotated[float, typer.Option(help="coverage of the intervals")] = DEFAULT_CONFIDENCE,
+    mode: Annotated[
+        str, typer.Option(help="sequential: read at any time; fixed: read once, at --at-n traces of each arm")
+    ] = "sequential",
+    at_n: Annotated[int | None, typer.Option(help="with --mode fixed: traces of each arm at which to read")] = None,
+    planned_traces: Annotated[
+        int | None, typer.Option(help="traces of each arm planned before any data; the policy's by default")
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="release policy, with --lake; that of the lake by default, see tracecanary policy"),
+    ] = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="exit with 0 ship, 10 narrow, 20 hold, 30 roll back; for CI")
     ] = False,
@@ -73,25 +85,31 @@ def compare_arms(
         "cohort": cohort,
         "route": route,
         "confidence": confidence,
+        "mode": mode,
+        "at_n": at_n,
+        "planned_traces": planned_traces,
         "evaluator": evaluator,
     }
     parameters = {name: value for name, value in given.items() if value}
     service_settings(config)  # one that can't be used is no ground for a verdict
     check_metrics(tuple(metric or ()))
-    answer = _ask_service(url, parameters) if url else _ask_lake(lake, parameters)
+    if url and policy:
+        raise ConfigurationError(["--policy goes with --lake; a service keeps to the policy.yaml of its lake"])
+    answer = _ask_service(url, parameters) if url else _ask_lake(lake, policy, parameters)
     _print(answer, output, metric or [])
     if exit_code:
         raise typer.Exit(VERDICT_EXIT_CODES[answer.overall.verdict])
 
 
-def _ask_lake(setting: str | None, parameters: dict[str, Any]) -> Answer:
+def _ask_lake(setting: str | None, policy: Path | None, parameters: dict[str, Any]) -> Answer:
     if setting is None:
         raise ConfigurationError(["no lake to read. Pass --lake PATH, or --url of a running service"])
     lake = parse_file_lake(setting)
     if isinstance(lake, Path) and not lake.is_dir():
         raise LakeError(f"there is no lake at {lake}. Check --lake; tracecanary demo --lake PATH makes one to look at.")
     try:
-        question = CompareParameters.model_validate(parameters).question()
+        rules = lake_policy(lake) if policy is None else read_policy(policy)
+        question = CompareParameters.model_validate(parameters).question(rules)
     except ValidationError as error:
         first = error.errors()[0]
         message = str(first["msg"]).removeprefix("Value error, ")

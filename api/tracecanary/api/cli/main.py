@@ -8,11 +8,15 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from tracecanary.api.cli.compact import compact_lake
 from tracecanary.api.cli.compare import compare_arms
 from tracecanary.api.cli.demo import demo
+from tracecanary.api.cli.doctor import doctor
 from tracecanary.api.cli.entry import EXIT_FAILED
 from tracecanary.api.cli.ingest import ingest
+from tracecanary.api.cli.policy import policy_app
 from tracecanary.api.cli.prices import prices_app
+from tracecanary.api.cli.rebuild import rebuild
 from tracecanary.api.cli.serve import serve
 from tracecanary.api.presentation.wording import plain
 from tracecanary.schema import ConfigFileError, TraceCanaryError
@@ -28,6 +32,10 @@ app.command()(demo)
 app.command()(serve)
 app.command(name="compare")(compare_arms)
 app.command()(ingest)
+app.command(name="compact")(compact_lake)
+app.command()(rebuild)
+app.command()(doctor)
+app.add_typer(policy_app, name="policy")
 app.add_typer(prices_app, name="prices")
 
 

@@ -76,6 +76,9 @@ CHECK_LABELS = {
     "coverage": "coverage",
     "losses": "lost traces",
     "confounders": "other changes",
+    "time": "change over time",
+    "clusters": "repeating users",
+    "plan": "the plan",
 }
 
 
@@ -137,15 +140,13 @@ def metric_meaning(row: MetricRow) -> str:
 
 
 def is_guardrail(row: MetricRow) -> bool:
-    """Whether the metric may block a release; one of the user's own is taken for a guardrail."""
-    known = METRICS_BY_NAME.get(row.metric)
-    return known is None or known.is_guardrail
+    """Whether the metric may block a release, by its policy."""
+    return row.role == "guardrail"
 
 
 def is_required(row: MetricRow) -> bool:
     """Whether nothing ships without the metric."""
-    known = METRICS_BY_NAME.get(row.metric)
-    return known is not None and known.is_required
+    return row.is_required
 
 
 def has_value(row: MetricRow) -> bool:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
 
-from tracecanary.analytics.answer import Answer, AnswerRow, answer_rows, with_metrics
+from tracecanary.analytics.answer import Answer, AnswerRow, Verdict, answer_rows, with_metrics
 from tracecanary.analytics.comparison import Comparison, compare
+from tracecanary.analytics.policy import lake_policy
+from tracecanary.analytics.store import Store
 from tracecanary.api.parameters import CompareParameters
 from tracecanary.api.presentation import report_page
+from tracecanary.api.presentation.wording import plain
 from tracecanary.api.routes.lake import StoreOfService
 
 router = APIRouter(tags=["comparison"])
@@ -21,21 +25,45 @@ Parameters = Annotated[CompareParameters, Query()]
 @router.get("/compare")
 def get_comparison(parameters: Parameters, store: StoreOfService) -> Answer:
     """Is the candidate safe to ship in place of the base, and for whom?"""
-    return with_metrics(compare(store, parameters.question()).answer, parameters.metric)
+    return with_metrics(_compared(store, parameters).answer, parameters.metric)
 
 
 @router.get("/compare/rows")
 def get_comparison_rows(parameters: Parameters, store: StoreOfService) -> list[AnswerRow]:
     """Return the same answer, one flat row a cohort and metric; `time` is when its newest trace started."""
-    comparison = compare(store, parameters.question())
+    comparison = _compared(store, parameters)
     return answer_rows(with_metrics(comparison.answer, parameters.metric), time=_row_time(parameters, comparison))
 
 
 @router.get("/report", response_class=HTMLResponse)
 def get_report(parameters: Parameters, store: StoreOfService, request: Request) -> HTMLResponse:
     """Show the same answer as a page."""
-    answer = compare(store, parameters.question()).answer
+    answer = _compared(store, parameters).answer
     return HTMLResponse(report_page(answer, metrics=parameters.metric or None, json_url=f"compare?{request.url.query}"))
+
+
+@router.get(
+    "/gate", response_class=PlainTextResponse, responses={409: {"description": "anything but ship, with the reason"}}
+)
+def get_gate(parameters: Parameters, store: StoreOfService) -> PlainTextResponse:
+    """Answer 200 if the candidate may ship and 409 otherwise, with one line: for tools that know only success."""
+    return _gate(_compared(store, parameters).answer, Verdict.SHIP)
+
+
+@router.get("/rollback", response_class=PlainTextResponse, responses={409: {"description": "anything but roll_back"}})
+def get_rollback(parameters: Parameters, store: StoreOfService) -> PlainTextResponse:
+    """Answer 200 if the candidate must be rolled back and 409 otherwise, with one line."""
+    return _gate(_compared(store, parameters).answer, Verdict.ROLL_BACK)
+
+
+def _gate(answer: Answer, passing: Verdict) -> PlainTextResponse:
+    status = HTTPStatus.OK if answer.overall.verdict is passing else HTTPStatus.CONFLICT
+    line = plain(f"{answer.overall.verdict}: {'; '.join(answer.overall.reasons)}")
+    return PlainTextResponse(f"{line}\n", status_code=status.value)
+
+
+def _compared(store: Store, parameters: CompareParameters) -> Comparison:
+    return compare(store, parameters.question(lake_policy(store.lake)))
 
 
 def _row_time(parameters: CompareParameters, comparison: Comparison) -> datetime:

@@ -2,48 +2,60 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
 
-from fastapi import APIRouter
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ValidationError
 
-from tracecanary.analytics.question import unix_ns
-from tracecanary.api.parameters import as_utc
-from tracecanary.api.routes.lake import StoreOfService
-from tracecanary.collector.segments import write_segment
-from tracecanary.schema import EVALUATION_COLUMNS, LakeTable
+from tracecanary.api.evaluations import Evaluation, evaluation_row, reason_of
+from tracecanary.api.problems import problem
+from tracecanary.api.receiver.bodies import check_media_type, content_encoding, received_body
+from tracecanary.api.receiver.refusals import refusal_of, unauthenticated
+from tracecanary.api.routes.lake import receiver_of
+from tracecanary.collector.compression import decompress
+from tracecanary.collector.evaluations import EvaluationRow
+from tracecanary.collector.intake import Intake
+from tracecanary.collector.intake_requests import EvaluationRequest
+from tracecanary.collector.passing import EvaluatorRules
+from tracecanary.schema import MalformedInputError, TraceCanaryError
 
 router = APIRouter(tags=["evaluations"])
 MAX_EVALUATIONS = 10_000
-
-
-class Evaluation(BaseModel):
-    """One judgement. The newest of the same trace, span, name, version and source wins."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, str_max_length=10_000)
-
-    trace_id: str = Field(pattern="^[0-9a-fA-F]{32}$", description="32 hex digits")
-    span_id: str | None = Field(default=None, pattern="^[0-9a-fA-F]{16}$", description="null for the whole trace")
-    name: str = Field(min_length=1, max_length=256, description="evaluator; thumbs and escalation are feedback")
-    version: str = Field(default="1", min_length=1, max_length=256, description="version of the evaluator")
-    score: float | None = None
-    label: str | None = None
-    passed: bool | None = Field(default=None, description="null: derived from the label, else unscored")
-    explanation: str | None = None
-    source: Literal["code", "llm", "human"] = "code"
-    time: Annotated[datetime, AfterValidator(as_utc)] | None = Field(default=None, description="now, if left out")
-
-
-class EvaluationBatch(BaseModel):
-    """Up to 10,000 evaluations; each is accepted or rejected on its own, so they are checked one by one."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"properties": {"evaluations": {"items": Evaluation.model_json_schema()}}}
-    )
-
-    evaluations: list[Any] = Field(max_length=MAX_EVALUATIONS)
+_JSON = "application/json"
+_NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines")
+_ITEM = Evaluation.model_json_schema()
+_LIST = {"type": "array", "items": _ITEM, "maxItems": MAX_EVALUATIONS}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            _JSON: {
+                "schema": {
+                    "anyOf": [
+                        {"type": "object", "required": ["evaluations"], "properties": {"evaluations": _LIST}},
+                        _LIST,
+                    ]
+                }
+            },
+            _NDJSON[0]: {"schema": {"type": "string", "description": "an evaluation a line"}},
+        },
+    }
+}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    401: {"description": "a token is missing or wrong"},
+    413: {"description": "the body is too large; send smaller batches"},
+    415: {"description": "neither JSON nor JSON lines, or compressed in an unknown way"},
+    422: {"description": "the body is no batch; nothing was stored"},
+    429: {"description": "too much waits for the disk; send again after `Retry-After` seconds"},
+    503: {"description": "the lake can't be written; send again after `Retry-After` seconds"},
+}
 
 
 class Rejection(BaseModel):
@@ -60,31 +72,77 @@ class Receipt(BaseModel):
     rejected: list[Rejection]
 
 
-@router.post("/v1/evaluations")
-def post_evaluations(batch: EvaluationBatch, store: StoreOfService) -> Receipt:
-    """Store evaluations. They may come before their trace, or days after it."""
-    now_ns = time.time_ns()
-    rows: list[tuple[Any, ...]] = []
-    rejected: list[Rejection] = []
-    for index, item in enumerate(batch.evaluations):
-        try:
-            rows.append(_row(Evaluation.model_validate(item), now_ns))
-        except ValidationError as error:
-            rejected.append(Rejection(index=index, reason=_reason(error)))
+@router.post("/v1/evaluations", openapi_extra=_BODY, responses=_ANSWERS, response_model=Receipt)
+async def post_evaluations(request: Request) -> Receipt | JSONResponse:
+    """Store evaluations: an object with a list of them, a list, or one a line. They may come before their trace."""
+    receiver = receiver_of(request)
+    try:
+        if not receiver.tokens.allow(request.headers.get("authorization")):
+            raise unauthenticated()
+        is_lines = check_media_type(request, (_JSON, *_NDJSON)) != _JSON
+        encoding = content_encoding(request)
+        async with received_body(request, receiver.intake) as body:
+            return await _store(receiver.intake, body, encoding=encoding, is_lines=is_lines)
+    except TraceCanaryError as error:
+        return _refused(error, receiver.intake)
+
+
+async def _store(intake: Intake, body: bytes, *, encoding: str, is_lines: bool) -> Receipt:
+    limit = intake.settings.max_decompressed_bytes
+    text = await run_in_threadpool(decompress, body, encoding, max_bytes=limit)
+    rows, rejected = await run_in_threadpool(_read, text, intake.pass_rules, is_lines=is_lines)
     if rows:
-        write_segment(store.lake, LakeTable.EVALUATIONS, EVALUATION_COLUMNS, rows)
+        await asyncio.wrap_future(intake.submit(EvaluationRequest(rows, len(body))))
+    if rejected:
+        intake.counts.reject("invalid_evaluation", len(rejected))
     return Receipt(accepted=len(rows), rejected=rejected)
 
 
-def _row(evaluation: Evaluation, now_ns: int) -> tuple[Any, ...]:
-    values = evaluation.model_dump() | {
-        "trace_id": evaluation.trace_id.lower(),
-        "span_id": evaluation.span_id and evaluation.span_id.lower(),
-        "time_unix_ns": now_ns if evaluation.time is None else unix_ns(evaluation.time),
-        "received_unix_ns": now_ns,
-    }
-    return tuple(values[column.name] for column in EVALUATION_COLUMNS)
+def _read(text: bytes, rules: EvaluatorRules, *, is_lines: bool) -> tuple[list[EvaluationRow], list[Rejection]]:
+    items = _lines(text) if is_lines else _listed(text)
+    if len(items) > MAX_EVALUATIONS:
+        raise MalformedInputError(f"the batch has {len(items)} evaluations, more than {MAX_EVALUATIONS}. Send fewer.")
+    now_ns = time.time_ns()
+    rows: list[EvaluationRow] = []
+    rejected: list[Rejection] = []
+    for index, item in enumerate(items):
+        try:
+            value = json.loads(item) if isinstance(item, bytes) else item
+            rows.append(evaluation_row(Evaluation.model_validate(value), now_ns, rules))
+        except ValidationError as error:
+            rejected.append(Rejection(index=index, reason=reason_of(error)))
+        except (ValueError, RecursionError) as error:
+            rejected.append(Rejection(index=index, reason=f"evaluation: the line is no JSON: {error}"))
+    return rows, rejected
 
 
-def _reason(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'evaluation'}: {item['msg']}" for item in error.errors())
+def _lines(text: bytes) -> Sequence[bytes]:
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def _listed(text: bytes) -> Sequence[Any]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MalformedInputError(f"the body is no JSON: {error}") from error
+    items = document.get("evaluations") if isinstance(document, dict) else document
+    if not isinstance(items, list):
+        raise MalformedInputError(
+            'the body is no batch. Send {"evaluations": [...]}, a JSON array, or one evaluation a line as ' + _NDJSON[0]
+        )
+    return items
+
+
+def _refused(error: TraceCanaryError, intake: Intake) -> JSONResponse:
+    refusal = refusal_of(error)
+    intake.counts.refuse(refusal.reason)
+    # A batch that can be read as a body, but not as evaluations.
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if refusal.reason == "malformed" else refusal.http_status
+    response = problem(
+        status, kind=refusal.reason.replace("_", "-"), title="The evaluations were not stored", detail=refusal.message
+    )
+    if refusal.retry_after_s is not None:
+        response.headers["Retry-After"] = str(refusal.retry_after_s)
+    if refusal.reason == "unauthenticated":
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response

@@ -1,11 +1,14 @@
-"""`/healthz` and `/readyz`: whether the process lives, and whether it can answer."""
+"""`/healthz`, `/readyz` and `/metrics`: whether the process lives, whether it can work, and how it does."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from tracecanary.api.routes.lake import StoreOfService
+from tracecanary.api.receiver.metrics import METRICS_TYPE
+from tracecanary.api.routes.lake import StoreOfService, receiver_of
+from tracecanary.collector.intake_journal import check_writable
+from tracecanary.schema import LakeError
 
 router = APIRouter(tags=["health"])
 
@@ -24,8 +27,17 @@ async def get_health() -> Health:
 
 
 @router.get("/readyz")
-def get_readiness(store: StoreOfService) -> Health:
-    """Tell that the lake can be read; 503 with the reason otherwise."""
+def get_readiness(store: StoreOfService, request: Request) -> Health:
+    """Tell that the lake can be read and written; 503 with the reason otherwise."""
     with store.session() as session:
         session.rows("arms_v1", {"arm_by": "model"})
+    check_writable(store.lake)
+    if not receiver_of(request).intake.is_publishing:
+        raise LakeError("the lake refused the last segment; its rows wait in the journal. The service's log says why.")
     return Health(status="ready")
+
+
+@router.get("/metrics", response_class=Response)
+async def get_metrics(request: Request) -> Response:
+    """Return the service's own figures, for Prometheus."""
+    return Response(request.app.state.metrics.exposition(), media_type=METRICS_TYPE)

@@ -1,0 +1,69 @@
+"""Pairs beside all traces: the answers to the same requests, of a held-out data set or mirrored traffic. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tracecanary.analytics.answer import ArmCounts, CellState, Paired, PairedRow
+from tracecanary.analytics.assessment import MIN_EVENTS
+from tracecanary.analytics.evidence import Evidence, MetricKey, merge_cells
+from tracecanary.analytics.measurement import MeasuredRow
+from tracecanary.analytics.metrics import Metric, MetricKind
+from tracecanary.analytics.statistics.clock import Look
+from tracecanary.analytics.statistics.pairs import PairedHits, mcnemar_p_value, paired_rate_difference
+
+
+def paired_answer(evidence: Evidence, rows: Sequence[MeasuredRow], look: Look) -> Paired | None:
+    """Compare pairs in every rate, over all cohorts and in each; None without any pair."""
+    if not evidence.pairs:
+        return None
+    together: dict[MetricKey, PairedHits] = {}
+    for (_, key), hits in evidence.pairs.items():
+        together[key] = together[key] + hits if key in together else hits
+    by_cohort = [(None, together)] + [
+        (cohort, {key: hits for (where, key), hits in evidence.pairs.items() if where == cohort})
+        for cohort in sorted({cohort for cohort, _ in evidence.pairs})
+    ]
+    most = max(hits.pairs for hits in together.values())
+    traces = merge_cells(evidence.cells)
+    return Paired(
+        pairs=most,
+        unpaired=ArmCounts(base=max(traces.base.traces - most, 0), candidate=max(traces.candidate.traces - most, 0)),
+        rows=[
+            _row(cohort, metric, evaluator, found[metric.name, evaluator], look)
+            for cohort, found in by_cohort
+            for metric, evaluator in rows
+            if metric.kind is MetricKind.RATE and (metric.name, evaluator) in found
+        ],
+    )
+
+
+def _row(cohort: str | None, metric: Metric, evaluator: str | None, hits: PairedHits, look: Look) -> PairedRow:
+    found = paired_rate_difference(hits, look)
+    effect, low, high = (float(bound[0]) for bound in (found.value, found.low, found.high))
+    is_known = math.isfinite(low) and math.isfinite(high)
+    return PairedRow(
+        cohort=cohort,
+        metric=metric.name,
+        evaluator=evaluator,
+        pairs=hits.pairs,
+        base_only=hits.base_only,
+        candidate_only=hits.candidate_only,
+        effect=effect if math.isfinite(effect) else None,
+        ci_low=low if is_known else None,
+        ci_high=high if is_known else None,
+        p_value=mcnemar_p_value(hits) if hits.pairs else None,
+        margin=metric.margin,
+        state=_state(low, high, metric.margin, hits) if is_known else CellState.NO_DATA,
+    )
+
+
+def _state(low: float, high: float, margin: float, hits: PairedHits) -> CellState:
+    if high < margin:
+        return CellState.BETTER if high < 0 else CellState.SAFE
+    if low > 0 and hits.base_only + hits.candidate_only < MIN_EVENTS:
+        return CellState.NO_DATA
+    if low > margin:
+        return CellState.HARM
+    return CellState.WORSE if low > 0 else CellState.UNSURE

@@ -1,0 +1,22 @@
+-- Coarse counts of values by cluster group: how much quantiles vary from cluster to cluster.
+-- bucket b holds 2^(b/4) < value <= 2^((b+1)/4); null holds zeros
+-- grain: cohort, arm, stratum, metric, g, bucket   params: $metrics VARCHAR[]
+-- reads: question_metric_values, question_strata
+SELECT
+    question_strata.cohort_name AS cohort,
+    question_strata.arm_name AS arm,
+    question_strata.stratum,
+    question_metric_values.metric,
+    question_strata.g,
+    CASE WHEN question_metric_values.value > 0
+        THEN CAST(ceil(log2(question_metric_values.value) * 4) AS BIGINT) - 1 END AS bucket,
+    count(*) AS n
+FROM question_metric_values
+INNER JOIN question_strata ON question_metric_values.trace_id = question_strata.trace_id
+WHERE list_contains($metrics, question_metric_values.metric)
+GROUP BY
+    question_strata.cohort_name, question_strata.arm_name, question_strata.stratum, question_metric_values.metric,
+    question_strata.g,
+    CASE WHEN question_metric_values.value > 0
+        THEN CAST(ceil(log2(question_metric_values.value) * 4) AS BIGINT) - 1 END
+ORDER BY cohort, arm, question_strata.stratum, question_metric_values.metric, question_strata.g, bucket

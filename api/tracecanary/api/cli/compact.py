@@ -1,0 +1,47 @@
+"""`tracecanary compact`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tracecanary.analytics.compaction import CompactionReport, compact
+from tracecanary.api.cli.entry import EXIT_FAILED
+from tracecanary.api.cli.options import counted, existing_lake
+from tracecanary.api.config import service_settings
+from tracecanary.collector.config import LAKE_VARIABLE
+from tracecanary.collector.destinations import publish_left_rows
+from tracecanary.schema import CONFIG_VARIABLE
+
+
+def compact_lake(
+    lake: Annotated[str, typer.Option(envvar=LAKE_VARIABLE, help="folder or URL of the lake")],
+    config: Annotated[Path | None, typer.Option(envvar=CONFIG_VARIABLE, help="configuration file, TOML")] = None,
+) -> None:
+    """Rewrite the lake's many small files into few large ones, without duplicates; drop what is not to be kept.
+
+    A running service does this by itself. Readers and writers go on meanwhile. Exits with 1 if a file is damaged.
+    """
+    settings, location = service_settings(config).compaction, existing_lake(lake)
+    console = Console(soft_wrap=True)
+    recovered = publish_left_rows(location)
+    if recovered:
+        console.print(f"recovered {counted(recovered, 'row')} of processes that had died", highlight=False)
+    report = compact(location, settings)
+    console.print(_sentences(report), markup=False, highlight=False)
+    if report.skipped:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _sentences(report: CompactionReport) -> str:
+    done = (
+        f"adopted {counted(report.adopted_files, 'segment')} with {counted(report.adopted_rows, 'row')}, "
+        f"merged {counted(report.merged_files, 'file')}, wrote {report.written_files:,}, "
+        f"expired {report.expired_files:,}, deleted {report.deleted_files:,}"
+    )
+    if not report.skipped:
+        return done
+    return f"{done}\nleft out {counted(len(report.skipped), 'file')}: tracecanary doctor says what to do"

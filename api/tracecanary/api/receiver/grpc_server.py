@@ -1,0 +1,103 @@
+"""OTLP over gRPC, in the event loop of the HTTP service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from tracecanary.api.receiver.config import TlsFiles
+from tracecanary.api.receiver.receiver import Receiver
+from tracecanary.api.receiver.refusals import refusal_of, unauthenticated
+from tracecanary.api.receiver.responses import logs_response, trace_response
+from tracecanary.collector.intake_requests import IntakeRequest, OtlpBody, TraceRequest
+from tracecanary.schema import ConfigurationError, TraceCanaryError
+
+_TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+_LOGS = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
+_STATUS_DETAILS = "grpc-status-details-bin"
+# Each may hold a message; more are answered RESOURCE_EXHAUSTED at once.
+_MAX_CALLS = 512
+_STOP_PATIENCE_S = 5.0
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+@asynccontextmanager
+async def running_grpc_server(receiver: Receiver, address: str, tls: TlsFiles | None) -> AsyncIterator[None]:
+    """Answer OTLP/gRPC at `address` (host:port) while the block runs.
+
+    Raises:
+        ConfigurationError: The address can't be used, or the certificate can't be read.
+    """
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", receiver.intake.settings.max_body_bytes),
+            ("grpc.so_reuseport", 0),  # two services must not share a port without knowing
+        ],
+        maximum_concurrent_rpcs=_MAX_CALLS,
+    )
+    server.add_generic_rpc_handlers((_OtlpHandler(receiver),))
+    try:
+        if tls is None:
+            server.add_insecure_port(address)
+        else:
+            pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
+            server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+    except (RuntimeError, OSError) as error:
+        raise ConfigurationError(
+            [f"can't receive OTLP/gRPC at {address}: {error}. Choose another --grpc-port, or 0 for any free one"]
+        ) from error
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(_STOP_PATIENCE_S)
+
+
+class _OtlpHandler(grpc.GenericRpcHandler):
+    """Takes messages as bytes, since the intake decodes them."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        if handler_call_details.method == _TRACES:
+            return grpc.unary_unary_rpc_method_handler(self._export(TraceRequest, trace_response))
+        if handler_call_details.method == _LOGS:
+            return grpc.unary_unary_rpc_method_handler(self._export(self._receiver.log_request, logs_response))
+        return None
+
+    def _export(self, new_request: Callable[[OtlpBody], IntakeRequest], respond: Callable[..., bytes]) -> Any:
+        async def export(message: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+            try:
+                return await self._stored(message, context, new_request, respond)
+            except TraceCanaryError as error:
+                refusal = refusal_of(error)
+            self._receiver.intake.counts.refuse(refusal.reason)
+            details = ((_STATUS_DETAILS, refusal.status().SerializeToString()),)
+            await context.abort(_CODES[refusal.grpc_code], refusal.message, trailing_metadata=details)
+            raise AssertionError("abort raises")
+
+        return export
+
+    async def _stored(
+        self,
+        message: bytes,
+        context: grpc.aio.ServicerContext[bytes, bytes],
+        new_request: Callable[[OtlpBody], IntakeRequest],
+        respond: Callable[..., bytes],
+    ) -> bytes:
+        headers = dict(context.invocation_metadata() or ())
+        if not self._receiver.tokens.allow(str(headers.get("authorization", ""))):
+            raise unauthenticated()
+        intake = self._receiver.intake
+        body = OtlpBody(contents=message, is_json=False, max_decompressed_bytes=intake.settings.max_decompressed_bytes)
+        intake.reserve(len(message))
+        try:
+            acknowledgement = await asyncio.wrap_future(intake.submit(new_request(body)))
+        finally:
+            intake.release(len(message))
+        return respond(acknowledgement, is_json=False)

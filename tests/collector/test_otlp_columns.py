@@ -1,0 +1,191 @@
+"""OTLP by columns gives what the decoder of single spans gives, or leaves it to that one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+
+from tracecanary.collector.captured import CapturedSpan
+from tracecanary.collector.evaluation_spans import SpanEvaluations
+from tracecanary.collector.ingest import decode_otlp_file
+from tracecanary.collector.normalise import Normaliser
+from tracecanary.collector.otlp import spans_from_protobuf
+from tracecanary.collector.otlp_columns import DecodedColumns, columns_from_protobuf
+from tracecanary.collector.shaped_spans import captured_span
+from tracecanary.collector.span_tables import grouped_table, span_table
+from tracecanary.schema import MalformedInputError
+
+TESTDATA = Path(__file__).parent / "testdata" / "captures"
+CAPTURES = sorted(path.name.removesuffix(".otlp.pb") for path in TESTDATA.glob("*.otlp.pb") if "logs" not in path.name)
+KEYS: list[tuple[str, Literal["ascending", "descending"]]] = [
+    ("trace_id", "ascending"),
+    ("span_id", "ascending"),
+    ("name", "ascending"),
+    ("start_unix_ns", "ascending"),
+]
+
+
+def decoded(*bodies: bytes) -> DecodedColumns:
+    columns = columns_from_protobuf(bodies)
+    assert columns is not None
+    return columns
+
+
+def single_spans(columns: DecodedColumns) -> list[CapturedSpan]:
+    grouped = [captured_span(group.shape, span) for group in columns.groups for span in group.spans]
+    return [*grouped, *columns.single]
+
+
+def without_unread_events(span: CapturedSpan, kept: CapturedSpan) -> CapturedSpan:
+    """Spans in columns leave out events that tell nothing."""
+    return span._replace(events=()) if not kept.events else span
+
+
+@pytest.mark.parametrize("capture", CAPTURES)
+def test_a_capture_gives_the_rows_and_evaluations_of_its_file(capture: str) -> None:
+    path = TESTDATA / f"{capture}.otlp.pb"
+    expected_evaluations, evaluations = SpanEvaluations(received_ns=1), SpanEvaluations(received_ns=1)
+    expected = span_table(decode_otlp_file(path.read_bytes()), Normaliser(), expected_evaluations)
+
+    # Many copies, for groups that are large enough for columns.
+    columns = decoded(*[path.read_bytes()] * 30)
+    table = grouped_table(columns.groups, columns.single, Normaliser(), evaluations)
+
+    assert columns.spans_by_request == [expected.num_rows] * 30
+    assert table.sort_by(KEYS).equals(pa.concat_tables([expected] * 30).sort_by(KEYS))
+    assert sorted(map(str, evaluations.rows)) == sorted(map(str, expected_evaluations.rows * 30))
+
+
+def any_values() -> st.SearchStrategy[AnyValue]:
+    atoms = st.one_of(
+        st.builds(AnyValue, string_value=st.text(max_size=8)),
+        st.builds(AnyValue, bool_value=st.booleans()),
+        st.builds(AnyValue, int_value=st.integers(-(2**63), 2**63 - 1)),
+        st.builds(AnyValue, double_value=st.floats(allow_nan=False)),
+        st.builds(AnyValue, bytes_value=st.binary(max_size=4)),
+        st.just(AnyValue()),
+    )
+    return st.recursive(
+        atoms,
+        lambda inner: st.one_of(
+            st.builds(AnyValue, array_value=st.builds(ArrayValue, values=st.lists(inner, max_size=3))),
+            st.builds(AnyValue, kvlist_value=st.builds(KeyValueList, values=key_values(inner))),
+        ),
+        max_leaves=4,
+    )
+
+
+def key_values(values: st.SearchStrategy[AnyValue]) -> st.SearchStrategy[list[KeyValue]]:
+    names = st.sampled_from(["gen_ai.request.model", "gen_ai.operation.name", "app.x", "ключ", ""])
+    return st.lists(st.builds(KeyValue, key=names, value=values), max_size=4)
+
+
+ATTRIBUTES = key_values(any_values())
+EVENT = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["exception", "gen_ai.first_chunk", "gen_ai.evaluation.result", "other"]),
+        "time_unix_nano": st.integers(0, 2**63),
+        "attributes": ATTRIBUTES,
+    }
+)
+SPAN = st.fixed_dictionaries(
+    {
+        "trace_id": st.binary(min_size=16, max_size=16).filter(any),
+        "span_id": st.binary(min_size=8, max_size=8).filter(any),
+        "parent_span_id": st.sampled_from([b"", bytes(8), b"12345678", b"short"]),
+        "name": st.text(max_size=6),
+        "kind": st.integers(0, 5),
+        "start_time_unix_nano": st.integers(0, 2**63 - 1),
+        "end_time_unix_nano": st.integers(0, 2**63 - 1),
+        "attributes": ATTRIBUTES,
+        "events": st.lists(EVENT, max_size=2),
+        "dropped_attributes_count": st.integers(0, 3),
+        "flags": st.sampled_from([0, 1, 0x100, 0x101, 0x300]),
+        "trace_state": st.sampled_from(["", "ot=th:8", "a=b"]),
+        "status": st.sampled_from([{}, {"code": 1}, {"code": 2, "message": "wrong"}]),
+    }
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> ExportTraceServiceRequest:
+    request = ExportTraceServiceRequest()
+    for _ in range(draw(st.integers(0, 2))):
+        resource_spans = request.resource_spans.add()
+        resource_spans.resource.attributes.extend(draw(ATTRIBUTES))
+        for _ in range(draw(st.integers(0, 2))):
+            scope_spans = resource_spans.scope_spans.add()
+            scope_spans.scope.name = draw(st.sampled_from(["", "scope"]))
+            for span in draw(st.lists(SPAN, max_size=3)):
+                scope_spans.spans.add(**span)
+    return request
+
+
+def key(span: CapturedSpan) -> str:
+    return repr(span)
+
+
+@given(st.lists(requests(), min_size=1, max_size=3))
+@settings(max_examples=40, deadline=None)
+def test_any_requests_give_the_spans_of_the_other_decoder(made: list[ExportTraceServiceRequest]) -> None:
+    bodies = [request.SerializeToString() for request in made]
+    expected = [spans_from_protobuf(body) for body in bodies]
+
+    columns = decoded(*bodies)
+
+    assert columns.spans_by_request == [len(spans) for spans in expected]
+    given_spans = sorted(single_spans(columns), key=lambda span: key(span._replace(events=())))
+    in_order = sorted((span for spans in expected for span in spans), key=lambda span: key(span._replace(events=())))
+    wanted = [without_unread_events(span, kept) for span, kept in zip(in_order, given_spans, strict=True)]
+    assert list(map(key, given_spans)) == list(map(key, wanted))
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=100, deadline=None)
+def test_noise_is_refused_by_both_decoders_or_read_alike(body: bytes) -> None:
+    columns = columns_from_protobuf([body])
+
+    try:
+        spans: list[CapturedSpan] | None = spans_from_protobuf(body)
+    except MalformedInputError:
+        spans = None
+    if columns is not None and columns.spans_by_request[0]:
+        assert spans is not None
+        assert len(spans) == columns.spans_by_request[0]
+
+
+@given(requests(), st.data())
+@settings(max_examples=60, deadline=None)
+def test_damaged_requests_never_harm(request: ExportTraceServiceRequest, data: st.DataObject) -> None:
+    body = bytearray(request.SerializeToString())
+    for _ in range(data.draw(st.integers(1, 4))):
+        if body:
+            body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+
+    columns = columns_from_protobuf([bytes(body)])
+
+    if columns is not None:
+        grouped_table(columns.groups, columns.single, Normaliser(), SpanEvaluations(received_ns=1))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param({"trace_id": b"short"}, id="short-trace-id"),
+        pytest.param({"span_id": bytes(8)}, id="no-span-id"),
+        pytest.param({"end_time_unix_nano": 2**63}, id="after-2262"),
+    ],
+)
+def test_spans_that_cant_be_stored_are_left_to_the_other_decoder(odd: dict[str, Any]) -> None:
+    request = ExportTraceServiceRequest()
+    values = {"trace_id": b"1" * 16, "span_id": b"2" * 8, **odd}
+    request.resource_spans.add().scope_spans.add().spans.add(**values)
+
+    assert columns_from_protobuf([request.SerializeToString()]) is None
