@@ -89,6 +89,21 @@ def test_no_segment_has_more_rows_than_a_file_may_have(tmp_path: Path) -> None:
     assert max(pq.read_metadata(path).num_rows for path in landing_segments(tmp_path, TABLE)) == 2
 
 
+def test_rows_go_where_a_journal_is_told_with_those_given(tmp_path: Path) -> None:
+    given: list[tuple[list[int], bool]] = []
+
+    def take(rows: pa.Table, name: str | None) -> None:
+        given.append(([int(row["id"]) for row in rows.to_pylist()], name is not None))
+
+    elsewhere = Journal(tmp_path, TABLE, max_file_rows=2, max_bytes=1_000_000, publish=take)
+    elsewhere.append(table(1))
+    elsewhere.publish(table(2))
+    elsewhere.publish(table(3))
+
+    assert given == [([1, 2], True), ([3], False)]
+    assert (published(tmp_path), files(tmp_path)) == ([], [])
+
+
 def test_publishing_nothing_makes_no_segment(tmp_path: Path) -> None:
     journal(tmp_path).publish()
     journal(tmp_path).publish(table())

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _DAMAGED_SUFFIX = ".damaged"
 
-# Takes rows out of a journal of the given name, and raises LakeError when it can't.
-Publish: TypeAlias = "Callable[[pa.Table, str], object]"
+# Takes rows out of a journal of the given name, None for rows that are in none; raises LakeError when it can't.
+Publish: TypeAlias = "Callable[[pa.Table, str | None], object]"
 
 
 class FullJournalError(LakeError):
@@ -48,15 +48,18 @@ class Journal:
     """What one process has journaled of one table. Its caller sees to it that one thread at a time uses it.
 
     Args:
-        lake: Lake that rows are published to.
-        table: Table that they belong to.
+        root: Folder of the lake, or of its spool.
+        table: Table that the rows belong to.
         max_file_rows: Most rows in a file, and so in a segment.
         max_bytes: Most bytes in all files.
+        publish: Takes the rows in the end. Default: they become segments of the lake in `root`.
     """
 
-    def __init__(self, lake: Path, table: LakeTable, *, max_file_rows: int, max_bytes: int) -> None:
-        self._lake, self._table = lake, table
-        self._folder = journal_folder(lake, table)
+    def __init__(
+        self, root: Path, table: LakeTable, *, max_file_rows: int, max_bytes: int, publish: Publish | None = None
+    ) -> None:
+        self._publish = publish or _publish_to(root, table)
+        self._folder = journal_folder(root, table)
         self._max_file_rows, self._max_bytes = max_file_rows, max_bytes
         self._files: deque[JournalFile] = deque()  # oldest first; only the last one is added to
 
@@ -96,7 +99,7 @@ class Journal:
             if is_room_left:
                 return
         if more is not None and added:
-            publish_segment(self._lake, self._table, more)
+            self._publish(more, None)
 
     def close(self) -> int:
         """Let go of all files: what is in them is published by whoever comes next. Return how many rows that are."""
@@ -110,7 +113,7 @@ class Journal:
             self._files.popleft().close()
 
     def _publish_oldest(self, more: pa.Table | None) -> None:
-        publish_file(self._files[0], lambda rows, _: publish_segment(self._lake, self._table, rows), more=more)
+        publish_file(self._files[0], self._publish, more=more)
         self._files.popleft().close()
 
 
@@ -122,11 +125,7 @@ def publish_orphans(lake: Path) -> int:
     Raises:
         LakeError: The lake can't be written; what is journaled stays so.
     """
-
-    def publish(table: LakeTable) -> Publish:
-        return lambda rows, _: publish_segment(lake, table, rows)
-
-    return sum(publish_orphans_in(journal_folder(lake, table), publish(table)) for table in LakeTable)
+    return sum(publish_orphans_in(journal_folder(lake, table), _publish_to(lake, table)) for table in LakeTable)
 
 
 def publish_orphans_in(
@@ -186,3 +185,7 @@ def publish_file(
     except OSError as error:
         raise LakeError(f"can't publish the journal {path}: {error}. Check the rights of its folder.") from error
     return 0 if joined is None else joined.num_rows
+
+
+def _publish_to(lake: Path, table: LakeTable) -> Publish:
+    return lambda rows, _: publish_segment(lake, table, rows)
