@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from tracecanary.collector.segments import write_segment
-from tracecanary.schema import EVALUATION_COLUMNS, SPAN_COLUMNS, Column, LakeTable, list_lake_files
+from tracecanary.schema import EVALUATION_COLUMNS, SPAN_COLUMNS, Column, LakeTable, arrow_schema, list_lake_files
 
 _SPAN_DEFAULTS: Mapping[str, Any] = {"start_unix_ns": 0, "duration_ns": 0, "status": "unset", "attributes": {}}
 _EVALUATION_DEFAULTS: Mapping[str, Any] = {
@@ -41,17 +41,24 @@ def stored_evaluations(lake: Path) -> list[dict[str, Any]]:
 
 
 def _deduplicated(lake: Path, table: LakeTable) -> list[dict[str, Any]]:
-    paths = [str(lake / name) for name in list_lake_files(lake).names(table)]
-    if not paths:
-        return []
-    query = importlib.resources.files("tracecanary.analytics") / "queries" / f"{table.value}_v1.sql"
     connection = duckdb.connect()
-    connection.read_parquet(paths, union_by_name=True, hive_partitioning=False).create_view(f"landing_{table.value}")
-    result = connection.execute(query.read_text())
+    for stored, columns in ((LakeTable.SPANS, SPAN_COLUMNS), (LakeTable.EVALUATIONS, EVALUATION_COLUMNS)):
+        paths = [str(lake / name) for name in list_lake_files(lake).names(stored)]
+        if paths:
+            rows_of = connection.read_parquet(paths, union_by_name=True, hive_partitioning=False)
+            rows_of.create_view(f"landing_{stored.value}")
+        else:
+            connection.from_arrow(arrow_schema(columns).empty_table()).create(f"landing_{stored.value}")
+        connection.execute(f"CREATE VIEW {stored.value} AS {_query(stored)}")
+    result = connection.execute(f"FROM {table.value}")
     names = [column[0] for column in result.description or ()]
     rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     keys = ("trace_id", "span_id", "name", "version", "source")
-    return sorted(rows, key=lambda row: [str(row.get(key)) for key in keys])
+    return sorted(rows, key=lambda row: [*(str(row.get(key)) for key in keys), repr(row)])
+
+
+def _query(table: LakeTable) -> str:
+    return (importlib.resources.files("tracecanary.analytics") / "queries" / f"{table.value}_v1.sql").read_text()
 
 
 def _rows(
