@@ -7,8 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from tracecanary.collector.config import spool_from_environment
-from tracecanary.collector.destinations import ObjectStoreDestination, spool_of
+from tracecanary.collector.destinations import ObjectStoreDestination, journal_root
 from tracecanary.collector.forks import ForkLocks
 from tracecanary.collector.journal import Journal
 from tracecanary.schema import (
@@ -28,7 +27,7 @@ def intake_journal(lake: FileLake, table: LakeTable, *, max_file_rows: int, max_
     destination = ObjectStoreDestination(lake, locks=ForkLocks())
     # Beside the spool of other processes: whoever comes next publishes what this one leaves.
     return Journal(
-        _journal_root(lake),
+        journal_root(lake),
         table,
         max_file_rows=max_file_rows,
         max_bytes=max_bytes,
@@ -47,7 +46,7 @@ def check_writable(lake: FileLake) -> None:
     probe = f"{landing_name(LakeTable.SPANS)}/{name}"
     storage.publish(probe, bytes(4096), what="a probe")
     storage.delete(probe)
-    folder = journal_folder(_journal_root(lake), LakeTable.SPANS)
+    folder = journal_folder(journal_root(lake), LakeTable.SPANS)
     path = folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +60,3 @@ def check_writable(lake: FileLake) -> None:
         raise LakeError(
             f"can't write to {folder}: {error}. Check that the folder is writable and has free space."
         ) from error
-
-
-def _journal_root(lake: FileLake) -> Path:
-    return lake if isinstance(lake, Path) else spool_of(lake, spool_from_environment())
