@@ -60,7 +60,7 @@ fmt: $(VENV)/.installed-dev ## Format the code and mend what the linter can
 bench: $(VENV)/.installed-dev ## Measure what capturing a span costs, receiving one, and the statistics of an answer
 	$(BIN)/python bench/capture.py
 	$(BIN)/python bench/ingest.py
-	OMP_NUM_THREADS=1 $(BIN)/python bench/statistics.py
+	OMP_NUM_THREADS=1 $(BIN)/python bench/statistics_cpu.py
 
 simulate: $(VENV)/.installed-dev ## Measure coverage, false alarms and wrong verdicts on simulated traffic (SIZE=small for a minute)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/simulate.py --size $(or $(SIZE),full)
