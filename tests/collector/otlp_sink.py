@@ -111,6 +111,10 @@ def http_sink(received: Received, port: int = 0) -> Iterator[str]:
                 return
             self._answer(200, {}, received.response.SerializeToString())
 
+        def do_GET(self) -> None:  # what a client asks for that follows a redirect
+            received.metadata.append({name.lower(): value for name, value in self.headers.items()})
+            self._answer(200, {}, b"")
+
         def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
             self.send_response(status)
             for name, value in headers.items():

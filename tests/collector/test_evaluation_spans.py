@@ -16,8 +16,8 @@ from opentelemetry.trace import Tracer
 
 from tracecanary.collector import CanarySpanProcessor, record_feedback
 from tracecanary.collector.config import capture_settings
-from tracecanary.collector.evaluation_flusher import MAX_WAITING, EvaluationFlusher
-from tracecanary.collector.evaluations import Evaluation
+from tracecanary.collector.evaluation_flusher import MAX_WAITING, MAX_WAITING_CHARACTERS, EvaluationFlusher
+from tracecanary.collector.evaluations import MAX_EXPLANATION_LENGTH, Evaluation
 from tracecanary.collector.ingest import decode_otlp_file, store_spans
 from tracecanary.collector.journal import publish_orphans
 from tracecanary.collector.otlp import spans_from_protobuf
@@ -132,6 +132,24 @@ def test_evaluations_wait_while_the_lake_cannot_be_written(lake: Path, evaluatio
 
     assert len(evaluations()) == MAX_WAITING
     assert flusher.losses.by_reason() == {"queue_full": 1}
+
+
+def test_explanations_that_wait_take_bounded_memory(lake: Path, evaluations: Evaluations) -> None:
+    flusher = EvaluationFlusher(capture_settings(lake, keep_explanations=True))
+    judged = Evaluation(name="tone", passed=True, explanation="x" * MAX_EXPLANATION_LENGTH)
+    room = MAX_WAITING_CHARACTERS // MAX_EXPLANATION_LENGTH
+
+    def add(count: int) -> list[bool]:
+        return [flusher.add(judged, trace_id=f"{index:032x}", span_id=None, time_ns=1) for index in range(1, count + 1)]
+
+    assert add(room + 1) == [True] * room + [False]
+    assert flusher.is_half_full
+    assert flusher.flush(is_publishing=True)
+
+    assert not flusher.is_half_full
+    assert add(room) == [True] * room
+    assert len(evaluations()) == room
+    assert flusher.losses.by_reason() == {"memory_full": 1}
 
 
 def test_the_same_evaluations_come_by_otlp(lake: Path, tmp_path: Path, evaluations: Evaluations) -> None:

@@ -220,6 +220,7 @@ def test_explanation_is_content_and_stored_only_when_wanted() -> None:
         "source": "code",
         "time_unix_ns": 5,
         "received_unix_ns": 6,
+        "response_id": None,
     }
 
 

@@ -337,6 +337,36 @@ def read_all(lake: Path) -> list[Row]:
     return [row for path in landing_segments(lake, LakeTable.EVALUATIONS) for row in pq.read_table(path).to_pylist()]
 
 
+def test_a_log_handler_that_waits_does_not_hold_up_the_application(start: Start) -> None:
+    is_logging, may_go_on, is_answered = threading.Event(), threading.Event(), threading.Event()
+
+    class Waiting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "took longer" in record.getMessage():
+                is_logging.set()
+                may_go_on.wait(DEADLINE_S)
+
+    app = start(Evaluator(judge=lambda _: may_go_on.wait(DEADLINE_S), name="slow", time_limit_s=0.01))
+    handler = Waiting()
+    logging.getLogger("tracecanary").addHandler(handler)
+    try:
+        app.answer()
+        assert is_logging.wait(DEADLINE_S)
+
+        def answer() -> None:
+            app.answer()
+            is_answered.set()
+
+        request = threading.Thread(target=answer)
+        request.start()
+
+        assert is_answered.wait(DEADLINE_S / 4)
+    finally:
+        may_go_on.set()
+        logging.getLogger("tracecanary").removeHandler(handler)
+    request.join()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform can't fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_judges_its_own_spans(start: Start, lake: Path) -> None:

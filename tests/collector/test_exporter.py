@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from tracecanary.collector import CanarySpanExporter
+from tracecanary.collector.journal_files import claimed
 from tracecanary.schema import ConfigurationError
 
 Stored = Callable[[], list[dict[str, Any]]]
@@ -71,6 +73,29 @@ def test_span_that_is_none_takes_no_other_with_it(lake: Path, stored: Stored) ->
 
     assert [row["name"] for row in stored()] == ["span 1"]
     assert exporter.dropped == {"internal": 1}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform can't fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_leaves_its_parents_journal_to_whoever_comes_next(tmp_path: Path) -> None:
+    exporter = CanarySpanExporter("http://127.0.0.1:1", spool=tmp_path)  # nobody takes spans there
+    assert exporter.export([finished_span(1)]) is SpanExportResult.SUCCESS
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(reading, 1)  # lives on
+        os._exit(0)
+    try:
+        exporter.shutdown()
+
+        (journal,) = tmp_path.rglob("*.arrows")
+        with claimed(journal) as is_orphan:
+            assert is_orphan
+    finally:
+        os.write(writing, b"x")
+        os.waitpid(child, 0)
+        os.close(reading)
+        os.close(writing)
 
 
 def test_missing_lake_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,18 @@
 import os
 import resource
+import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.collector.remote import wait_until
 
 from tracecanary.collector.journal import Journal, publish_orphans
 from tracecanary.collector.journal_files import JournalFile, claimed, read_journal
@@ -85,6 +89,21 @@ def test_no_segment_has_more_rows_than_a_file_may_have(tmp_path: Path) -> None:
     assert max(pq.read_metadata(path).num_rows for path in landing_segments(tmp_path, TABLE)) == 2
 
 
+def test_rows_go_where_a_journal_is_told_with_those_given(tmp_path: Path) -> None:
+    given: list[tuple[list[int], bool]] = []
+
+    def take(rows: pa.Table, name: str | None) -> None:
+        given.append(([int(row["id"]) for row in rows.to_pylist()], name is not None))
+
+    elsewhere = Journal(tmp_path, TABLE, max_file_rows=2, max_bytes=1_000_000, publish=take)
+    elsewhere.append(table(1))
+    elsewhere.publish(table(2))
+    elsewhere.publish(table(3))
+
+    assert given == [([1, 2], True), ([3], False)]
+    assert (published(tmp_path), files(tmp_path)) == ([], [])
+
+
 def test_publishing_nothing_makes_no_segment(tmp_path: Path) -> None:
     journal(tmp_path).publish()
     journal(tmp_path).publish(table())
@@ -143,6 +162,53 @@ def test_rows_after_a_failed_write_can_be_read(tmp_path: Path) -> None:
     assert published(tmp_path) == [1, 3]
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux to find the descriptor")
+def test_a_file_whose_end_is_unknown_takes_no_more_rows(tmp_path: Path) -> None:
+    waiting = journal(tmp_path)
+    waiting.append(table(1))
+    path = files(tmp_path)[0]
+    descriptor = next(int(one.name) for one in Path("/proc/self/fd").iterdir() if one.resolve() == path)
+    read_only = os.open(path, os.O_RDONLY)  # neither to be written nor cut back to what was acknowledged
+    os.dup2(read_only, descriptor)
+    os.close(read_only)
+    with pytest.raises(LakeError, match="can't write the journal"):
+        waiting.append(table(2))
+
+    waiting.append(table(3))
+
+    assert [ids(one) for one in files(tmp_path)] == [[1], [3]]
+    waiting.publish()
+    assert published(tmp_path) == [1, 3]
+
+
+def test_closing_twice_leaves_the_files_of_others_alone(tmp_path: Path) -> None:
+    file = JournalFile(journal_folder(tmp_path, TABLE), SCHEMA)
+    file.close()
+    with (tmp_path / "others").open("w") as others:  # gets the number of the descriptor that is free again
+        file.close()
+
+        others.write("still open")
+
+    assert (tmp_path / "others").read_text() == "still open"
+    with pytest.raises(LakeError, match="it is closed"):
+        file.append(table(1))
+
+
+def test_a_journal_that_somebody_removes_is_published_all_the_same(tmp_path: Path) -> None:
+    waiting = journal(tmp_path, max_file_rows=2)
+    waiting.append(table(1, 2))
+    waiting.append(table(3))
+    shutil.rmtree(tmp_path / "journal")
+    waiting.append(table(4))
+
+    waiting.publish()
+
+    assert published(tmp_path) == [1, 2, 3, 4]
+    waiting.append(table(5))
+    waiting.publish()
+    assert published(tmp_path) == [1, 2, 3, 4, 5]
+
+
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text("a file where the folder should be")
 
@@ -191,14 +257,24 @@ def test_a_damaged_journal_gives_what_stands_before_the_damage_and_is_kept(
     assert publish_orphans(tmp_path) == 0, "it is not tried for ever"
 
 
-def test_a_file_that_is_no_journal_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param(b"what", id="text"),
+        # Arrow raises an OSError for these, and for the one above an error of its own.
+        pytest.param(b"\xff\xff\xff\xff\x10\0\0\0" + 16 * b"a", id="no-message"),
+        pytest.param(pa.record_batch({"id": [1]}).serialize().to_pybytes(), id="rows-without-a-schema"),
+    ],
+)
+def test_a_file_that_is_no_journal_is_kept_and_keeps_no_other_waiting(tmp_path: Path, payload: bytes) -> None:
     folder = journal_folder(tmp_path, TABLE)
     folder.mkdir(parents=True)
-    (folder / "1.arrows").write_bytes(b"\x04\0\0\0\x97\x4a\x96\x83what")
+    (folder / "0.arrows").write_bytes(struct.pack("<II", len(payload), zlib.crc32(payload)) + payload)
+    orphan(tmp_path, table(1))
 
-    assert publish_orphans(tmp_path) == 0
+    assert publish_orphans(tmp_path) == 1
 
-    assert [path.name for path in files(tmp_path)] == ["1.damaged"]
+    assert [path.name for path in files(tmp_path)] == ["0.damaged"]
 
 
 def test_a_journal_in_use_is_no_orphan(tmp_path: Path) -> None:
@@ -305,3 +381,23 @@ def test_spans_are_journaled_every_flush_interval_and_visible_after_the_seal_int
     assert time.monotonic() - begun > 0.3, "a segment for every flush"
     provider.shutdown()
     assert files(tmp_path) == []
+
+
+def test_the_writer_survives_a_journal_that_it_cannot_read_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from tracecanary.collector import CanarySpanProcessor
+
+    processor = CanarySpanProcessor(tmp_path, flush_interval_s=0.01, seal_interval_s=3600)
+    provider = TracerProvider()
+    provider.add_span_processor(processor)
+    provider.get_tracer("test").start_span("journaled").end()
+    wait_until(lambda: any(read_journal(path).rows for path in files(tmp_path)))
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "pyarrow", None)  # makes its import fail
+        assert not processor.force_flush(timeout_millis=5_000)
+
+    assert processor.force_flush()
+
+    assert [pq.read_table(path).num_rows for path in landing_segments(tmp_path, TABLE)] == [1]
+    assert processor.shutdown()

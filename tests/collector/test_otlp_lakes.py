@@ -167,6 +167,39 @@ def test_failures_that_may_pass_are_tried_again(
     assert processor.dropped == {}
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_counts_as_a_failure(
+    status: int, received: Received, caplog: pytest.LogCaptureFixture
+) -> None:
+    elsewhere = Received()
+    with http_sink(received) as url, http_sink(elsewhere) as other:
+        received.refusals.extend([HttpRefusal(status, {"Location": f"{other}/login"})] * 10)
+        processor, tracer = traced(url)
+        end_spans(tracer, "a")
+        assert not processor.force_flush()
+        assert f"Give the URL that it points to: '{other}/login'" in caplog.text
+
+        received.refusals.clear()
+        assert processor.shutdown()
+
+    assert received.names == ["a"]
+    assert elsewhere.metadata == [], "rows, or the token, went to another host"
+
+
+def test_a_web_page_is_no_answer(received: Received, caplog: pytest.LogCaptureFixture) -> None:
+    received.refusals.extend([HttpRefusal(200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>log in")] * 10)
+    with http_sink(received) as url:
+        processor, tracer = traced(url)
+        end_spans(tracer, "a")
+        assert not processor.force_flush()
+        assert "a web page answered, and no server that takes OTLP" in caplog.text
+
+        received.refusals.clear()
+        assert processor.shutdown()
+
+    assert received.names == ["a"]
+
+
 def test_what_the_server_will_never_take_is_counted(
     sink: Sink, received: Received, spool: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -325,13 +358,13 @@ def test_what_is_sent_is_not_traced_itself(received: Received, monkeypatch: pyte
     from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_value
 
     suppressed: list[object] = []
-    send = urllib.request.urlopen
+    send = urllib.request.OpenerDirector.open  # what opentelemetry-instrumentation-urllib wraps
 
     def instrumented(*args: Any, **kwargs: Any) -> Any:
         suppressed.append(get_value(_SUPPRESS_INSTRUMENTATION_KEY))
         return send(*args, **kwargs)
 
-    monkeypatch.setattr(urllib.request, "urlopen", instrumented)
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", instrumented)
     with http_sink(received) as url:
         processor, tracer = traced(url)
         end_spans(tracer, "a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,18 @@ def test_what_cannot_be_recorded_is_left_out_with_a_warning(
 
     assert warning in caplog.text
     assert evaluations() == []
+
+
+def test_an_evaluation_that_could_not_be_written_is_tried_again(
+    capture: Capture, evaluations: Evaluations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert record_evaluation("tone", score=0.9, trace_id=TRACE_ID)
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "pyarrow", None)  # makes its import fail
+        assert not capture[0].force_flush()
+
+    assert [row["name"] for row in evaluations()] == ["tone"]
+    assert capture[0].dropped_evaluations == {}
 
 
 def test_without_a_processor_a_trace_id_is_refused_with_the_remedy(

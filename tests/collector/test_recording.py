@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +14,11 @@ import pytest
 from opentelemetry import context
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from opentelemetry.trace import Tracer
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, Span, Tracer, use_span
 
 from tracecanary.collector import CanarySpanProcessor, record_fallback, record_retry, trajectory_step
 
+PATIENCE_S = 10.0
 STEP = "agent.trajectory.step"
 STEP_NAME = "agent.trajectory.step.name"
 
@@ -62,6 +65,63 @@ def test_retries_of_concurrent_threads_are_all_counted(tracer: Tracer, marker: M
         list(pool.map(lambda one: one.run(record_retry), carried))
 
     assert marker.ended["chat"]["gen_ai.retry.count"] == 200
+
+
+class SlowSpan(NonRecordingSpan):
+    """Is recorded, and waits in the middle of it: calls `in_between` when its attributes are asked for."""
+
+    def __init__(self, in_between: Callable[[], object]) -> None:
+        super().__init__(INVALID_SPAN_CONTEXT)
+        self._in_between = in_between
+
+    def is_recording(self) -> bool:
+        return True
+
+    @property
+    def attributes(self) -> Mapping[str, object]:
+        self._in_between()
+        return {}
+
+
+def record_retry_on(span: Span) -> None:
+    with use_span(span):
+        record_retry()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform can't fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_that_is_forked_while_a_thread_records_can_record(tracer: Tracer) -> None:
+    is_recording, may_go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        is_recording.set()
+        may_go_on.wait(PATIENCE_S)
+
+    recorder = threading.Thread(target=record_retry_on, args=(SlowSpan(wait),))
+    recorder.start()
+    assert is_recording.wait(PATIENCE_S)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(5)  # kills a child that waits for a thread it does not have
+        record_retry_on(tracer.start_span("chat"))
+        os._exit(0)
+    may_go_on.set()
+    recorder.join()
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_recording_in_the_middle_of_recording_does_not_wait(tracer: Tracer, marker: Marker) -> None:
+    inner = tracer.start_span("inner")
+    # As a signal handler or a finaliser does. On a thread of its own, which the test need not wait for.
+    nested = threading.Thread(target=record_retry_on, args=(SlowSpan(lambda: record_retry_on(inner)),), daemon=True)
+
+    nested.start()
+    nested.join(PATIENCE_S)
+
+    assert not nested.is_alive()
+    inner.end()
+    assert marker.ended["inner"] == {"gen_ai.retry.count": 1}
 
 
 def test_a_count_replaces_what_was_recorded(tracer: Tracer, marker: Marker) -> None:

@@ -47,7 +47,6 @@ _MAX_TIME_LENGTH = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEP_SPAN = re.compile(r"step ([0-9]{1,9})")
 _RESENDS = "http.request.resend_count"
-FALLBACK_TO = "gen_ai.fallback.to"
 
 
 def complete_row(row: list[Any], span: CapturedSpan, exception: Mapping[str, Any] | None) -> None:
@@ -64,7 +63,7 @@ def complete_row(row: list[Any], span: CapturedSpan, exception: Mapping[str, Any
         row[_TIME_TO_FIRST_TOKEN] = _time_to(span, span.attributes.get(_COMPLETION_START))
     if row[_RETRY_COUNT] is not None and row[_RETRY_SOURCE] is None:
         row[_RETRY_SOURCE] = retry_source(row[_KIND], span.attributes)
-    if row[_FALLBACK_USED] is None and (row[_FALLBACK_FROM] is not None or FALLBACK_TO in span.attributes):
+    if row[_FALLBACK_USED] is None and (row[_FALLBACK_FROM] is not None or names.FALLBACK_TO in span.attributes):
         row[_FALLBACK_USED] = True
     _complete_kind(row, span)
 

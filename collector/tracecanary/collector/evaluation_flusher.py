@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _logger = logging.getLogger(__name__)
-# About 10 MB. More wait only while the lake can't be written.
+# About 10 MB without explanations. More wait only while the lake can't be written.
 MAX_WAITING = 20_000
+# Explanations, where they are kept, are up to 10,000 characters each: 200 MB of them would be too many.
+MAX_WAITING_CHARACTERS = 16 * 1024 * 1024
+_EXPLANATION = [column.name for column in EVALUATION_COLUMNS].index("explanation")
 
 
 class EvaluationFlusher:
@@ -35,8 +38,10 @@ class EvaluationFlusher:
     def __init__(self, settings: CaptureSettings, *, locks: ForkLocks | None = None) -> None:
         self.losses = Losses()
         self._journal = open_journal(settings, LakeTable.EVALUATIONS, self.losses, locks=locks or ForkLocks())
-        # Unlocked: `append` and `popleft` are atomic, and the limit may be passed by one row a thread.
+        # Unlocked: `append` and `popleft` are atomic, and a limit may be passed by one row a thread. Two threads may
+        # lose an addition of each other's to the characters: set right at every flush that leaves the queue empty.
         self._waiting: deque[EvaluationRow] = deque()
+        self._waiting_characters = 0
         self._rules = settings.rules.evaluators
         self._keeps_explanations = settings.keep_explanations
         self._is_storing = True
@@ -44,12 +49,16 @@ class EvaluationFlusher:
     @property
     def is_half_full(self) -> bool:
         """Whether it is time to write, so that more find room meanwhile."""
-        return len(self._waiting) >= MAX_WAITING // 2
+        return len(self._waiting) >= MAX_WAITING // 2 or self._waiting_characters >= MAX_WAITING_CHARACTERS // 2
 
     def add(self, evaluation: Evaluation, *, trace_id: str, span_id: str | None, time_ns: int) -> bool:
         """Queue one evaluation for the next flush, or count it as lost; return whether it was taken."""
         if len(self._waiting) >= MAX_WAITING:
             self.losses.add("queue_full")
+            return False
+        characters = len(evaluation.explanation or "") if self._keeps_explanations else 0
+        if self._waiting_characters + characters > MAX_WAITING_CHARACTERS:
+            self.losses.add("memory_full")
             return False
         rule = self._rules.get(evaluation.name)
         passed = derive_passed(passed=evaluation.passed, label=evaluation.label, score=evaluation.score, rule=rule)
@@ -62,6 +71,7 @@ class EvaluationFlusher:
             keeps_explanation=self._keeps_explanations,
         )
         self._waiting.append(row)
+        self._waiting_characters += characters
         return True
 
     def carried(self) -> SpanEvaluations:
@@ -95,9 +105,16 @@ class EvaluationFlusher:
         with contextlib.suppress(IndexError):
             while len(rows) < MAX_WAITING:
                 rows.append(self._waiting.popleft())
-        if not self.store(rows, is_publishing=is_publishing):
-            self._waiting.extendleft(reversed(rows))
+        is_stored = False
+        try:
+            is_stored = self.store(rows, is_publishing=is_publishing)
+        finally:
+            if not is_stored:  # nor when Arrow is missing or memory is full
+                self._waiting.extendleft(reversed(rows))
+        if not is_stored:
             return False
+        stored = sum(len(row[_EXPLANATION] or "") for row in rows)
+        self._waiting_characters = self._waiting_characters - stored if self._waiting else 0
         if is_publishing and self._journal.rows:
             try:
                 self._journal.publish()
@@ -107,9 +124,12 @@ class EvaluationFlusher:
         return True
 
     def drop_all(self, reason: str) -> int:
-        """Count what still waits as lost, and return its number."""
-        dropped = len(self._waiting)
-        self._waiting.clear()
+        """Count what still waits as lost, each once however many threads do this at a time; return the number."""
+        dropped = 0
+        with contextlib.suppress(IndexError):
+            while True:
+                self._waiting.popleft()
+                dropped += 1
         if dropped:
             self.losses.add(reason, dropped)
         return dropped

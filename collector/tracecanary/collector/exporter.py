@@ -136,6 +136,8 @@ class CanarySpanExporter(SpanExporter):
 
     def after_fork_in_child(self) -> None:
         """Start anew: what waits is the parent's to write."""
+        # The parent's journals would look in use for as long as this child lives.
+        self._flusher.forget()
         self._start()
 
     def at_exit_of_child(self) -> None:

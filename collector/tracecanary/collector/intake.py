@@ -172,7 +172,7 @@ class Intake:
                     self._store(part)
                 except Exception as error:  # memory full, or a fault of ours: the senders keep what they have
                     _logger.exception("%d requests could not be stored", len(part))
-                    _fail(part, LakeError(f"{type(error).__name__} while storing; the service's log has the details."))
+                    _fail(part, _unexpected(error))
             for journal in self._journals.values():
                 if wishes or not is_open:
                     journal.seal()
@@ -276,6 +276,10 @@ def _parts(group: Iterable[_Waiting]) -> Iterator[list[_Opened]]:
         except TraceCanaryError as error:
             waiting.done.set_exception(error)
             continue
+        except Exception as error:  # memory full, or a fault of ours: it must not end the thread
+            _logger.exception("a request could not be read")
+            waiting.done.set_exception(_unexpected(error))
+            continue
         part.append(_Opened(waiting, contents))
         size_bytes += len(contents)
         if size_bytes >= _MAX_PART_BYTES:
@@ -298,6 +302,10 @@ def _acknowledgement(decoded: Decoded) -> Acknowledgement:
         evaluations=len(decoded.evaluations),
         rejected=decoded.rejected,
     )
+
+
+def _unexpected(error: Exception) -> LakeError:
+    return LakeError(f"{type(error).__name__} while storing; the service's log has the details.")
 
 
 def _fail(part: Sequence[_Opened], error: LakeError) -> None:

@@ -7,15 +7,13 @@ import os
 import time
 from pathlib import Path
 
-from tracecanary.collector.config import spool_from_environment
-from tracecanary.collector.destinations import ObjectStoreDestination, spool_of
+from tracecanary.collector.destinations import ObjectStoreDestination, journal_root
 from tracecanary.collector.forks import ForkLocks
-from tracecanary.collector.journal import Journal, publish_file
+from tracecanary.collector.journal import Journal
 from tracecanary.schema import (
     FileLake,
     LakeError,
     LakeTable,
-    ObjectStoreLake,
     journal_folder,
     lake_storage,
     landing_name,
@@ -26,7 +24,15 @@ def intake_journal(lake: FileLake, table: LakeTable, *, max_file_rows: int, max_
     """Return a new journal of `table`, on this machine, whose rows are published to `lake`."""
     if isinstance(lake, Path):
         return Journal(lake, table, max_file_rows=max_file_rows, max_bytes=max_bytes)
-    return _SpooledJournal(lake, table, max_file_rows=max_file_rows, max_bytes=max_bytes)
+    destination = ObjectStoreDestination(lake, locks=ForkLocks())
+    # Beside the spool of other processes: whoever comes next publishes what this one leaves.
+    return Journal(
+        journal_root(lake),
+        table,
+        max_file_rows=max_file_rows,
+        max_bytes=max_bytes,
+        publish=lambda rows, name: destination.publish(table, rows, name=name),
+    )
 
 
 def check_writable(lake: FileLake) -> None:
@@ -40,7 +46,7 @@ def check_writable(lake: FileLake) -> None:
     probe = f"{landing_name(LakeTable.SPANS)}/{name}"
     storage.publish(probe, bytes(4096), what="a probe")
     storage.delete(probe)
-    folder = journal_folder(_journal_root(lake), LakeTable.SPANS)
+    folder = journal_folder(journal_root(lake), LakeTable.SPANS)
     path = folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,19 +60,3 @@ def check_writable(lake: FileLake) -> None:
         raise LakeError(
             f"can't write to {folder}: {error}. Check that the folder is writable and has free space."
         ) from error
-
-
-class _SpooledJournal(Journal):
-    """A journal beside the spool of other processes: whoever comes next publishes what this one leaves."""
-
-    def __init__(self, lake: ObjectStoreLake, table: LakeTable, *, max_file_rows: int, max_bytes: int) -> None:
-        super().__init__(_journal_root(lake), table, max_file_rows=max_file_rows, max_bytes=max_bytes)
-        self._destination = ObjectStoreDestination(lake, locks=ForkLocks())
-
-    def _publish_oldest(self, more: object) -> None:  # noqa: ARG002  rows that are in no journal have no name
-        publish_file(self._files[0].path, lambda rows, name: self._destination.publish(self._table, rows, name=name))
-        self._files.popleft().close()
-
-
-def _journal_root(lake: FileLake) -> Path:
-    return lake if isinstance(lake, Path) else spool_of(lake, spool_from_environment())

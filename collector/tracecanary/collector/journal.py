@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _DAMAGED_SUFFIX = ".damaged"
 
-# Takes rows out of a journal of the given name, and raises LakeError when it can't.
-Publish: TypeAlias = "Callable[[pa.Table, str], object]"
+# Takes rows out of a journal of the given name, None for rows that are in none; raises LakeError when it can't.
+Publish: TypeAlias = "Callable[[pa.Table, str | None], object]"
 
 
 class FullJournalError(LakeError):
@@ -48,15 +48,18 @@ class Journal:
     """What one process has journaled of one table. Its caller sees to it that one thread at a time uses it.
 
     Args:
-        lake: Lake that rows are published to.
-        table: Table that they belong to.
+        root: Folder of the lake, or of its spool.
+        table: Table that the rows belong to.
         max_file_rows: Most rows in a file, and so in a segment.
         max_bytes: Most bytes in all files.
+        publish: Takes the rows in the end. Default: they become segments of the lake in `root`.
     """
 
-    def __init__(self, lake: Path, table: LakeTable, *, max_file_rows: int, max_bytes: int) -> None:
-        self._lake, self._table = lake, table
-        self._folder = journal_folder(lake, table)
+    def __init__(
+        self, root: Path, table: LakeTable, *, max_file_rows: int, max_bytes: int, publish: Publish | None = None
+    ) -> None:
+        self._publish = publish or _publish_to(root, table)
+        self._folder = journal_folder(root, table)
         self._max_file_rows, self._max_bytes = max_file_rows, max_bytes
         self._files: deque[JournalFile] = deque()  # oldest first; only the last one is added to
 
@@ -78,7 +81,8 @@ class Journal:
         """
         if self.size_bytes >= self._max_bytes:
             raise FullJournalError(self._folder, self.size_bytes)
-        if not self._files or self._files[-1].rows + rows.num_rows > self._max_file_rows:
+        last = self._files[-1] if self._files else None
+        if last is None or not last.is_usable or last.rows + rows.num_rows > self._max_file_rows:
             self._files.append(JournalFile(self._folder, rows.schema))
         self._files[-1].append(rows)
 
@@ -95,7 +99,7 @@ class Journal:
             if is_room_left:
                 return
         if more is not None and added:
-            publish_segment(self._lake, self._table, more)
+            self._publish(more, None)
 
     def close(self) -> int:
         """Let go of all files: what is in them is published by whoever comes next. Return how many rows that are."""
@@ -109,7 +113,7 @@ class Journal:
             self._files.popleft().close()
 
     def _publish_oldest(self, more: pa.Table | None) -> None:
-        publish_file(self._files[0].path, lambda rows, _: publish_segment(self._lake, self._table, rows), more=more)
+        publish_file(self._files[0], self._publish, more=more)
         self._files.popleft().close()
 
 
@@ -121,11 +125,7 @@ def publish_orphans(lake: Path) -> int:
     Raises:
         LakeError: The lake can't be written; what is journaled stays so.
     """
-
-    def publish(table: LakeTable) -> Publish:
-        return lambda rows, _: publish_segment(lake, table, rows)
-
-    return sum(publish_orphans_in(journal_folder(lake, table), publish(table)) for table in LakeTable)
+    return sum(publish_orphans_in(journal_folder(lake, table), _publish_to(lake, table)) for table in LakeTable)
 
 
 def publish_orphans_in(
@@ -148,31 +148,44 @@ def publish_orphans_in(
 
 
 def publish_file(
-    path: Path,
+    journal: Path | JournalFile,
     publish: Publish,
     *,
     more: pa.Table | None = None,
     using_arrow: AbstractContextManager[object] | None = None,
 ) -> int:
-    """Give the rows of the journal at `path`, and `more`, to `publish`, then remove it; return the number of rows.
+    """Give the rows of `journal`, and `more`, to `publish`, then remove it; return the number of rows.
+
+    Args:
+        journal: The path of an orphan, or a file of this process, which is read though somebody has removed it.
+        publish: Takes the rows.
+        more: Further rows.
+        using_arrow: Held while Arrow is used.
 
     Raises:
         LakeError: `publish` failed, or the journal can't be read.
     """
+    path = journal if isinstance(journal, Path) else journal.path
     try:
         with using_arrow or contextlib.nullcontext():
             import pyarrow as pa
 
-            contents = read_journal(path)
+            contents = read_journal(journal) if isinstance(journal, Path) else journal.read()
             rows = [part for part in (contents.rows, more) if part is not None]
             joined = pa.concat_tables(rows) if rows else None
         if joined is not None:
             publish(joined, path.stem)
         if contents.is_damaged:
-            kept = path.rename(path.with_suffix(_DAMAGED_SUFFIX))
+            kept = path.with_suffix(_DAMAGED_SUFFIX)
+            with contextlib.suppress(FileNotFoundError):  # removed by somebody
+                path.rename(kept)
             _logger.error("a journal is damaged, and rows in it are lost. It is kept: %s", kept)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise LakeError(f"can't publish the journal {path}: {error}. Check the rights of its folder.") from error
     return 0 if joined is None else joined.num_rows
+
+
+def _publish_to(lake: Path, table: LakeTable) -> Publish:
+    return lambda rows, _: publish_segment(lake, table, rows)

@@ -34,11 +34,12 @@ if TYPE_CHECKING:
 # Appends are small. Measured at 512 rows: lz4 4 µs a row for writing and reading back, zstd 10 µs.
 _COMPRESSION: Final = "lz4"
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+_READ_BYTES: Final = 16 * 1024 * 1024
 _FRAME = struct.Struct("<II")  # length of the payload, its CRC-32
 
 
 class JournalFile:
-    """A new journal file of this process. One thread at a time may use it.
+    """A new journal file of this process. One thread at a time may add to it; any thread may close it.
 
     Raises:
         LakeError: It can't be made, for instance on a full disk, or where files can't be locked.
@@ -48,9 +49,13 @@ class JournalFile:
         self.rows = 0
         self.size_bytes = 0
         self._waiting = _Waiting()
+        self.is_usable = True  # whether it ends where the last whole append does, so that more can be added
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self.path, self._descriptor = _new_locked_file(folder)
+            self.path, descriptor = _new_locked_file(folder)
+            # Empty once it is closed: to take it out is atomic, and the number soon belongs to another file.
+            self._descriptors = [descriptor]
+            self._is_closed = False
             sync_folder(folder)
         except OSError as error:
             raise _write_error(folder, error) from error
@@ -76,28 +81,62 @@ class JournalFile:
         self._append(table)
         self.rows += table.num_rows
 
+    def read(self) -> JournalContents:
+        """Return what was added, even if somebody has removed the file.
+
+        Raises:
+            OSError: The file can't be read, or is closed.
+        """
+        try:
+            descriptor = self._descriptors.pop()  # nobody closes it now: its number would be another file's
+        except IndexError:
+            raise OSError(f"{self.path} is closed") from None
+        try:
+            stored = bytearray()
+            # Without moving it: it stands where the next append goes.
+            while part := os.pread(descriptor, _READ_BYTES, len(stored)):
+                stored += part
+        finally:
+            self._descriptors.append(descriptor)
+            if self._is_closed:  # meanwhile
+                self.close()
+        return _contents(stored)
+
     def _append(self, rows: pa.Table | pa.RecordBatch) -> None:
-        self._writer.write(rows)
-        payload = self._waiting.take()
-        contents = _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+        descriptor = next(iter(self._descriptors), None)
+        if descriptor is None or not self.is_usable:
+            raise LakeError(f"the journal {self.path} takes no more rows: it is closed, or a write to it failed.")
+        contents = self._frame(rows)
         try:
             written = 0
             while written < len(contents):
-                written += os.write(self._descriptor, contents[written:])
+                written += os.write(descriptor, contents[written:])
             if rows.num_rows:
-                _sync(self._descriptor)
+                _sync(descriptor)
         except OSError as error:
             # What was acknowledged later would stand behind half a message, and could not be read.
+            self.is_usable = False
             with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, self.size_bytes)
-                os.lseek(self._descriptor, self.size_bytes, os.SEEK_SET)
+                os.ftruncate(descriptor, self.size_bytes)
+                os.lseek(descriptor, self.size_bytes, os.SEEK_SET)
+                self.is_usable = True
             raise _write_error(self.path, error) from error
         self.size_bytes += len(contents)
 
+    def _frame(self, rows: pa.Table | pa.RecordBatch) -> bytes:
+        try:
+            self._writer.write(rows)
+        except BaseException:
+            self._waiting.take()  # of several batches, some may be there; the next append must not begin with them
+            raise
+        payload = self._waiting.take()
+        return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+
     def close(self) -> None:
-        """Let go of the file. In a forked child, this leaves the parent's lock alone."""
-        with contextlib.suppress(OSError):
-            os.close(self._descriptor)
+        """Let go of the file; again does nothing. In a forked child, this leaves the parent's lock alone."""
+        self._is_closed = True
+        with contextlib.suppress(IndexError, OSError):
+            os.close(self._descriptors.pop())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +153,13 @@ def read_journal(path: Path) -> JournalContents:
     Raises:
         OSError: The file can't be read.
     """
+    return _contents(path.read_bytes())
+
+
+def _contents(journal: bytes | bytearray) -> JournalContents:
     import pyarrow as pa
 
-    stored = memoryview(path.read_bytes())
+    stored = memoryview(journal)
     payloads, offset, is_damaged = [], 0, False
     while offset + _FRAME.size <= len(stored):
         length, checksum = _FRAME.unpack_from(stored, offset)
@@ -132,7 +175,7 @@ def read_journal(path: Path) -> JournalContents:
         return JournalContents(rows=None, is_damaged=is_damaged)
     try:
         rows = pa.ipc.open_stream(pa.py_buffer(b"".join(payloads))).read_all()
-    except pa.ArrowInvalid:  # no journal at all
+    except (pa.ArrowException, OSError):  # no journal at all: Arrow says either
         return JournalContents(rows=None, is_damaged=True)
     return JournalContents(rows=rows if rows.num_rows else None, is_damaged=is_damaged)
 

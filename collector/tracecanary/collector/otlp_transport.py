@@ -26,6 +26,9 @@ _METHODS = {
 _RETRY_INFO = b"type.googleapis.com/google.rpc.RetryInfo"
 _MAX_ANSWER_BYTES = 64 * 1024
 _MAX_MESSAGE_LENGTH = 300
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Of a log-in or a proxy: the rows are nowhere.
+_PAGE = "a web page answered, and no server that takes OTLP"
 # Numbers of fields of ExportTraceServiceResponse and its ExportTracePartialSuccess, of google.rpc.Status and RetryInfo.
 _PARTIAL_SUCCESS, _REJECTED, _ERROR_MESSAGE = 1, 1, 2
 _STATUS_MESSAGE, _STATUS_DETAILS, _ANY_URL, _ANY_VALUE, _RETRY_DELAY, _SECONDS, _NANOS = 2, 3, 1, 2, 1, 1, 2
@@ -64,6 +67,17 @@ class Transport(Protocol):
         """Hand over a request with rows of `table`: traces, or logs; never raises because of the server."""
 
 
+class _RefusedRedirects(urllib.request.HTTPRedirectHandler):
+    """Takes a redirect for the failure it is to a POST.
+
+    Followed as a GET without the rows, it ends at a page that answers 200, and the rows would count as taken; and the
+    token would go to whatever host is named.
+    """
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
 class HttpTransport:
     """OTLP/HTTP in protobuf, with gzip, through the proxy that the environment names."""
 
@@ -76,6 +90,7 @@ class HttpTransport:
             "Content-Encoding": "gzip",
             "User-Agent": "tracecanary",
         }
+        self._opener = urllib.request.build_opener(_RefusedRedirects)
 
     def send(self, table: LakeTable, body: bytes, *, timeout_s: float) -> Reply:
         """See `Transport`."""
@@ -84,7 +99,9 @@ class HttpTransport:
         compressed = gzip.compress(body, compresslevel=1)  # higher levels gain a tenth for twice the time
         request = urllib.request.Request(self._urls[table], compressed, self._headers, method="POST")  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310  parse_lake checked it
+            with self._opener.open(request, timeout=timeout_s) as response:
+                if response.headers.get_content_type() == "text/html":
+                    return Reply(outcome=Outcome.FAILED, message=f"{_PAGE}. Check the URL, and what stands in between")
                 return taken(response.read(_MAX_ANSWER_BYTES))
         except urllib.error.HTTPError as error:
             with error:
@@ -148,6 +165,8 @@ def _http_failure(status: int, headers: Any, answer: bytes) -> Reply:
         404: ". Check the URL: rows go to its paths /v1/traces and /v1/logs",
         405: ". Check the URL: rows go to its paths /v1/traces and /v1/logs",
     }
+    if status in _REDIRECTS:
+        remedies[status] = f". Give the URL that it points to: {str(headers.get('Location'))[:_MAX_MESSAGE_LENGTH]!r}"
     return Reply(
         outcome=Outcome.FAILED,
         message=said + remedies.get(status, ""),
@@ -219,5 +238,5 @@ def _seconds_until(text: str | None, now_s: float) -> float | None:
         return float(text)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now_s)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

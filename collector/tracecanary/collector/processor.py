@@ -144,7 +144,8 @@ class CanarySpanProcessor(SpanProcessor):
 
         Not made: `queue_full`, `memory_full`, `content_too_large`, `budget` (limits of the settings), `timeout`,
         `stuck` (the last call has not come back), `error`, `invalid_result`, `not_judged` (at shutdown),
-        `already_shutdown`, `internal`. Lost: `queue_full`, `malformed`, `not_written`.
+        `already_shutdown`, `internal`. Lost: `queue_full`, `memory_full`, `malformed`,
+        `rejected` (a server will never take it), `not_written`.
         """
         left_out = Counter(self._evaluators.left_out if self._evaluators is not None else {})
         return dict(left_out + Counter(self._writer.dropped_evaluations))

@@ -7,6 +7,7 @@ given: telemetry must not fail a request. Evaluations and feedback are in `recor
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,8 +22,25 @@ _logger = logging.getLogger(__name__)
 MAX_TEXT_LENGTH = 256
 _MAX_INT64 = 2**63 - 1
 _STEP_KEY = context.create_key("tracecanary-trajectory-step")
-# Guards reading a count and writing it back: threads of one request share its span.
-_count_lock = threading.Lock()
+
+
+class _CountLock:
+    """Guards reading a count and writing it back: threads of one request share its span.
+
+    Reentrant, since a signal handler or a finaliser may record in the middle of recording; and new in a forked child,
+    whose parent may have held it.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+        if hasattr(os, "register_at_fork"):  # not on Windows
+            os.register_at_fork(after_in_child=self.renew)
+
+    def renew(self) -> None:
+        self.lock = threading.RLock()
+
+
+_counting = _CountLock()
 
 
 def record_retry(*, count: int | None = None, reason: str | None = None) -> None:
@@ -38,7 +56,7 @@ def record_retry(*, count: int | None = None, reason: str | None = None) -> None
         span = trace.get_current_span()
         if not span.is_recording():
             return
-        with _count_lock:
+        with _counting.lock:
             if count is None:
                 span.set_attribute(names.RETRY_COUNT, _next_number(span, names.RETRY_COUNT))
             elif _is_number(names.RETRY_COUNT, count):
@@ -107,7 +125,7 @@ def mark_step(span: Span, parent_context: Context | None) -> None:
 def _mark_current_span(index: int | None, name: str | None) -> dict[str, int | str]:
     span = trace.get_current_span()
     step: dict[str, int | str] = {}
-    with _count_lock:
+    with _counting.lock:
         if index is None and span.is_recording():
             step[names.TRAJECTORY_STEP] = _next_number(span, names.TRAJECTORY_STEP)
         elif index is not None and _is_number(names.TRAJECTORY_STEP, index):

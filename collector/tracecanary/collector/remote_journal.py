@@ -111,7 +111,9 @@ class RemoteJournal:
         if self.size_bytes >= self._max_bytes:
             raise FullJournalError(self._folder, self.size_bytes)
         with self._changed:
-            if self._open is not None and self._open.rows + rows.num_rows > self._max_file_rows:
+            if self._open is not None and (
+                not self._open.is_usable or self._open.rows + rows.num_rows > self._max_file_rows
+            ):
                 self._seal()
             if self._open is None:
                 self._open = JournalFile(self._folder, rows.schema)
@@ -156,13 +158,14 @@ class RemoteJournal:
             self._changed.notify_all()
         if self._worker is not None:
             self._worker.join(self._close_patience_s)
-        left = self.rows
-        self.forget()
+        with self._changed:  # the worker may still be at it
+            left = sum(file.rows for file in self._files())
+            self.forget()
         return left
 
     def forget(self) -> None:
-        """Let go of all files: what is in them is handed on by whoever comes next, or by the parent of a fork."""
-        # Unlocked: a child that was forked may have inherited the lock without the thread that would release it.
+        """Let go of all files, in a child that was forked: what is in them is its parent's to hand on."""
+        # Unlocked: the child may have inherited the lock without the thread that would release it.
         for file in self._files():
             file.close()
 
@@ -211,7 +214,7 @@ class RemoteJournal:
         was_failing = self._is_failing
         try:
             while (file := self._oldest()) is not None:
-                publish_file(file.path, self._publish_to(self._table), using_arrow=self._locks.arrow)
+                publish_file(file, self._publish_to(self._table), using_arrow=self._locks.arrow)
                 with self._changed:
                     self._sealed.popleft()
                     self._files_published += 1

@@ -11,7 +11,7 @@ from tracecanary.schema import CohortDimension, DimensionSource
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatorRule:
-    """When a result of an evaluator that says no pass or fail has passed; see `config.evaluator_rules`.
+    """When a result of an evaluator that says no pass or fail has passed; see `docs/evaluations.md`.
 
     Attributes:
         pass_at_least: Lowest score that passes; None for no such bound.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
@@ -51,11 +53,13 @@ def is_selected(matches: Predicate, attributes: Mapping[str, Any], baggage: Mapp
 
 
 class RememberedTraces:
-    """The last trace ids that were selected. Unlocked: each step is atomic, and to forget one too few does no harm."""
+    """The last trace ids that were selected. Unlocked: each step is atomic, and to forget one too many does no harm."""
 
     def __init__(self, limit: int = MAX_REMEMBERED_TRACES) -> None:
         self._limit = limit
-        self._trace_ids: dict[int, None] = {}
+        # To take the oldest out of a plain dict passes over the places of all that were taken out before: 8 µs against
+        # 0.6 µs, on the application's thread.
+        self._trace_ids: OrderedDict[int, None] = OrderedDict()
 
     def __contains__(self, trace_id: int) -> bool:
         return trace_id in self._trace_ids
@@ -64,10 +68,8 @@ class RememberedTraces:
         """Remember `trace_id`, and forget the oldest when there are too many."""
         self._trace_ids[trace_id] = None
         if len(self._trace_ids) > self._limit:
-            try:
-                self._trace_ids.pop(next(iter(self._trace_ids)), None)
-            except (RuntimeError, StopIteration):  # another thread has changed it just now, and will see to it
-                return
+            with contextlib.suppress(KeyError):  # emptied by others just now
+                self._trace_ids.popitem(last=False)
 
 
 def _has_any(wanted: Mapping[str, object]) -> Predicate:

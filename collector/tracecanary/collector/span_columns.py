@@ -1,7 +1,7 @@
 """From many captured spans of one shape to columns: the same values as `Normaliser.row` gives, at a third of the cost.
 
 Values are read column by column, and each distinct value is converted once. What only few spans have (failures,
-conventions with times in documents) is left to the rows: `is_plain_plan` and `is_plain_span` tell.
+conventions with times in documents) is left to the rows: `is_plain_plan` and `shaped_spans.is_plain` tell.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tracecanary.collector.coercion import to_int, to_name, to_token_count
+from tracecanary.collector.attributes import FALLBACK_TO
+from tracecanary.collector.coercion import to_int, to_name
+from tracecanary.collector.column_values import Values, map_entries, read_all, repeated
 from tracecanary.collector.conventions.context import TAGS
 from tracecanary.collector.derived import (
-    FALLBACK_TO,
     agent_name,
     numbered_step,
     retry_source,
@@ -56,13 +57,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MAX_INT64 = 2**63 - 1
-# Of one type, since 1, 1.0 and True are equal.
-_MEMOISED = ({str}, {int}, {bool}, {float})
-_COUNT_READERS = (to_int, to_token_count)
 _TRACE_ID_BYTES, _SPAN_ID_BYTES = 16, 8
 _TRACE_ID_LIMIT, _SPAN_ID_LIMIT = 256**_TRACE_ID_BYTES, 256**_SPAN_ID_BYTES
 
-Values = Sequence[Any]
 _at = COLUMN_INDEX.__getitem__
 
 
@@ -153,7 +150,7 @@ class SpanColumns:
 
     def _read(self, column: str, read: Callable[[Any], object], values: Values) -> None:
         """Set a column to what `read` makes of `values`."""
-        self._set(_at(column), _read_all(read, values))
+        self._set(_at(column), read_all(read, values))
 
     def _set(self, index: int, values: Values) -> None:
         if len(values) == self._rows:
@@ -189,7 +186,7 @@ class SpanColumns:
         present = self._lists.get(index)
         if present is None:
             if self._constants[index] is None:
-                self._set(index, _read_all(read, self._attributes[name]))
+                self._set(index, read_all(read, self._attributes[name]))
         elif None in present:
             self._lists[index] = [
                 read(given) if value is None else value
@@ -298,7 +295,7 @@ class SpanColumns:
         kept: list[tuple[str, Values]] = [(name, [text]) for name, text in self._kept_of_resource]
         declared = [(name, name, to_name) for name in self._plan.dimensions]
         for stored_name, name, read in [*((*names, remaining_text) for names in self._plan.remaining), *declared]:
-            texts = _read_all(read, self._attributes[name])
+            texts = read_all(read, self._attributes[name])
             if texts != [None]:
                 kept.append((stored_name, texts))
         names, width = [name for name, _ in kept], len(kept)
@@ -306,13 +303,13 @@ class SpanColumns:
         keys: Any
         items: Any
         if all(len(texts) < rows for _, texts in kept):
-            keys, items = _repeated(names, rows), _repeated([texts[0] for _, texts in kept], rows)
+            keys, items = repeated(names, rows), repeated([texts[0] for _, texts in kept], rows)
         else:
             columns = [texts if len(texts) == rows else [texts[0]] * rows for _, texts in kept]
             if any(None in column for column in columns):
-                keys, items, offsets = _without_gaps(names, columns)
+                keys, items, offsets = map_entries(names, columns)
             else:
-                keys, items = _repeated(names, rows), [text for row in zip(*columns, strict=True) for text in row]
+                keys, items = repeated(names, rows), [text for row in zip(*columns, strict=True) for text in row]
         # The stubs know offsets of 64 bits only; the array has 32.
         arrays = (pa.array(offsets, pa.int32()), pa.array(keys, pa.string()), pa.array(items, pa.string()))
         return pa.MapArray.from_arrays(*arrays)  # type: ignore[call-overload,no-any-return]
@@ -350,29 +347,6 @@ def _schema() -> pa.Schema:
     return arrow_schema(SPAN_COLUMNS)
 
 
-def _without_gaps(names: list[str], columns: list[Values]) -> tuple[list[str], list[str], list[int]]:
-    """Return keys, items and offsets of a map whose columns have no value in some rows."""
-    keys, items, offsets = [], [], [0]
-    for row in zip(*columns, strict=True):
-        for name, text in zip(names, row, strict=True):
-            if text is not None:
-                keys.append(name)
-                items.append(text)
-        offsets.append(len(keys))
-    return keys, items, offsets
-
-
-def _repeated(texts: list[str], times: int) -> pa.Array[Any]:
-    """Return `texts` as many times in a row; doubling them costs no more than copying the result."""
-    import pyarrow as pa
-
-    length = len(texts) * times
-    repeated = pa.array(texts, pa.string())
-    while len(repeated) < length:
-        repeated = pa.concat_arrays([repeated, repeated])
-    return repeated.slice(0, length)
-
-
 def _probability(trace_state: object) -> float | None:
     return sampling_probability(str(trace_state)) if trace_state else None
 
@@ -383,20 +357,3 @@ def _status(status: int) -> str:
 
 def _dropped(attributes: object) -> int:
     return to_int(attributes) or 0
-
-
-def _read_all(read: Callable[[Any], object], values: Values) -> Values:
-    """Return what `read` makes of each value, reading equal ones once; a single value if all are equal."""
-    first = values[0]
-    if type(first) is str and values.count(first) == len(values):
-        return [read(first)]
-    kinds = set(map(type, values))
-    if kinds == {int} and read in _COUNT_READERS and 0 <= min(values) < max(values) <= _MAX_INT64:
-        return values
-    distinct = set(values) if kinds in _MEMOISED else set()
-    if not distinct or (kinds == {float} and 0.0 in distinct):  # which -0.0 is equal to
-        return [read(value) for value in values]
-    if len(distinct) == 1:
-        return [read(first)]
-    known = {value: read(value) for value in distinct}
-    return [known[value] for value in values]

@@ -167,7 +167,7 @@ class SpanFlusher:
         try:
             with self._writing:
                 self._journal.publish(more)
-        except LakeError as error:
+        except Exception as error:  # noqa: BLE001  it would end the writer's thread: memory full, Arrow missing
             self._log_failure(error)
             self.is_lake_writable = False
             return False

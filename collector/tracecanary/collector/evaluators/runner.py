@@ -263,22 +263,26 @@ class EvaluatorRunner:
     def _watch(self) -> None:
         """Look from time to time whether a call takes too long; sleep while there is nothing to judge."""
         while True:
+            late = None
             with self._lock:
                 self._arrived.wait_for(lambda: self._pending > 0 or self._is_shut_down)
                 if self._is_shut_down and not self._pending:
                     return
                 self._finished.wait_for(lambda: not self._pending, timeout=self._watch_s)
                 if self._worker is not None and self._worker.leave_if_late(now_s=time.monotonic()):
-                    self._replace_worker(self._worker)
+                    late = self._replace_worker(self._worker)
+            if late is not None:  # unlocked: a slow log handler must not hold up whoever ends a span
+                self._warn_once(late, f"took longer than {self._limits_s[late]:g} s")
 
-    def _replace_worker(self, late: EvaluatorWorker) -> None:
+    def _replace_worker(self, late: EvaluatorWorker) -> Evaluator | None:
+        """Let another worker go on; return the evaluator that took too long."""
         self._worker = EvaluatorWorker(self._work)
         if self._current is None:  # shut down just now
-            return
+            return None
         evaluator = self._current.evaluators.popleft()
         self._stuck[evaluator] = late
         self._losses.add("timeout")
-        self._warn_once(evaluator, f"took longer than {self._limits_s[evaluator]:g} s")
+        return evaluator
 
     def _warn_once(self, evaluator: Evaluator, problem: str) -> None:
         level = logging.DEBUG if evaluator in self._warned else logging.WARNING
