@@ -1,6 +1,7 @@
 """The derived folder: several processes at once, damage, deletion, and what the lake loses."""
 
 import itertools
+import os
 import threading
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from tracecanary.analytics.derived_state import (
     state_to_json,
 )
 from tracecanary.analytics.listings import list_models
-from tracecanary.analytics.store import Store
+from tracecanary.analytics.store import Store, definition
 from tracecanary.schema import LakeTable
 
 CALL = {"span_id": "a", "kind": "llm", "model": "base", "input_tokens": 5}
@@ -79,6 +80,30 @@ def test_everything_derived_can_be_deleted(tmp_path: Path) -> None:
     forget_derived(tmp_path)
 
     assert traces(tmp_path) == [("base", 1, 5)]
+
+
+def test_a_store_goes_on_when_what_it_derived_is_deleted(tmp_path: Path) -> None:
+    write_spans(tmp_path, [{"trace_id": "t1", **CALL}])
+    store = Store(tmp_path)
+    assert [row.traces for row in list_models(store)] == [1]
+
+    forget_derived(tmp_path)
+
+    assert [row.traces for row in list_models(store)] == [1]
+
+
+def test_a_reader_keeps_the_files_that_others_merge_meanwhile(tmp_path: Path) -> None:
+    write_spans(tmp_path, [{"trace_id": "t0", **CALL}])
+    reading = Store(tmp_path)
+    with reading.session() as session:
+        for path in tmp_path.glob("derived/*/*.parquet"):
+            os.utime(path, (1, 1))  # derived long ago
+        for number in range(1, 9):
+            write_spans(tmp_path, [{"trace_id": f"t{number}", **CALL}])
+            assert traces(tmp_path) == [("base", number + 1, 5 * (number + 1))]
+        parts = DerivedFolder(tmp_path / "derived", definition()).newest().parts
+
+        assert (len(parts) < 9, [row["traces"] for row in session.rows("models_v2")]) == (True, [1])
 
 
 def test_rows_of_a_segment_that_was_moved_away_no_longer_count(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ class Builder:
             found = difference(state, listing)
             if found.vanished.get(LakeTable.EVALUATIONS) or not can_follow(state, listing):
                 # Judgements of a file that went can't be told from those of another: begin anew.
+                self._folder.release(_file_names(state))
                 state = DerivedState(
                     revision=state.revision, manifest=listing.manifest, kept_from_hour=listing.kept_from_hour
                 )
@@ -92,6 +93,7 @@ class Builder:
             step = self._next_step(state, listing, found)
             if step is None:
                 return state
+            self._folder.release(_file_names(state) - _file_names(step))
             if self._folder.publish(step):
                 state = step
             else:

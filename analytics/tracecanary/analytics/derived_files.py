@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,10 @@ class DerivedFolder:
     def __init__(self, root: Path, definition: str) -> None:
         self.path = root / definition
 
+    def holds(self, state: DerivedState) -> bool:
+        """Whether all files of a state are there: everything derived may be deleted at any time."""
+        return all((self.path / name).exists() for part in state.parts for name in part.files.values())
+
     def newest(self) -> DerivedState:
         """Return the newest state that can be read; an empty one if there is none.
 
@@ -46,7 +51,7 @@ class DerivedFolder:
                 state = state_from_json(self._state_path(number).read_text(encoding="utf-8"))
             except (OSError, ValueError):
                 continue  # deleted meanwhile, or damaged: an older one is as right, and has more to catch up with
-            if all((self.path / name).exists() for part in state.parts for name in part.files.values()):
+            if self.holds(state):
                 return replace(state, revision=numbers[0])
         return DerivedState(revision=max(numbers, default=0))
 
@@ -71,6 +76,12 @@ class DerivedFolder:
         """Return the path of a new Parquet file."""
         self.path.mkdir(parents=True, exist_ok=True)
         return self.path / f"{table}-{uuid.uuid4().hex}.parquet"
+
+    def release(self, names: Iterable[str]) -> None:
+        """Note that a state without these files is about to come: readers of earlier ones have until the sweep."""
+        for name in names:
+            with contextlib.suppress(OSError):  # another process has swept it
+                os.utime(self.path / name)
 
     def sweep(self, state: DerivedState, *, now: float | None = None) -> None:
         """Delete what no reader of `state` or of a recent one needs."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tracecanary.analytics.derived_files import DERIVED_FOLDER
-from tracecanary.analytics.store import Store
+from tracecanary.analytics.store import Store, derived_root
 from tracecanary.schema import FileLake, LakeError
 
 
@@ -17,8 +16,7 @@ def rebuild_derived_state(lake: FileLake) -> int:
         LakeError: The lake can't be read, or its derived files not be deleted.
         StoreError: A segment is damaged, or newer than this version reads.
     """
-    if isinstance(lake, Path):
-        _delete(lake / DERIVED_FOLDER)
+    _delete(derived_root(lake))
     with Store(lake).session() as session:
         return len(session.rows("arms_v1", {"arm_by": "model"}))
 

@@ -14,7 +14,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tracecanary.analytics.derived_build import Builder
@@ -35,7 +35,7 @@ from tracecanary.schema import (
 )
 from tracecanary.schema.config import cache_settings, folder_name
 
-__all__ = ["Row", "Session", "Store", "definition", "listing_of"]
+__all__ = ["Row", "Session", "Store", "definition", "derived_root", "listing_of"]
 
 # Views on what is kept of each trace.
 _KEPT_VIEWS = {
@@ -95,11 +95,10 @@ class Store:
         with self.session(), self._lock:
             state = self._state
         lease = self._copies.lease(list(state.inputs.get(LakeTable.SPANS, {})))
-        with Engine() as engine:
+        with closing(lease), Engine() as engine:
             engine.lake_view("landing_spans", LakeTable.SPANS, lease.paths)
             engine.view("spans", "spans_v1")
             yield engine
-        lease.close()
 
     @contextmanager
     def traces_session(self, trace_ids: Sequence[str]) -> Iterator[Session]:
@@ -117,17 +116,16 @@ class Store:
         ranges = [(row["first_span_ns"], row["last_span_ns"]) for row in kept if row["first_span_ns"] is not None]
         spans = state.inputs.get(LakeTable.SPANS, {})
         lease = self._copies.lease([name for name, extent in spans.items() if extent.meets(ranges)])
-        with Engine() as engine:
+        with closing(lease), Engine() as engine:
             open_derived(engine, folder, state)
             derive_traces(engine, trace_ids, spans=lease.paths)
             yield engine
-        lease.close()
 
     def _current_snapshot(self) -> Engine:
         with self._lock:
             for tries_left in reversed(range(_TRIES)):
                 listing = listing_of(list_lake_files(self.lake))
-                if self._snapshot is not None and listing == self._listing:
+                if self._snapshot is not None and listing == self._listing and self._is_kept():
                     return self._snapshot
                 try:
                     self._snapshot = self._new_snapshot(listing)
@@ -139,6 +137,9 @@ class Store:
                     self._listing = listing
                     return self._snapshot
         raise AssertionError("unreachable: the last try returns or raises")
+
+    def _is_kept(self) -> bool:
+        return self._folder is not None and self._folder.holds(self._state)
 
     def _new_snapshot(self, listing: Listing) -> Engine:
         leases: dict[str, Lease] = {}  # held until all is derived
@@ -171,17 +172,19 @@ class Store:
     def _writable_folder(self) -> DerivedFolder:
         """Return the folder of derived files: the lake's own, a user's for an object store, or else a temporary one."""
         if self._folder is None:
-            if isinstance(self.lake, Path):
-                root = self.lake / DERIVED_FOLDER
-                is_writable = os.access(root if root.exists() else self.lake, os.W_OK)
-            else:
-                root = cache_settings().folder / DERIVED_FOLDER / folder_name(self.lake)
-                is_writable = True
-            if not is_writable:
+            root = derived_root(self.lake)
+            if isinstance(self.lake, Path) and not os.access(root if root.exists() else self.lake, os.W_OK):
                 self._own_folder = tempfile.TemporaryDirectory(prefix="tracecanary-")
                 root = Path(self._own_folder.name)
             self._folder = DerivedFolder(root, definition())
         return self._folder
+
+
+def derived_root(lake: FileLake) -> Path:
+    """Return the folder of what is derived from a lake that can be written: it may be deleted at any time."""
+    if isinstance(lake, Path):
+        return lake / DERIVED_FOLDER
+    return cache_settings().folder / DERIVED_FOLDER / folder_name(lake)
 
 
 def listing_of(files: LakeFiles) -> Listing:
