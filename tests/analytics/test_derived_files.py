@@ -76,8 +76,8 @@ def test_everything_derived_can_be_deleted(tmp_path: Path) -> None:
     write_spans(tmp_path, [{"trace_id": "t1", **CALL}])
     assert traces(tmp_path) == [("base", 1, 5)]
 
-    forget_derived(tmp_path)
-    forget_derived(tmp_path)
+    forget_derived(tmp_path / "derived")
+    forget_derived(tmp_path / "derived")
 
     assert traces(tmp_path) == [("base", 1, 5)]
 
@@ -87,7 +87,7 @@ def test_a_store_goes_on_when_what_it_derived_is_deleted(tmp_path: Path) -> None
     store = Store(tmp_path)
     assert [row.traces for row in list_models(store)] == [1]
 
-    forget_derived(tmp_path)
+    forget_derived(tmp_path / "derived")
 
     assert [row.traces for row in list_models(store)] == [1]
 

@@ -82,7 +82,7 @@ def test_files_are_fetched_once_and_the_cache_stays_bounded(
     store = Store(parse_file_lake(another))
     assert len(list_models(store)) == 1
     assert len(list(cache.glob("*/files/landing/spans/*.parquet"))) == 1  # the other lake's
-    with store.session() as session:  # though dropped, what a snapshot reads stays
+    with store.spans_session() as session:  # though dropped, what a snapshot reads stays
         assert len(session.rows("spans_v1")) == 1
 
 

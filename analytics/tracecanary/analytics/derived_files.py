@@ -118,11 +118,11 @@ class DerivedFolder:
         return self.path / f"{_STATE_PREFIX}{number:0{_DIGITS}d}{_STATE_SUFFIX}"
 
 
-def forget_derived(lake: Path) -> None:
-    """Delete everything derived from the lake in the folder `lake`; the next question derives it again.
+def forget_derived(root: Path) -> None:
+    """Delete everything below `root`, of all definitions; the next question derives it again.
 
     Raises:
         OSError: The folder can't be deleted.
     """
     with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(lake / DERIVED_FOLDER)
+        shutil.rmtree(root)

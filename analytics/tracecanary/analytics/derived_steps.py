@@ -97,7 +97,8 @@ def derive_calls(engine: Engine) -> None:
         engine.table("intricate_calls_of_models", "calls_of_models_v1")
         engine.view("intricate_spans", "application_spans_v1")
         engine.union("spans", ["intricate_spans", "plain_spans"])
-        parts = ["intricate_calls_of_models", "plain_calls_of_models", "embedding_calls"]
+        engine.view("judge_calls_of_models", "judge_calls_of_models_v1")
+        parts = ["intricate_calls_of_models", "plain_calls_of_models", "embedding_calls", "judge_calls_of_models"]
     else:  # the usual case, without the cost of planning what has no rows
         engine.union("trace_calls", ["plain_trace_calls"])
         engine.union("spans", ["plain_spans"])

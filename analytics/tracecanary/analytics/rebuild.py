@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
+from tracecanary.analytics.derived_files import forget_derived
 from tracecanary.analytics.store import Store, derived_root
 from tracecanary.schema import FileLake, LakeError
 
@@ -16,14 +14,10 @@ def rebuild_derived_state(lake: FileLake) -> int:
         LakeError: The lake can't be read, or its derived files not be deleted.
         StoreError: A segment is damaged, or newer than this version reads.
     """
-    _delete(derived_root(lake))
+    root = derived_root(lake)
+    try:
+        forget_derived(root)
+    except OSError as error:
+        raise LakeError(f"can't delete {root}: {error}. Check its rights.") from error
     with Store(lake).session() as session:
         return len(session.rows("arms_v1", {"arm_by": "model"}))
-
-
-def _delete(folder: Path) -> None:
-    try:
-        if folder.exists():
-            shutil.rmtree(folder)
-    except OSError as error:
-        raise LakeError(f"can't delete {folder}: {error}. Check its rights.") from error

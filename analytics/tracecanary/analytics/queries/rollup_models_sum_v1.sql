@@ -1,7 +1,8 @@
 -- The sums of several parts, added up.
--- grain: model, conventions   params: none   reads: stored_rollup_models
+-- grain: model, is_judge, conventions   params: none   reads: stored_rollup_models
 SELECT
     model,
+    is_judge,
     conventions,
     CAST(sum(all_traces) AS BIGINT) AS all_traces,
     CAST(sum(all_llm_calls) AS BIGINT) AS all_llm_calls,
@@ -25,5 +26,5 @@ SELECT
     CAST(sum(all_costs_known) AS BIGINT) AS all_costs_known,
     CAST(sum(all_cost_nano_usd) AS BIGINT) AS all_cost_nano_usd
 FROM stored_rollup_models
-GROUP BY model, conventions
-ORDER BY model, conventions
+GROUP BY model, is_judge, conventions
+ORDER BY model, is_judge, conventions

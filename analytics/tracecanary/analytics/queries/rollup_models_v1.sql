@@ -1,7 +1,8 @@
 -- What all traces did with each model. Columns as in trace_models.
--- grain: model, conventions   params: none   reads: new_trace_models, old_trace_models
+-- grain: model, is_judge, conventions   params: none   reads: new_trace_models, old_trace_models
 SELECT
     model,
+    is_judge,
     conventions,
     CAST(sum(sign * traces) AS BIGINT) AS all_traces,
     CAST(sum(sign * llm_calls) AS BIGINT) AS all_llm_calls,
@@ -31,5 +32,5 @@ FROM (
     SELECT -1 AS sign, old_trace_models.*
     FROM old_trace_models
 ) AS changes
-GROUP BY model, conventions
-ORDER BY model, conventions
+GROUP BY model, is_judge, conventions
+ORDER BY model, is_judge, conventions

@@ -1,9 +1,11 @@
 -- What each trace did with each model that it asked, left or was answered by; <value>_known counts where it is known.
 -- traces: 1 where the model was asked, 0 where it was only stated.
--- grain: trace_id, model   params: $revision BIGINT   reads: calls_of_models, old_trace_models, rederived_traces
+-- is_judge: what evaluators asked of it, apart from the application.
+-- grain: trace_id, model, is_judge   params: $revision BIGINT   reads: calls_of_models, old_trace_models, rederived_traces
 SELECT
     model,
     trace_id,
+    coalesce(is_judge, FALSE) AS is_judge,
     $revision AS revision,
     max(CASE WHEN is_asked THEN 1 ELSE 0 END) AS traces,
     count(*) FILTER (WHERE is_call) AS llm_calls,
@@ -30,10 +32,10 @@ SELECT
     min(start_unix_ns) AS first_start_unix_ns,
     max(start_unix_ns) AS last_start_unix_ns
 FROM calls_of_models
-GROUP BY trace_id, model
+GROUP BY trace_id, model, coalesce(is_judge, FALSE)
 UNION ALL BY NAME -- only judged again: what is known of the spans stays
 SELECT $revision AS revision, old_trace_models.* EXCLUDE (revision)
 FROM old_trace_models
 LEFT JOIN rederived_traces ON old_trace_models.trace_id = rederived_traces.trace_id
 WHERE rederived_traces.trace_id IS NULL
-ORDER BY trace_id, model
+ORDER BY trace_id, model, is_judge
