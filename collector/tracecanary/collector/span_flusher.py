@@ -20,7 +20,7 @@ from tracecanary.collector.packed_spans import PackedSpan
 from tracecanary.collector.remote_journal import RemoteJournal
 from tracecanary.collector.span_buffer import SpanBuffer
 from tracecanary.collector.span_tables import grouped_table
-from tracecanary.schema import LakeError, LakeTable
+from tracecanary.schema import SPAN_COLUMNS, LakeError, LakeTable, arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -136,10 +136,26 @@ class SpanFlusher:
     def _table(self, taken: Sequence[PackedSpan], evaluations: SpanEvaluations) -> pa.Table:
         import pyarrow as pa
 
-        unpack = self._buffer.packer.unpack
         chunks = [taken[first : first + _CHUNK_SPANS] for first in range(0, len(taken), _CHUNK_SPANS)]
-        tables = [grouped_table(*unpack(chunk), self._normaliser, evaluations) for chunk in chunks]
-        return pa.concat_tables(tables).combine_chunks()  # each chunk would be compressed by itself
+        tables = [table for chunk in chunks for table in self._chunk_tables(chunk, evaluations)]
+        # Each chunk would be compressed by itself.
+        return pa.concat_tables(tables or [arrow_schema(SPAN_COLUMNS).empty_table()]).combine_chunks()
+
+    def _chunk_tables(self, chunk: Sequence[PackedSpan], evaluations: SpanEvaluations) -> list[pa.Table]:
+        known_evaluations = len(evaluations.rows)
+        try:
+            return [grouped_table(*self._buffer.packer.unpack(chunk), self._normaliser, evaluations)]
+        except (MemoryError, ImportError, OSError):  # not the spans' fault: they are tried again
+            raise
+        except Exception:
+            # Tried again it would fail again, and no span behind it would ever be stored: halved until only the span
+            # that can't be read is left out.
+            del evaluations.rows[known_evaluations:]
+            if len(chunk) == 1:
+                _logger.debug("a span could not be read", exc_info=True)
+                return []
+            half = len(chunk) // 2
+            return self._chunk_tables(chunk[:half], evaluations) + self._chunk_tables(chunk[half:], evaluations)
 
     def _flush_evaluations(self, *, is_publishing: bool) -> bool:
         try:
