@@ -78,7 +78,8 @@ class Journal:
         """
         if self.size_bytes >= self._max_bytes:
             raise FullJournalError(self._folder, self.size_bytes)
-        if not self._files or self._files[-1].rows + rows.num_rows > self._max_file_rows:
+        newest = self._files[-1] if self._files else None
+        if newest is None or newest.rows + rows.num_rows > self._max_file_rows or not newest.is_in_place:
             self._files.append(JournalFile(self._folder, rows.schema))
         self._files[-1].append(rows)
 
@@ -109,7 +110,8 @@ class Journal:
             self._files.popleft().close()
 
     def _publish_oldest(self, more: pa.Table | None) -> None:
-        publish_file(self._files[0].path, lambda rows, _: publish_segment(self._lake, self._table, rows), more=more)
+        oldest = self._files[0]
+        publish_file(oldest.path, lambda rows, _: publish_segment(self._lake, self._table, rows), more=more, own=oldest)
         self._files.popleft().close()
 
 
@@ -152,9 +154,12 @@ def publish_file(
     publish: Publish,
     *,
     more: pa.Table | None = None,
+    own: JournalFile | None = None,
     using_arrow: AbstractContextManager[object] | None = None,
 ) -> int:
     """Give the rows of the journal at `path`, and `more`, to `publish`, then remove it; return the number of rows.
+
+    `own` is the file when this process writes it: its rows are there even if somebody has deleted it.
 
     Raises:
         LakeError: `publish` failed, or the journal can't be read.
@@ -163,16 +168,23 @@ def publish_file(
         with using_arrow or contextlib.nullcontext():
             import pyarrow as pa
 
-            contents = read_journal(path)
+            contents = read_journal(path) if own is None else own.contents()
             rows = [part for part in (contents.rows, more) if part is not None]
             joined = pa.concat_tables(rows) if rows else None
         if joined is not None:
             publish(joined, path.stem)
-        if contents.is_damaged:
+        _remove(path, is_damaged=contents.is_damaged)
+    except OSError as error:
+        raise LakeError(f"can't publish the journal {path}: {error}. Check the rights of its folder.") from error
+    return 0 if joined is None else joined.num_rows
+
+
+def _remove(path: Path, *, is_damaged: bool) -> None:
+    try:
+        if is_damaged:
             kept = path.rename(path.with_suffix(_DAMAGED_SUFFIX))
             _logger.error("a journal is damaged, and rows in it are lost. It is kept: %s", kept)
         else:
             path.unlink()
-    except OSError as error:
-        raise LakeError(f"can't publish the journal {path}: {error}. Check the rights of its folder.") from error
-    return 0 if joined is None else joined.num_rows
+    except (FileNotFoundError, NotADirectoryError):
+        _logger.warning("the journal %s was deleted while it was in use; its rows are published", path)

@@ -16,7 +16,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _COMPRESSION: Final = "lz4"
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 _FRAME = struct.Struct("<II")  # length of the payload, its CRC-32
+_PIECE_BYTES = 16 * 1024 * 1024
 
 
 class JournalFile:
@@ -66,6 +67,24 @@ class JournalFile:
             self.path.unlink(missing_ok=True)
             self.close()
             raise
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file is still where it was made: else nobody finds it after a crash."""
+        try:
+            return _is_still_at(self.path, self._descriptor)
+        except OSError:  # a folder above is a file now
+            return False
+
+    def contents(self) -> JournalContents:
+        """Return what was appended, also when the file has been deleted meanwhile: the open file still has it.
+
+        Raises:
+            OSError: The file can't be read.
+        """
+        contents = _parsed(b"".join(_pieces(self._descriptor)))
+        found = 0 if contents.rows is None else contents.rows.num_rows
+        return contents if found == self.rows else replace(contents, is_damaged=True)
 
     def append(self, table: pa.Table) -> None:
         """Add the rows of `table`; they are on disk when this returns.
@@ -114,9 +133,13 @@ def read_journal(path: Path) -> JournalContents:
     Raises:
         OSError: The file can't be read.
     """
+    return _parsed(path.read_bytes())
+
+
+def _parsed(journal: bytes) -> JournalContents:
     import pyarrow as pa
 
-    stored = memoryview(path.read_bytes())
+    stored = memoryview(journal)
     payloads, offset, is_damaged = [], 0, False
     while offset + _FRAME.size <= len(stored):
         length, checksum = _FRAME.unpack_from(stored, offset)
@@ -152,6 +175,13 @@ def claimed(path: Path) -> Iterator[bool]:
         yield _lock(descriptor) and _is_still_at(path, descriptor)
     finally:
         os.close(descriptor)
+
+
+def _pieces(descriptor: int) -> Iterator[bytes]:
+    offset = 0
+    while piece := os.pread(descriptor, _PIECE_BYTES, offset):
+        yield piece
+        offset += len(piece)
 
 
 def _new_locked_file(folder: Path) -> tuple[Path, int]:

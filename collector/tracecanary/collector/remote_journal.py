@@ -111,7 +111,8 @@ class RemoteJournal:
         if self.size_bytes >= self._max_bytes:
             raise FullJournalError(self._folder, self.size_bytes)
         with self._changed:
-            if self._open is not None and self._open.rows + rows.num_rows > self._max_file_rows:
+            newest = self._open
+            if newest and (newest.rows + rows.num_rows > self._max_file_rows or not newest.is_in_place):
                 self._seal()
             if self._open is None:
                 self._open = JournalFile(self._folder, rows.schema)
@@ -211,7 +212,7 @@ class RemoteJournal:
         was_failing = self._is_failing
         try:
             while (file := self._oldest()) is not None:
-                publish_file(file.path, self._publish_to(self._table), using_arrow=self._locks.arrow)
+                publish_file(file.path, self._publish_to(self._table), own=file, using_arrow=self._locks.arrow)
                 with self._changed:
                     self._sealed.popleft()
                     self._files_published += 1
