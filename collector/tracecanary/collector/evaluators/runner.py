@@ -252,9 +252,10 @@ class EvaluatorRunner:
             return
         try:
             evaluations = evaluations_of(outcome.verdict, evaluator)
-        except InvalidResultError as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the other evaluators are to judge the span
             self._losses.add("invalid_result")
-            self._warn_once(evaluator, str(error))
+            is_told = isinstance(error, InvalidResultError)
+            self._warn_once(evaluator, str(error) if is_told else f"reading its result failed: {type(error).__name__}")
             return
         trace_id, span_id = job.span.trace_id.to_bytes(16).hex(), job.span.span_id.to_bytes(8).hex()
         for evaluation in evaluations:
