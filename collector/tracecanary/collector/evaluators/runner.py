@@ -160,6 +160,7 @@ class EvaluatorRunner:
         self._current = None
         self._pending = 0
         self._pending_bytes = 0
+        self._is_started = False
         self._worker = None
         self._stuck: dict[Evaluator, EvaluatorWorker] = {}
         self._warned: set[Evaluator] = set()
@@ -180,7 +181,8 @@ class EvaluatorRunner:
             self._pending += 1
             self._pending_bytes += job.size_bytes
             self._queue.append(job)
-            if self._worker is None:
+            if not self._is_started:
+                self._is_started = True  # first: in the middle of the next line, a signal handler may end a span
                 self._worker = EvaluatorWorker(self._work)
                 threading.Thread(target=self._watch, name="tracecanary-evaluator-watch", daemon=True).start()
             self._arrived.notify_all()
