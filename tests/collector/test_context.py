@@ -96,3 +96,14 @@ def test_exception_passes_through_canary_context_and_ends_it(capture: Capture) -
 def test_canary_context_works_without_any_span() -> None:
     with canary_context(cohort="eu"):
         assert baggage.get_baggage("release.cohort") == "eu"
+
+
+def test_value_that_raises_does_not_reach_the_application() -> None:
+    class Unreadable(str):
+        __slots__ = ()
+
+        def __len__(self) -> int:
+            raise RuntimeError("no length")
+
+    with canary_context(cohort=Unreadable("eu")):
+        assert baggage.get_baggage("release.cohort") is None

@@ -48,6 +48,49 @@ CASES: list[Any] = [
         id="otel-oldest",
     ),
     pytest.param(
+        "Microsoft.SemanticKernel.Diagnostics",
+        {
+            "gen_ai.operation.name": "chat.completions",
+            "gen_ai.system": "openai",
+            "gen_ai.request.model": "gpt-x",
+            "gen_ai.response.prompt_tokens": 12,
+            "gen_ai.response.completion_tokens": 5,
+        },
+        {"convention": "semantic_kernel", "kind": "llm", "input_tokens": 12, "output_tokens": 5, "model": "gpt-x"},
+        id="semantic-kernel-of-net-first-names",
+    ),
+    pytest.param(
+        "opentelemetry.instrumentation.openai",
+        {
+            "llm.request.type": "chat",
+            "llm.vendor": "OpenAI",
+            "llm.request.model": "gpt-x",
+            "llm.response.model": "gpt-x-0613",
+            "llm.usage.prompt_tokens": 21,
+            "llm.usage.completion_tokens": 4,
+        },
+        {"convention": "traceloop", "provider": "OpenAI", "input_tokens": 21, "output_tokens": 4, "model": "gpt-x"},
+        id="traceloop-before-genai",
+    ),
+    pytest.param(
+        "gcp.vertex.agent",
+        {
+            "gen_ai.system": "gcp.vertex.agent",
+            "gen_ai.request.model": "gemini-x",
+            "gcp.vertex.agent.session_id": "s-1",
+            "gcp.vertex.agent.llm_response": '{"content": {}, "usage_metadata": {"prompt_token_count": 17, '
+            '"candidates_token_count": 6, "thoughts_token_count": 4, "cached_content_token_count": 3}}',
+        },
+        {
+            "conversation_id": "s-1",
+            "input_tokens": 17,
+            "output_tokens": 10,
+            "reasoning_tokens": 4,
+            "cache_read_tokens": 3,
+        },
+        id="google-adk-usage-in-the-answer",
+    ),
+    pytest.param(
         "openinference.instrumentation.anthropic",
         {
             "openinference.span.kind": "LLM",

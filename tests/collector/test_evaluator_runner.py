@@ -198,21 +198,22 @@ def test_the_application_never_waits_for_an_evaluator(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "counted"),
+    ("result", "counted"),
     [
         pytest.param(ValueError("x"), "error", id="exception"),
         pytest.param(SystemExit(1), "error", id="exit"),
         pytest.param(RecursionError(), "error", id="recursion"),
-        pytest.param(None, "invalid_result", id="no-verdict"),
+        pytest.param(object(), "invalid_result", id="no-verdict"),
+        pytest.param(10**400, "invalid_result", id="score-without-end"),
     ],
 )
 def test_an_evaluator_that_fails_gives_none_and_is_counted(
-    start: Start, caplog: pytest.LogCaptureFixture, raised: BaseException | None, counted: str
+    start: Start, caplog: pytest.LogCaptureFixture, result: object, counted: str
 ) -> None:
     def failing(_: JudgedSpan) -> Any:
-        if raised is not None:
-            raise raised
-        return object()
+        if isinstance(result, BaseException):
+            raise result
+        return result
 
     app = start(Evaluator(judge=failing, name="failing"), RefusalEvaluator())
     with caplog.at_level(logging.WARNING):

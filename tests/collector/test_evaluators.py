@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -281,12 +282,16 @@ def test_any_callable_is_an_evaluator() -> None:
 
 
 def test_every_problem_of_evaluators_is_named() -> None:
+    async def wait(_: object) -> bool:
+        return True
+
     given: list[Any] = [
         lambda _: True,
         "refusal",
         Evaluator(judge=bool, name="a", kinds=("lllm",), sample_rate=2, time_limit_s=0, source="me"),  # type: ignore[arg-type]
         Evaluator(judge=bool, name="b"),
         Evaluator(judge=bool, name="b"),
+        Evaluator(judge=wait, name="waiting"),  # type: ignore[arg-type]
     ]
 
     with pytest.raises(ConfigurationError) as caught:
@@ -301,6 +306,7 @@ def test_every_problem_of_evaluators_is_named() -> None:
         "time_limit_s of a",
         "source of a",
         "two evaluators are called 'b'",
+        "waiting is async, but must be a plain function",
     ):
         assert problem in text
 
@@ -344,3 +350,18 @@ def test_json_is_never_called_none(document: Any) -> None:
     result = JsonSchemaEvaluator(True)(answered(json.dumps(document)))
 
     assert verdict(result) == (True, "valid")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "score", "passed"),
+    [
+        pytest.param(np.float32(0.5), 0.5, None, id="score"),
+        pytest.param(np.int64(3), 3.0, None, id="count"),
+        pytest.param(np.float64(0.7) > np.float64(0.5), None, True, id="comparison"),
+        pytest.param(EvaluationResult(score=np.float32(0.5), passed=np.bool_(False)), 0.5, False, id="result"),  # type: ignore[arg-type]
+    ],
+)
+def test_scalars_of_numpy_are_verdicts(verdict: object, score: float | None, passed: bool | None) -> None:
+    (evaluation,) = evaluations_of(verdict, Evaluator(judge=bool, name="mine"))
+
+    assert (evaluation.score, evaluation.passed) == (score, passed)

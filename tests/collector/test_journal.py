@@ -401,3 +401,34 @@ def test_the_writer_survives_a_journal_that_it_cannot_read_now(tmp_path: Path, m
 
     assert [pq.read_table(path).num_rows for path in landing_segments(tmp_path, TABLE)] == [1]
     assert processor.shutdown()
+
+
+@pytest.mark.parametrize("deleted", ["file", "folder"])
+def test_rows_of_a_journal_that_somebody_deletes_are_published(tmp_path: Path, deleted: str) -> None:
+    waiting = journal(tmp_path)
+    waiting.append(table(1, 2))
+    if deleted == "file":
+        files(tmp_path)[0].unlink()
+    else:
+        shutil.rmtree(tmp_path / "journal")
+
+    waiting.append(table(3))
+    on_disk = [ids(path) for path in files(tmp_path)]
+    waiting.publish()
+
+    assert on_disk == [[3]]  # a crash would have cost no more than what was deleted
+    assert published(tmp_path) == [1, 2, 3]
+    assert files(tmp_path) == []
+
+
+def test_a_journal_that_somebody_cuts_off_while_it_is_in_use_is_damaged(tmp_path: Path) -> None:
+    waiting = journal(tmp_path)
+    waiting.append(table(1))
+    whole_bytes = files(tmp_path)[0].stat().st_size
+    waiting.append(table(2))
+    os.truncate(files(tmp_path)[0], whole_bytes)
+
+    waiting.publish()
+
+    assert published(tmp_path) == [1]
+    assert [path.suffix for path in files(tmp_path)] == [".damaged"]

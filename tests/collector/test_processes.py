@@ -206,3 +206,39 @@ def test_thread_pools_imported_late_do_not_hang_the_child(lake: Path, stored: St
     run(SETUP + "import concurrent.futures.thread\n" + IN_CHILD.format(child=child), lake)
 
     assert [row["name"] for row in stored()] == ["child"]
+
+
+def test_signal_handler_that_ends_spans_in_the_middle_of_judging_waits_for_nothing(lake: Path) -> None:
+    code = """
+import signal, sys, time
+from opentelemetry.sdk.trace import TracerProvider
+from tracecanary.collector import CanarySpanProcessor, RefusalEvaluator
+processor = CanarySpanProcessor(sys.argv[1], flush_interval_s=3600, evaluators=[RefusalEvaluator()])
+provider = TracerProvider()
+provider.add_span_processor(processor)
+tracer = provider.get_tracer("tests")
+ended = 0
+
+def end_span(*_):
+    global ended
+    span = tracer.start_span("chat", attributes={
+        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.completion": "no"})
+    span.end()
+    ended += 1
+
+signal.signal(signal.SIGALRM, end_span)
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+until = time.monotonic() + 2
+while time.monotonic() < until:
+    for _ in range(200):
+        span = tracer.start_span("chat", attributes={
+            "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.completion": "no"})
+        span.end()
+    processor.force_flush(2_000)
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert processor.shutdown()
+assert processor.dropped == {}
+print(ended > 0)
+"""
+
+    assert run(code, lake) == "True"

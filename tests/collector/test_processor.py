@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -229,6 +230,11 @@ def test_hostile_names_of_spans_and_attributes_are_stored_readably(capture: Capt
         pytest.param({"attributes": {"x": UnreadableText()}}, id="text that raises"),
         pytest.param({"end_time": 2**63}, id="time beyond 64 bits"),
         pytest.param({"start_time": -5}, id="time before the epoch"),
+        pytest.param({"start_time": float("nan")}, id="time that is no number"),
+        pytest.param({"end_time": float("inf")}, id="time without end"),
+        pytest.param({"end_time": "now"}, id="time in words"),
+        pytest.param({"end_time": [1], "status": Status(StatusCode.ERROR)}, id="list of times of a failure"),
+        pytest.param({"attributes": {1: "x"}}, id="attribute without a name"),
         pytest.param({"trace_id": 0}, id="no trace id"),
         pytest.param({"span_id": 0}, id="no span id"),
     ],
@@ -330,6 +336,26 @@ def test_broken_lake_is_logged_once_and_its_recovery_too(
     assert len(messages) == 2
     assert messages[0].startswith("can't write 1 rows to ")
     assert messages[1] == f"writing to {lake} works again"
+
+
+def test_disk_with_room_for_a_few_spans_is_logged_once(
+    capture: Capture, stored: Stored, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="tracecanary")
+    processor, tracer = capture
+    make_spans(tracer, 3_000)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, limits[1]))
+    try:
+        outcomes = [processor.force_flush() for _ in range(4)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    is_flushed = processor.force_flush()
+
+    assert not any(outcomes)
+    assert is_flushed
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+    assert len({row["span_id"] for row in stored()}) == 3_000
 
 
 def test_force_flush_keeps_its_time_limit_while_the_writer_is_busy(capture: Capture, stored: Stored) -> None:

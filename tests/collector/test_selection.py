@@ -38,6 +38,7 @@ def names_kept(lake: Path, stored: Stored, select: Select) -> list[str]:
         pytest.param("release.variant", ["after", "base", "inside", "root"], id="name"),
         pytest.param({"release.variant": "canary"}, ["after", "inside", "root"], id="value"),
         pytest.param({"release.variant": ["base", "x"]}, ["base"], id="values"),
+        pytest.param({"tier": "2"}, ["by attribute"], id="number as text"),
         pytest.param({"tier": 2, "release.variant": "base"}, ["base", "by attribute"], id="either"),
         pytest.param(lambda attributes, baggage: "tier" in attributes, ["by attribute"], id="predicate"),
     ],

@@ -124,16 +124,34 @@ def test_bad_settings_are_all_named_and_leave_the_application_alone(lake: Path, 
     assert not lake.exists()
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "problem"),
+    [
+        ("TRACECANARY_DISABLED", "maybe", "TRACECANARY_DISABLED is 'maybe', which is no true or false"),
+        ("TRACECANARY_SELECT", "=canary", "TRACECANARY_SELECT is '=canary', but must be name or name=value"),
+    ],
+)
+def test_switches_that_cannot_be_read_are_logged(lake: Path, variable: str, value: str, problem: str) -> None:
+    done = instrument(APPLICATION, TRACECANARY_LAKE=lake, **{variable: value})
+
+    assert (done.returncode, done.stdout) == (0, "it works\n")
+    assert f"tracecanary captures nothing: {problem}" in done.stderr
+    assert not lake.exists()
+
+
 def test_selection_comes_from_the_environment(lake: Path, stored: Stored) -> None:
     code = (
         "from opentelemetry import trace\n"
         "from tracecanary.collector import canary_context\n"
         "tracer = trace.get_tracer('app')\n"
         "tracer.start_span('other').end()\n"
-        "with canary_context(variant='canary'): tracer.start_span('chat').end()"
+        "for variant in ('base', 'canary', 'next'):\n"
+        "    with canary_context(variant=variant): tracer.start_span(variant).end()\n"
+        "tracer.start_span('flagged', attributes={'is_canary': True}).end()"
     )
+    select = "release.variant=base, release.variant=canary, is_canary=true"
 
-    done = instrument(code, TRACECANARY_LAKE=lake, TRACECANARY_SELECT="release.variant=canary")
+    done = instrument(code, TRACECANARY_LAKE=lake, TRACECANARY_SELECT=select)
 
     assert done.stderr == ""
-    assert [row["name"] for row in stored()] == ["chat"]
+    assert [row["name"] for row in stored()] == ["base", "canary", "flagged"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 _TRACE_ID_LIMIT = 2**128
 _SPAN_ID_LIMIT = 2**64
 _TIME_LIMIT_NS = 2**63  # the year 2262
+_NO_TIME_NS = -1  # of a span that is not valid
 
 
 class CapturedEvent(NamedTuple):
@@ -51,3 +53,13 @@ class CapturedSpan(NamedTuple):
             and 0 <= self.start_ns < _TIME_LIMIT_NS
             and 0 <= self.end_ns < _TIME_LIMIT_NS
         )
+
+
+def time_ns(value: object) -> int:
+    """Return a time that an application has passed as whole ns; what is no time is one that no valid span has."""
+    if type(value) is int:
+        return value
+    if value is None:
+        return 0
+    # Applications pass floats, too; NaN and infinity are no time.
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) else _NO_TIME_NS

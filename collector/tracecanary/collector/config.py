@@ -241,16 +241,39 @@ def is_zero_code_capture_wanted() -> bool:
 
 
 def is_capture_disabled() -> bool:
-    """Tell whether `TRACECANARY_DISABLED` or OpenTelemetry's own `OTEL_SDK_DISABLED` is true."""
+    """Tell whether `TRACECANARY_DISABLED` or OpenTelemetry's own `OTEL_SDK_DISABLED` is true.
+
+    Raises:
+        ConfigurationError: `TRACECANARY_DISABLED` is neither true nor false.
+    """
     environment = _environment()
-    return any(_is_true(environment.get(name, "")) for name in (DISABLED_VARIABLE, "OTEL_SDK_DISABLED"))
+    disabled = environment.get(DISABLED_VARIABLE) or "false"
+    try:
+        return _to_bool(disabled) or _is_true(environment.get("OTEL_SDK_DISABLED", ""))
+    except ValueError:
+        raise ConfigurationError([f"{DISABLED_VARIABLE} is {disabled!r}, which is no true or false"]) from None
 
 
-def selection_from_environment() -> Mapping[str, str | None] | None:
-    """Return the selection in `TRACECANARY_SELECT`, "name" or "name=value" with commas between; None when unset."""
+def selection_from_environment() -> Mapping[str, tuple[str, ...] | None] | None:
+    """Return the selection in `TRACECANARY_SELECT`, "name" or "name=value" with commas between; None when unset.
+
+    A name may come several times, with a value each.
+
+    Raises:
+        ConfigurationError: A part of it has no name.
+    """
+    selection: dict[str, tuple[str, ...] | None] = {}
     text = _environment().get(SELECT_VARIABLE, "")
-    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    return {name.strip(): value.strip() or None for name, _, value in pairs} or None
+    for part in filter(str.strip, text.split(",")):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if not name:
+            raise ConfigurationError(
+                [f"{SELECT_VARIABLE} is {text!r}, but must be name or name=value, with commas between"]
+            )
+        known = selection.get(name, ())
+        # Without a value, any will do.
+        selection[name] = (*known, value) if value and known is not None else None
+    return selection or None
 
 
 def are_internal_metrics_enabled() -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from opentelemetry import baggage, context, trace
+from opentelemetry.context import Context
 
 from tracecanary.collector import attributes as names
 
@@ -35,9 +36,24 @@ def canary_context(
         variant: Arm of the rollout, as the feature flag names it.
         pair_id: Joins the base's and the candidate's answer to the same request.
     """
+    token = None
+    try:
+        token = context.attach(
+            _marked({names.RELEASE_COHORT: cohort, names.RELEASE_VARIANT: variant, names.RELEASE_PAIR_ID: pair_id})
+        )
+    except Exception:
+        _logger.debug("a request could not be marked", exc_info=True)
+    try:
+        yield
+    finally:
+        if token is not None:
+            context.detach(token)
+
+
+def _marked(given: Mapping[str, str | None]) -> Context:
+    """Mark the current span with what of `given` is valid; return the current context with it as baggage."""
     span = trace.get_current_span()
     marked = context.get_current()
-    given = {names.RELEASE_COHORT: cohort, names.RELEASE_VARIANT: variant, names.RELEASE_PAIR_ID: pair_id}
     for name, value in given.items():
         if value is None:
             continue
@@ -50,8 +66,4 @@ def canary_context(
         # What the span was given first stays: a loop over tenants inside one span names no single one.
         if name not in (getattr(span, "attributes", None) or {}):
             span.set_attribute(name, value)
-    token = context.attach(marked)
-    try:
-        yield
-    finally:
-        context.detach(token)
+    return marked

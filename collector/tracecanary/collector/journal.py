@@ -82,7 +82,7 @@ class Journal:
         if self.size_bytes >= self._max_bytes:
             raise FullJournalError(self._folder, self.size_bytes)
         last = self._files[-1] if self._files else None
-        if last is None or not last.is_usable or last.rows + rows.num_rows > self._max_file_rows:
+        if last is None or not last.takes(rows.num_rows, most=self._max_file_rows):
             self._files.append(JournalFile(self._folder, rows.schema))
         self._files[-1].append(rows)
 

@@ -16,7 +16,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -72,6 +72,16 @@ class JournalFile:
             self.close()
             raise
 
+    def takes(self, rows: int, *, most: int) -> bool:
+        """Tell whether `rows` more can be added, for `most` in all: here, where somebody finds them after a crash."""
+        return self.is_usable and self.rows + rows <= most and self._is_in_place()
+
+    def _is_in_place(self) -> bool:
+        try:
+            return all(_is_still_at(self.path, descriptor) for descriptor in self._descriptors)
+        except OSError:  # a folder above is a file now
+            return False
+
     def append(self, table: pa.Table) -> None:
         """Add the rows of `table`; they are on disk when this returns.
 
@@ -82,7 +92,7 @@ class JournalFile:
         self.rows += table.num_rows
 
     def read(self) -> JournalContents:
-        """Return what was added, even if somebody has removed the file.
+        """Return what was added, even if somebody has removed the file; damaged if it is less.
 
         Raises:
             OSError: The file can't be read, or is closed.
@@ -100,7 +110,9 @@ class JournalFile:
             self._descriptors.append(descriptor)
             if self._is_closed:  # meanwhile
                 self.close()
-        return _contents(stored)
+        contents = _contents(stored)
+        found = 0 if contents.rows is None else contents.rows.num_rows
+        return contents if found == self.rows else replace(contents, is_damaged=True)
 
     def _append(self, rows: pa.Table | pa.RecordBatch) -> None:
         descriptor = next(iter(self._descriptors), None)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from tracecanary.collector.captured import CapturedEvent, CapturedSpan
+from tracecanary.collector.captured import CapturedEvent, CapturedSpan, time_ns
 from tracecanary.collector.events import TOOL_MESSAGE_EVENT, WANTED_EVENTS
 from tracecanary.collector.shaped_spans import (
     ERROR,
@@ -182,8 +182,8 @@ def _shortened_span(span: ReadableSpan) -> tuple[CapturedSpan, int]:
         parent_span_id=None if parent is None else parent.span_id,
         name=name,
         kind=span.kind.value + _OTLP_KIND_OFFSET,
-        start_ns=int(span.start_time or 0),  # applications that pass their own time pass floats, too
-        end_ns=int(span.end_time or 0),
+        start_ns=time_ns(span.start_time),
+        end_ns=time_ns(span.end_time),
         status_code=span.status.status_code.value,
         attributes=attributes,
         events=tuple(CapturedEvent(*event) for event in events),

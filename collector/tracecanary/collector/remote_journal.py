@@ -111,9 +111,7 @@ class RemoteJournal:
         if self.size_bytes >= self._max_bytes:
             raise FullJournalError(self._folder, self.size_bytes)
         with self._changed:
-            if self._open is not None and (
-                not self._open.is_usable or self._open.rows + rows.num_rows > self._max_file_rows
-            ):
+            if self._open is not None and not self._open.takes(rows.num_rows, most=self._max_file_rows):
                 self._seal()
             if self._open is None:
                 self._open = JournalFile(self._folder, rows.schema)

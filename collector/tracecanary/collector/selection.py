@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
 from tracecanary.collector.attributes import CANARY_BAGGAGE
+from tracecanary.collector.coercion import to_text
 from tracecanary.schema import ConfigurationError
 
 _logger = logging.getLogger(__name__)
@@ -78,11 +79,16 @@ def _has_any(wanted: Mapping[str, object]) -> Predicate:
     def matches(attributes: Mapping[str, Any], baggage: Mapping[str, object]) -> bool:
         for name, values in allowed.items():
             found = attributes[name] if name in attributes else baggage.get(name)
-            if found is not None and (values is None or found in values):
+            if found is not None and (values is None or found in values or _as_text(found) in values):
                 return True
         return False
 
     return matches
+
+
+def _as_text(value: object) -> object:
+    """Return a number or boolean as text: baggage and the environment know nothing else."""
+    return to_text(value) if isinstance(value, int | float) else value
 
 
 def _values(value: object) -> Collection[object] | None:

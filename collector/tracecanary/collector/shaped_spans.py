@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from tracecanary.collector.captured import CapturedEvent, CapturedSpan
+from tracecanary.collector.captured import CapturedEvent, CapturedSpan, time_ns
 from tracecanary.collector.events import WANTED_EVENTS
 
 # Number of the shape, then the values of a `CapturedSpan` that differ between spans of it: events as tuples of name,
@@ -126,8 +126,8 @@ def captured_span(shape: SpanShape, span: ShapedSpan) -> CapturedSpan:
         parent_span_id=parent or None,
         name=name,
         kind=shape.kind,
-        start_ns=int(start or 0),  # applications that pass their own time pass floats, too
-        end_ns=int(end or 0),
+        start_ns=time_ns(start),
+        end_ns=time_ns(end),
         status_code=status,
         attributes=dict(zip(shape.attributes, values, strict=True)),
         events=tuple([CapturedEvent(*event) for event in events]) if events else (),

@@ -20,7 +20,7 @@ from tracecanary.collector.packed_spans import PackedSpan
 from tracecanary.collector.remote_journal import RemoteJournal
 from tracecanary.collector.span_buffer import SpanBuffer
 from tracecanary.collector.span_tables import grouped_table
-from tracecanary.schema import LakeError, LakeTable
+from tracecanary.schema import SPAN_COLUMNS, LakeError, LakeTable, arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +31,7 @@ _logger = logging.getLogger(__name__)
 FORK_PATIENCE_S = 10.0
 # Unpacked together: the values of more would not stay in the processor's cache until they are read.
 _CHUNK_SPANS = 1_024
+_GROWTH = 8
 
 
 class SpanFlusher:
@@ -43,6 +44,9 @@ class SpanFlusher:
         self._normaliser = Normaliser(settings.rules)
         self._in_hand: Sequence[PackedSpan] = ()
         self._has_looked_for_orphans = False
+        # After a failure one span is tried first, then more and more: to convert all of them for every try in vain
+        # would cost the application more than capturing them did.
+        self._next_spans = settings.max_segment_spans
         self.is_lake_writable = True  # whether the lake took what it was given last
         self.is_storing = True  # whether the last spans could be stored, in the lake or the journal
         self.stored_spans = 0
@@ -63,13 +67,14 @@ class SpanFlusher:
             Whether nothing has to be tried again.
         """
         waiting = len(self._buffer)
-        is_full = waiting >= self._settings.max_segment_spans  # a batch that needs no journal to become a large one
+        most = self._settings.max_segment_spans
+        is_full = waiting >= most  # a batch that needs no journal to become a large one
         while waiting > 0:
-            # After a failure one span is tried first: to convert all of them for every try in vain would cost the
-            # application more than capturing them did.
-            size = min(waiting, self._settings.max_segment_spans if self.is_storing else 1)
-            if not self._store_oldest(size, is_publishing=is_publishing or is_full):
+            size = min(waiting, self._next_spans)
+            if not self._store_oldest(size, is_last=size in (waiting, most), is_publishing=is_publishing or is_full):
+                self._next_spans = 1
                 return False
+            self._next_spans = min(self._next_spans * _GROWTH, most)
             waiting -= size
         if is_publishing and self._journal.rows:
             self._publish(None)
@@ -99,18 +104,20 @@ class SpanFlusher:
             return False
         return self.evaluations.wait_until_published(max(0.0, deadline_s - time.monotonic())) and self.is_lake_writable
 
-    def _store_oldest(self, spans: int, *, is_publishing: bool) -> bool:
+    def _store_oldest(self, spans: int, *, is_last: bool, is_publishing: bool) -> bool:
         self._in_hand = taken = self._buffer.take(spans)
         was_storing = self.is_storing
-        self.is_storing = self._store(taken, is_publishing=is_publishing)
-        if self.is_storing:
+        is_stored = self._store(taken, is_publishing=is_publishing)
+        if is_stored:
             self._buffer.release(taken)
         else:
             self._buffer.put_back(taken)  # nothing accepted is lost: the next flush tries again
         self._in_hand = ()
+        # A disk that is full has room for a span or two.
+        self.is_storing = is_stored and (was_storing or is_last)
         if self.is_storing and not was_storing:
             _logger.info("writing to %s works again", self._settings.lake)
-        return self.is_storing
+        return is_stored
 
     def _store(self, taken: list[PackedSpan], *, is_publishing: bool) -> bool:
         """Store `taken` but for those that can't be stored, which are counted; return False to try again."""
@@ -136,10 +143,26 @@ class SpanFlusher:
     def _table(self, taken: Sequence[PackedSpan], evaluations: SpanEvaluations) -> pa.Table:
         import pyarrow as pa
 
-        unpack = self._buffer.packer.unpack
         chunks = [taken[first : first + _CHUNK_SPANS] for first in range(0, len(taken), _CHUNK_SPANS)]
-        tables = [grouped_table(*unpack(chunk), self._normaliser, evaluations) for chunk in chunks]
-        return pa.concat_tables(tables).combine_chunks()  # each chunk would be compressed by itself
+        tables = [table for chunk in chunks for table in self._chunk_tables(chunk, evaluations)]
+        # Each chunk would be compressed by itself.
+        return pa.concat_tables(tables or [arrow_schema(SPAN_COLUMNS).empty_table()]).combine_chunks()
+
+    def _chunk_tables(self, chunk: Sequence[PackedSpan], evaluations: SpanEvaluations) -> list[pa.Table]:
+        known_evaluations = len(evaluations.rows)
+        try:
+            return [grouped_table(*self._buffer.packer.unpack(chunk), self._normaliser, evaluations)]
+        except (MemoryError, ImportError, OSError):  # not the spans' fault: they are tried again
+            raise
+        except Exception:
+            # Tried again it would fail again, and no span behind it would ever be stored: halved until only the span
+            # that can't be read is left out.
+            del evaluations.rows[known_evaluations:]
+            if len(chunk) == 1:
+                _logger.debug("a span could not be read", exc_info=True)
+                return []
+            half = len(chunk) // 2
+            return self._chunk_tables(chunk[:half], evaluations) + self._chunk_tables(chunk[half:], evaluations)
 
     def _flush_evaluations(self, *, is_publishing: bool) -> bool:
         try:

@@ -45,10 +45,9 @@ class ConfiguredSpanExporter(SpanExporter):
 
     def __init__(self, **settings: Any) -> None:
         self._exporter: CanarySpanExporter | None = None
-        if is_capture_disabled():
-            return
         try:
-            self._exporter = CanarySpanExporter(**settings)
+            if not is_capture_disabled():
+                self._exporter = CanarySpanExporter(**settings)
         except Exception as error:  # noqa: BLE001  see above
             _logger.error("tracecanary captures nothing: %s", error)  # noqa: TRY400  the cause is in it
 

@@ -1,14 +1,34 @@
 """Agent frameworks that follow OpenTelemetry's names, mostly: Google ADK, Strands, Semantic Kernel, OpenAI Agents.
 
 Strands writes itself as the provider, and its time to first token in milliseconds. Google ADK writes the model with its
-router's prefix, and its older spans have no operation.
+router's prefix; its older spans have no operation, and their usage stands in the answer alone.
 """
 
 from __future__ import annotations
 
 from tracecanary.collector import attributes as names
+from tracecanary.collector.coercion import to_token_count
 from tracecanary.collector.conventions.otel_genai import OPERATION_KINDS, OTEL_COLUMNS, otel_convention
-from tracecanary.collector.conventions.table import Convention, Mark, merged, milliseconds
+from tracecanary.collector.conventions.table import Columns, Convention, Mark, inside, merged, milliseconds
+
+_ADK_ANSWER = "gcp.vertex.agent.llm_response"
+
+
+def _answered_tokens(usage: object) -> int | None:
+    """Return the tokens of an answer of Gemini: those of its thoughts are counted apart."""
+    if not isinstance(usage, dict):
+        return None
+    answered = to_token_count(usage.get("candidates_token_count"))
+    return None if answered is None else answered + (to_token_count(usage.get("thoughts_token_count")) or 0)
+
+
+_ADK_COLUMNS: Columns = {
+    "conversation_id": ("gcp.vertex.agent.session_id",),
+    "input_tokens": (inside(_ADK_ANSWER, "usage_metadata", "prompt_token_count"),),
+    "output_tokens": (inside(_ADK_ANSWER, "usage_metadata", read=_answered_tokens),),
+    "cache_read_tokens": (inside(_ADK_ANSWER, "usage_metadata", "cached_content_token_count"),),
+    "reasoning_tokens": (inside(_ADK_ANSWER, "usage_metadata", "thoughts_token_count"),),
+}
 
 CONVENTIONS: tuple[Convention, ...] = (
     otel_convention(
@@ -22,11 +42,11 @@ CONVENTIONS: tuple[Convention, ...] = (
         kind_from=(names.OPERATION_NAME,),
         kinds=OPERATION_KINDS,
         kinds_by_name={"call_llm": "llm", "agent_run": "agent", "invocation": "chain", "execute_tool": "tool"},
-        columns=OTEL_COLUMNS,
+        columns=merged(OTEL_COLUMNS, _ADK_COLUMNS),
     ),
     Convention(
         name="semantic_kernel",
-        marks=(Mark(scope="semantic_kernel*"),),
+        marks=(Mark(scope="semantic_kernel*"), Mark(scope="Microsoft.SemanticKernel*")),
         kind_from=(names.OPERATION_NAME,),
         kinds=OPERATION_KINDS,
         kinds_by_name={"AutoFunctionInvocationLoop": "chain"},

@@ -48,8 +48,13 @@ OTEL_COLUMNS: Columns = {
     "response_model": (names.RESPONSE_MODEL,),
     "response_id": ("gen_ai.response.id",),
     "finish_reason": ("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason"),
-    "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
-    "output_tokens": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+    # The last ones are those of the first versions, such as Semantic Kernel's.
+    "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "gen_ai.response.prompt_tokens"),
+    "output_tokens": (
+        "gen_ai.usage.output_tokens",
+        "gen_ai.usage.completion_tokens",
+        "gen_ai.response.completion_tokens",
+    ),
     "cache_read_tokens": (
         "gen_ai.usage.cache_read.input_tokens",
         "gen_ai.usage.cache_read_input_tokens",

@@ -18,6 +18,10 @@ _COLUMNS: Columns = {
     "cache_read_tokens": ("cache_read_input_tokens",),
     "cache_write_tokens": ("cache_creation_input_tokens",),
     "reasoning_tokens": ("llm.usage.reasoning_tokens",),
+    # Before the names of GenAI.
+    "provider": ("llm.vendor",),
+    "input_tokens": ("llm.usage.prompt_tokens",),
+    "output_tokens": ("llm.usage.completion_tokens",),
     "request_model": ("llm.request.model",),
     "response_model": ("llm.response.model",),
 }

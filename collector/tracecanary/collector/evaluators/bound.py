@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tracecanary.collector.coercion import MAX_WORD_LENGTH, storable_text
@@ -116,6 +117,8 @@ def _problems(evaluator: Evaluator) -> list[str]:
         problems.append(f"an evaluator is called {name!r}: give it a name, Evaluator(judge, name=...)")
     if not isinstance(version, str) or not version:
         problems.append(f"the version of {name} is {version!r}, but must be text")
+    if inspect.iscoroutinefunction(evaluator.judge):
+        problems.append(f"{name} is async, but must be a plain function: call asyncio.run in it")
     if evaluator.source not in _SOURCES:
         problems.append(f"the source of {name} is {evaluator.source!r}, but must be code, llm or human")
     unknown = [kind for kind in evaluator.kinds if kind not in KINDS]
@@ -130,7 +133,8 @@ def _problems(evaluator: Evaluator) -> list[str]:
 
 def _result(verdict: object) -> EvaluationResult:
     if isinstance(verdict, EvaluationResult):
-        return verdict
+        return replace(verdict, score=_plain(verdict.score), passed=_plain(verdict.passed))
+    verdict = _plain(verdict)
     if isinstance(verdict, bool):
         return EvaluationResult(passed=verdict)
     if isinstance(verdict, int | float):
@@ -138,6 +142,12 @@ def _result(verdict: object) -> EvaluationResult:
     if isinstance(verdict, str) and verdict:
         return EvaluationResult(label=verdict)
     raise InvalidResultError(f"a {type(verdict).__name__} is no verdict")
+
+
+def _plain(value: Any) -> Any:
+    """Return a scalar of NumPy and the like, such as the result of a comparison, as Python's own."""
+    is_foreign = not isinstance(value, bool | int | float | str) and hasattr(value, "item")
+    return value.item() if is_foreign else value
 
 
 def _evaluation(result: EvaluationResult, evaluator: Evaluator) -> Evaluation:

@@ -18,8 +18,8 @@ class CpuBudget:
 
     def __init__(self, share: float, *, now_s: float) -> None:
         self._share = share
-        # Guards the two below.
-        self._lock = threading.Lock()
+        # Guards the two below. Reentrant: a signal handler that ends a span asks in the middle of anything.
+        self._lock = threading.RLock()
         self._left_s = share * _SPAN_S
         self._filled_s = now_s
 

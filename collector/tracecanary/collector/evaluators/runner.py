@@ -160,6 +160,7 @@ class EvaluatorRunner:
         self._current = None
         self._pending = 0
         self._pending_bytes = 0
+        self._is_started = False
         self._worker = None
         self._stuck: dict[Evaluator, EvaluatorWorker] = {}
         self._warned: set[Evaluator] = set()
@@ -180,7 +181,8 @@ class EvaluatorRunner:
             self._pending += 1
             self._pending_bytes += job.size_bytes
             self._queue.append(job)
-            if self._worker is None:
+            if not self._is_started:
+                self._is_started = True  # first: in the middle of the next line, a signal handler may end a span
                 self._worker = EvaluatorWorker(self._work)
                 threading.Thread(target=self._watch, name="tracecanary-evaluator-watch", daemon=True).start()
             self._arrived.notify_all()
@@ -252,9 +254,10 @@ class EvaluatorRunner:
             return
         try:
             evaluations = evaluations_of(outcome.verdict, evaluator)
-        except InvalidResultError as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the other evaluators are to judge the span
             self._losses.add("invalid_result")
-            self._warn_once(evaluator, str(error))
+            is_told = isinstance(error, InvalidResultError)
+            self._warn_once(evaluator, str(error) if is_told else f"reading its result failed: {type(error).__name__}")
             return
         trace_id, span_id = job.span.trace_id.to_bytes(16).hex(), job.span.span_id.to_bytes(8).hex()
         for evaluation in evaluations:
