@@ -57,6 +57,7 @@ FROM no_spans UNION ALL BY NAME SELECT
     CASE WHEN k = 0 THEN duration_ns ELSE duration_ns // 9 END AS duration_ns,
     CASE WHEN k = 7 AND hash(i * 11) % 100 < 2 OR k = 2 AND hash(i * 17) % 100 < 4 THEN 'error' ELSE 'unset' END
         AS status,
+    CASE WHEN k % 2 = 1 THEN concat('chatcmpl-', md5(concat(trace_id, k, 'answer'))) END AS response_id,
     'otel_genai' AS convention,
     'opentelemetry.instrumentation.openai_v2' AS scope_name,
     'support' AS service_name,
