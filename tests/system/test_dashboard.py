@@ -317,7 +317,7 @@ def test_compose_publishes_ports_on_the_loopback_only() -> None:
     services = _yaml(DEPLOY / "docker-compose.yml")["services"]
 
     ports = [port for service in services.values() for port in service["ports"]]
-    assert len(ports) == 2
+    assert len(ports) == 3  # the service over HTTP and gRPC, Grafana
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
