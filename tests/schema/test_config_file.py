@@ -43,7 +43,8 @@ def problems_of(path: Path) -> tuple[str, ...]:
         pytest.param("[model]", "[model] is no section. Did you mean models?", id="section"),
         pytest.param(
             "[xyz]",
-            "[xyz] is no section. Known are cohorts, compaction, evaluators, features, links, models, prices, retention.",
+            "[xyz] is no section. Known are cohorts, compaction, evaluators, features, links, models, prices, "
+            "retention.",
             id="far",
         ),
         pytest.param("models = 3", "models is 3, but must be a table, such as [models]", id="no table"),
