@@ -51,7 +51,7 @@ def derived(*deliveries: list[dict[str, Any]]) -> dict[str, list[Row]]:
             return {query: session.rows(query) for query in ("model_traces_v1", "models_v2")}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(spans=traces(), data=st.data())
 def test_order_and_duplicates_of_spans_change_nothing(spans: list[dict[str, Any]], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(spans))
@@ -60,7 +60,7 @@ def test_order_and_duplicates_of_spans_change_nothing(spans: list[dict[str, Any]
     assert derived(shuffled, again) == derived(spans)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(spans=traces())
 def test_every_span_that_asks_belongs_to_one_call(spans: list[dict[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -89,9 +89,6 @@ def _run(lake: str, notes: Path) -> None:
                     acknowledged.flush()
                 time.sleep(rng.uniform(0, 0.01))
 
-    # The first write loads Arrow, which takes long beside busy threads: until then nothing is safe, as the docs say.
-    tracer.start_span("chat", attributes=CALL).end()
-    assert processor.force_flush()
     for number in range(_THREADS):
         threading.Thread(target=load, args=(number,), daemon=True).start()
     print("started", flush=True)  # noqa: T201  tells the parent
