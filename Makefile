@@ -57,10 +57,10 @@ fmt: $(VENV)/.installed-dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-dev ## Measure what capturing a span costs, receiving one, and the statistics of an answer
+bench: $(VENV)/.installed-dev ## Measure capturing, receiving (beside Phoenix and MLflow, installed into .bench-peers), questions, statistics
 	$(BIN)/python bench/capture.py
 	$(BIN)/python bench/queries.py
-	$(BIN)/python bench/ingest.py
+	$(BIN)/python bench/ingest.py --peers
 	OMP_NUM_THREADS=1 $(BIN)/python bench/statistics_cpu.py
 
 simulate: $(VENV)/.installed-dev ## Measure coverage, false alarms and wrong verdicts on simulated traffic (SIZE=small for a minute)
@@ -72,4 +72,4 @@ lock: $(VENV)/bin/python ## Renew requirements.lock from pyproject.toml
 	  --extra server --extra dev --output-file requirements.lock pyproject.toml
 
 clean: ## Remove .venv and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .bench-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
