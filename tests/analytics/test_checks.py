@@ -112,6 +112,54 @@ def test_losses_are_told_but_block_nothing() -> None:
     assert result.overall.verdict == "ship"
 
 
+@pytest.mark.parametrize(("lost", "verdict"), [(200, "ship"), (201, "hold")])
+def test_spans_lost_in_one_arm_hold(lost: int, verdict: str) -> None:
+    result = answer(cell(arm(), arm(with_lost_spans=lost)))
+
+    assert result.checks.losses.state == "warning"
+    assert result.overall.verdict == verdict
+
+
+def test_arms_that_were_sampled_alike_are_compared_as_they_are() -> None:
+    check = checks_of(cell(arm(sampling_weight_milli=40_000_000), arm(sampling_weight_milli=40_000_000))).sampling
+
+    assert (check.state, check.figures) == ("ok", {"base_weight": 10.0, "candidate_weight": 10.0})
+
+
+def test_arms_that_were_sampled_differently_hold() -> None:
+    result = answer(cell(arm(sampling_weight_milli=4_000_000), arm(sampling_weight_milli=40_000_000)))
+
+    assert result.overall.verdict == "hold"
+    assert result.overall.reasons[0].startswith(
+        "sampling: a trace of the base stands for 1, one of the candidate for 10"
+    )
+
+
+@pytest.mark.parametrize(
+    ("base", "candidate", "is_confounded"),
+    [
+        pytest.param({"search@1": 500}, {"search@1": 500}, False, id="same"),
+        pytest.param({"search@1": 500}, {"search@2": 500}, True, id="another-version"),
+        pytest.param({"search@1": 500, "map@3": 10}, {"search@1": 400, "map@3": 400}, False, id="another-tool-chosen"),
+        pytest.param({"search@1": 500}, {"search@1": 400, "map@3": 400}, False, id="a-tool-of-one-arm-alone"),
+        pytest.param({"search@1": 450, "search@2": 50}, {"search@1": 50, "search@2": 450}, True, id="other-shares"),
+        pytest.param({"retriever@faq": 500}, {"retriever@faq-2": 500}, True, id="another-index"),
+        pytest.param(
+            {"retriever@faq": 400, "retriever@law": 100},
+            {"retriever@faq": 100, "retriever@law": 400},
+            False,
+            id="the-model-chose-among-the-same-data",
+        ),
+    ],
+)
+def test_tool_of_another_version_is_a_confounder(base: Tally, candidate: Tally, is_confounded: bool) -> None:
+    sides = [arm(500, tool_versions=tally) for tally in (base, candidate)]
+
+    reason = checks_of(cell(*sides)).confounders.reason
+
+    assert reason == ("the arms also differ in tool versions" if is_confounded else None)
+
+
 @pytest.mark.parametrize(
     ("base", "candidate", "is_confounded"),
     [

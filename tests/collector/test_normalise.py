@@ -215,6 +215,20 @@ def test_equal_tool_arguments_have_equal_hashes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("attributes", "version"),
+    [
+        ({"gen_ai.tool.version": "2.1", "tool.version": "2"}, "2.1"),
+        ({"gen_ai.data_source.id": "faq", "gen_ai.data_source.version": "7"}, "7"),
+        ({"gen_ai.data_source.id": "faq", "db.collection.name": "faq_2026"}, "faq"),
+        ({"db.collection.name": "faq_2026"}, "faq_2026"),
+        ({"gen_ai.tool.name": "search"}, None),
+    ],
+)
+def test_version_of_a_tool_or_retriever_is_kept(attributes: dict[str, str], version: str | None) -> None:
+    assert row_of({**CURRENT, **attributes})["tool_version"] == version
+
+
+@pytest.mark.parametrize(
     ("trace_state", "probability"),
     [
         ("ot=th:0", 1.0),

@@ -182,6 +182,7 @@ class Checks(_Frozen):
     coverage: Check
     losses: Check
     confounders: Check
+    sampling: Check = Check(state="unknown", reason=None, figures={})
     time: Check = Check(state="unknown", reason=None, figures={})
     clusters: Check = Check(state="unknown", reason=None, figures={})
     plan: Check = Check(state="unknown", reason=None, figures={})

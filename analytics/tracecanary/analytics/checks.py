@@ -34,6 +34,12 @@ MAX_DROPPED_SHARE = 0.10
 MAX_CONTAMINATED_SHARE = 0.01
 # A few stray traces of another release, prompt or convention explain no difference worth a verdict.
 MAX_FACTOR_SHIFT = 0.05
+# Traces that stand for more others in one arm than in the other: the arms' samplers left out different traffic.
+MAX_WEIGHT_RATIO = 1.05
+# Tallies by name@version. What is called, and how often, may be the model's doing; which version answers is not.
+_VERSIONED_FACTORS = frozenset({"tool_versions", "evaluator_versions"})
+# Versions of an unnamed retriever are the data that it read: which of several is asked may be the model's choice.
+_CHOSEN_BY_MODEL = frozenset({"retriever"})
 
 Figures = dict[str, float | int | str | list[str] | None]
 
@@ -70,6 +76,7 @@ def run_checks(question: Question, evidence: Evidence, compared: Sequence[Cell],
         contamination=_contamination(question.selection.arm_by, base, candidate),
         coverage=_coverage(base, candidate, evidence.unmatched_evaluations),
         losses=_losses(base, candidate),
+        sampling=_sampling(base, candidate),
         confounders=_confounders(question.selection.arm_by, base, candidate),
         time=_time(evidence, overview),
         clusters=_clusters(evidence),
@@ -220,16 +227,35 @@ def _losses(base: ArmSide, candidate: ArmSide) -> Check:
         "candidate_without_root": candidate.without_root,
         "base_with_dropped_attributes": base.with_dropped_attributes,
         "candidate_with_dropped_attributes": candidate.with_dropped_attributes,
+        "base_with_lost_spans": base.with_lost_spans,
+        "candidate_with_lost_spans": candidate.with_lost_spans,
     }
     problems = []
     if base.without_root or candidate.without_root:
         problems.append("traces without a root span have the extent of their spans as latency")
+    lost = _gap((_share(base.with_lost_spans, base), _share(candidate.with_lost_spans, candidate)))
+    if base.with_lost_spans or candidate.with_lost_spans:
+        problems.append(f"spans are missing from traces{_where(lost)}: the SDK, a Collector or the network lost them")
     gap = _gap((_share(base.with_dropped_attributes, base), _share(candidate.with_dropped_attributes, candidate)))
     if base.with_dropped_attributes or candidate.with_dropped_attributes:
-        where = f" in {gap}" if gap else ""
-        problems.append(f"spans lost attributes to the SDK's limits{where}; raise OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT")
+        told = f"spans lost attributes to the SDK's limits{_where(gap)}; raise OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"
+        problems.append(told)
     # Lost alike in both arms it blurs the picture; lost in one of them it may be the difference.
-    return _check("; ".join(problems) or None, figures, is_blocking=gap is not None)
+    return _check("; ".join(problems) or None, figures, is_blocking=gap is not None or lost is not None)
+
+
+def _where(gap: str | None) -> str:
+    return f" in {gap}" if gap else ""
+
+
+def _sampling(base: ArmSide, candidate: ArmSide) -> Check:
+    """Compare how many traces a stored one stands for; where the arms agree, each trace counts once (docs say why)."""
+    weights = [side.sampling_weight_milli / 1000 / side.traces if side.traces else None for side in (base, candidate)]
+    figures: Figures = {"base_weight": weights[0], "candidate_weight": weights[1]}
+    if not weights[0] or not weights[1] or max(weights[0] / weights[1], weights[1] / weights[0]) <= MAX_WEIGHT_RATIO:
+        return _check(None, figures)
+    told = f"a trace of the base stands for {weights[0]:.3g}, one of the candidate for {weights[1]:.3g}"
+    return _check(f"{told}: their samplers left out different traffic. Sample both arms alike", figures)
 
 
 def _confounders(arm_by: str, base: ArmSide, candidate: ArmSide) -> Check:
@@ -242,11 +268,32 @@ def _confounders(arm_by: str, base: ArmSide, candidate: ArmSide) -> Check:
             continue
         tallies: tuple[Tally, Tally] = getattr(base, name), getattr(candidate, name)
         figures[f"base_{name}"], figures[f"candidate_{name}"] = (sorted(tally) for tally in tallies)
-        if _is_shifted(*tallies):
+        if _is_version_shifted(*tallies) if name in _VERSIONED_FACTORS else _is_shifted(*tallies):
             differing.append(name.replace("_", " "))
     if not differing:
         return _check(None, figures)
     return _check(f"the arms also differ in {', '.join(differing)}", figures)
+
+
+def _is_version_shifted(base: Tally, candidate: Tally) -> bool:
+    """Tell whether anything that both arms have was of other versions in them; tallies are by name@version."""
+    by_name: dict[str, tuple[dict[str, int], dict[str, int]]] = {}
+    for arm, tally in enumerate((base, candidate)):
+        for value, traces in tally.items():
+            name, _, version = value.rpartition("@")
+            by_name.setdefault(name, ({}, {}))[arm][version] = traces
+    return any(
+        _is_shifted(*versions) and (name not in _CHOSEN_BY_MODEL or _has_its_own(*versions))
+        for name, versions in by_name.items()
+    )
+
+
+def _has_its_own(base: Tally, candidate: Tally) -> bool:
+    """Tell whether an arm has a value, in more than a few traces, that the other one never has."""
+    return any(
+        sum(traces for value, traces in one.items() if value not in other) > MAX_FACTOR_SHIFT * sum(one.values())
+        for one, other in ((base, candidate), (candidate, base))
+    )
 
 
 def _is_shifted(base: Tally, candidate: Tally) -> bool:

@@ -20,6 +20,7 @@ SUM_TABLES = (
     "rollup_group_histograms",
     "rollup_hours",
     "rollup_models",
+    "rollup_tools",
 )
 DERIVED_TABLES = (*ROW_TABLES, "superseded", *SUM_TABLES)
 # What is known of a trace is looked for in the files of the hours that its spans are in.

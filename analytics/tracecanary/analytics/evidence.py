@@ -20,7 +20,16 @@ Flags = NDArray[np.bool_]
 # Traces by the value that they have of a factor, such as 40 with release 2.1.
 Tally = Mapping[str, int]
 # What may differ between the arms other than the model: the tallies of an arm's side.
-FACTORS = ("conventions", "step_sources", "releases", "prompts", "routes", "environments", "evaluator_versions")
+FACTORS = (
+    "conventions",
+    "step_sources",
+    "releases",
+    "prompts",
+    "routes",
+    "environments",
+    "tool_versions",
+    "evaluator_versions",
+)
 # Periods are told apart if at least this share of the candidate's traces came in periods that the base had, too.
 MIN_SHARE_SIDE_BY_SIDE = 0.9
 # A metric and its evaluator; None for metrics that have none.
@@ -29,11 +38,17 @@ MetricKey = tuple[str, str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmSide:
-    """Facts of one arm that may differ for reasons other than the model, and what is missing. Counts are traces."""
+    """Facts of one arm that may differ for reasons other than the model, and what is missing. Counts are traces.
+
+    `sampling_weight_milli` is the number of traces that these stand for by their sampler, times 1000. Tallies of
+    versions are by name@version, and count a trace once for each.
+    """
 
     traces: int = 0
     without_root: int = 0
     with_dropped_attributes: int = 0
+    with_lost_spans: int = 0
+    sampling_weight_milli: int = 0
     with_tokens: int = 0
     with_cost: int = 0
     evaluated: int = 0
@@ -45,6 +60,7 @@ class ArmSide:
     prompts: Tally = field(default_factory=dict)
     routes: Tally = field(default_factory=dict)
     environments: Tally = field(default_factory=dict)
+    tool_versions: Tally = field(default_factory=dict)
     evaluator_versions: Tally = field(default_factory=dict)
 
 

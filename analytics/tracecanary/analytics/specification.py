@@ -56,6 +56,7 @@ def rules(question: Question) -> dict[str, Any]:
             checks.MAX_DROPPED_SHARE,
             checks.MAX_CONTAMINATED_SHARE,
             checks.MAX_FACTOR_SHIFT,
+            checks.MAX_WEIGHT_RATIO,
         ],
         "weights": [verdict.MAX_UNVERIFIED_WEIGHT, verdict.MAX_HARMED_WEIGHT],
     }

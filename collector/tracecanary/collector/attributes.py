@@ -33,6 +33,7 @@ PROVIDER_NAME: Final = "gen_ai.provider.name"
 SYSTEM: Final = "gen_ai.system"  # renamed to gen_ai.provider.name after semantic conventions 1.36
 REQUEST_MODEL: Final = "gen_ai.request.model"
 RESPONSE_MODEL: Final = "gen_ai.response.model"
+TOOL_VERSION: Final = "gen_ai.tool.version"
 TOOL_CALL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
 
 # An evaluation: a span event, a log record, or attributes of a span.

@@ -93,6 +93,7 @@ SPAN_COLUMNS: tuple[Column, ...] = (
     Column("agent_name", _STRING, "agent that the span belongs to"),
     Column("tool_name", _STRING, "tool called"),
     Column("tool_arguments_hash", _STRING, "hash of the tool's arguments: equal arguments, equal hash"),
+    Column("tool_version", _STRING, "version of the tool or retriever called, else the data that a retriever read"),
     Column("conversation_id", _STRING, "conversation or session"),
     Column("user_id", _STRING, "end user"),
     Column("route", _STRING, "route or gateway rule that chose the model"),

@@ -34,7 +34,7 @@ def test_reasons_checks_and_routing_follow(hold_answer: Answer) -> None:
     text = answer_markdown(hold_answer)
 
     assert "- **Warning, coverage**: only 71 % of the candidate's traces were judged" in text
-    assert "- unknown: lost traces" in text
+    assert "- unknown: lost spans" in text
     assert "- Not verified yet: airline, retail, telecom" in text
     assert "- **airline**: a guardrail is not settled" in text
 

@@ -91,7 +91,7 @@ def test_view_lists_reasons_and_only_the_checks_that_warn(hold_answer: Answer) -
 
     assert "- too few traces" in printed
     assert "- coverage: only 71 % of the candidate's traces were judged" in printed
-    assert "lost traces" not in printed
+    assert "lost spans" not in printed
 
 
 def test_name_cannot_send_terminal_codes_or_markup(hostile_answer: Answer) -> None:

@@ -1,5 +1,6 @@
 -- What is missing in the arms, and which traces touched both; by cohort and arm.
 -- contaminated: the other arm's model was called too; the trace counts for the arm asked first.
+-- sampling_weight_milli: traces that these stand for by their sampler, times 1000; one where it does not say.
 -- grain: cohort_name, arm_name   params: $arms VARCHAR[]   reads: question_traces, trace_evaluations
 SELECT
     question_traces.cohort_name,
@@ -8,6 +9,9 @@ SELECT
     max(question_traces.start_unix_ns) AS last_start_unix_ns,
     count(*) FILTER (WHERE NOT question_traces.has_root) AS without_root,
     count(*) FILTER (WHERE question_traces.dropped_attributes > 0) AS with_dropped_attributes,
+    count(*) FILTER (WHERE question_traces.lost_spans > 0) AS with_lost_spans,
+    CAST(sum(round(least(1000 / coalesce(question_traces.sampling_probability, 1), 1e12))) AS BIGINT)
+        AS sampling_weight_milli,
     count(question_traces.input_tokens) AS with_tokens,
     count(question_traces.cost_nano_usd) AS with_cost,
     count(judged.trace_id) AS evaluated,

@@ -1,4 +1,5 @@
 -- What changes in the rollups: each trace derived again enters with what it is now, and leaves with what it was.
+-- sampling_weight_milli: traces that one stands for, times 1000, so that sums are exact; 1 where the sampler does not say.
 -- <value>_value is wide enough for cubes, and 0 where there is none; has_failed: by any evaluator.
 -- grain: trace_id, sign (1 or -1)   params: none   reads: new_facts, old_facts
 SELECT
@@ -7,6 +8,7 @@ SELECT
     CAST(coalesce(input_tokens, 0) AS HUGEINT) AS input_tokens_value,
     CAST(coalesce(output_tokens, 0) AS HUGEINT) AS output_tokens_value,
     CAST(steps AS HUGEINT) AS steps_value,
+    CAST(round(least(1000 / coalesce(sampling_probability, 1), 1e12)) AS BIGINT) AS sampling_weight_milli,
     len(list_filter(outcomes, lambda outcome: outcome.has_failed)) > 0 AS has_failed
 FROM (
     SELECT 1 AS sign, new_facts.*

@@ -17,6 +17,8 @@ SELECT
     CAST(sum(failed) AS BIGINT) AS failed,
     CAST(sum(without_root) AS BIGINT) AS without_root,
     CAST(sum(with_dropped_attributes) AS BIGINT) AS with_dropped_attributes,
+    CAST(sum(with_lost_spans) AS BIGINT) AS with_lost_spans,
+    CAST(sum(sampling_weight_milli) AS BIGINT) AS sampling_weight_milli,
     CAST(sum(with_cost) AS BIGINT) AS with_cost,
     CAST(sum(cost_total) AS BIGINT) AS cost_total,
     CAST(sum(input_tokens_known) AS BIGINT) AS input_tokens_known,

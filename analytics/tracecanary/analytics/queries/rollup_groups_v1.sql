@@ -19,6 +19,8 @@ SELECT
     CAST(sum(CASE WHEN has_failed THEN sign ELSE 0 END) AS BIGINT) AS failed,
     CAST(sum(CASE WHEN has_root THEN 0 ELSE sign END) AS BIGINT) AS without_root,
     CAST(sum(CASE WHEN dropped_attributes > 0 THEN sign ELSE 0 END) AS BIGINT) AS with_dropped_attributes,
+    CAST(sum(CASE WHEN lost_spans > 0 THEN sign ELSE 0 END) AS BIGINT) AS with_lost_spans,
+    CAST(sum(sign * sampling_weight_milli) AS BIGINT) AS sampling_weight_milli,
     CAST(sum(CASE WHEN cost_nano_usd IS NOT NULL THEN sign ELSE 0 END) AS BIGINT) AS with_cost,
     CAST(sum(sign * coalesce(cost_nano_usd, 0)) AS BIGINT) AS cost_total,
     CAST(sum(CASE WHEN input_tokens IS NOT NULL THEN sign ELSE 0 END) AS BIGINT) AS input_tokens_known,

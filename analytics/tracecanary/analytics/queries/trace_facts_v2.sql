@@ -13,8 +13,10 @@
 --              (a resend is no step) and tool calls; step_source tells
 --   repeated_tool_calls  tool calls with the name and arguments of another one of the trace, but for the first; null where
 --              no arguments are known
+--   tool_versions  name@version of the tools and retrievers that state one, each once; a retriever without a name is 'retriever'
+--   lost_spans  spans that others name as their parent and that are not there; where no root is, one of them may be elsewhere
 --   is_error   the root failed, or the last logical model call did; error_class: of the earliest span that failed
--- grain: trace_id   params: none   reads: spans, intricate_traces, trace_calls, judge_usage
+-- grain: trace_id   params: none   reads: spans, landing_spans, intricate_traces, trace_calls, judge_usage
 WITH RECURSIVE placed AS (
     SELECT
         spans.*,
@@ -98,6 +100,23 @@ repeated AS (
         GROUP BY trace_id, tool_name, tool_arguments_hash
     ) AS tool_calls
     GROUP BY trace_id
+),
+equipped AS (
+    SELECT trace_id, list(tool_version ORDER BY tool_version) AS tool_versions
+    FROM (
+        SELECT DISTINCT trace_id, concat(coalesce(tool_name, kind), '@', tool_version) AS tool_version
+        FROM spans
+        WHERE tool_version IS NOT NULL AND kind IN ('tool', 'retriever')
+    ) AS versions
+    GROUP BY trace_id
+),
+torn AS (
+    SELECT below.trace_id, count(DISTINCT below.parent_span_id) AS missing_parents
+    FROM landing_spans AS below
+    LEFT JOIN landing_spans AS upper
+        ON below.trace_id = upper.trace_id AND below.parent_span_id = upper.span_id
+    WHERE below.parent_span_id IS NOT NULL AND upper.span_id IS NULL
+    GROUP BY below.trace_id
 ),
 traces AS (
     SELECT
@@ -254,12 +273,17 @@ SELECT
     CAST(judge_usage.judge_output_tokens AS BIGINT) AS judge_output_tokens,
     CAST(judge_usage.judge_cost_nano_usd AS BIGINT) AS judge_cost_nano_usd,
     traces.dropped_attributes,
-    traces.sampling_probability
+    coalesce(torn.missing_parents, 0) - CASE WHEN traces.has_root OR torn.missing_parents IS NULL THEN 0 ELSE 1 END
+        AS lost_spans,
+    traces.sampling_probability,
+    equipped.tool_versions
 FROM traces
 INNER JOIN trace_calls ON traces.trace_id = trace_calls.trace_id
 LEFT JOIN stepped ON traces.trace_id = stepped.trace_id
 LEFT JOIN spoken ON traces.trace_id = spoken.trace_id
 LEFT JOIN repeated ON traces.trace_id = repeated.trace_id
+LEFT JOIN equipped ON traces.trace_id = equipped.trace_id
+LEFT JOIN torn ON traces.trace_id = torn.trace_id
 LEFT JOIN usage ON traces.trace_id = usage.trace_id
 LEFT JOIN incomplete ON traces.trace_id = incomplete.trace_id
 LEFT JOIN judge_usage ON traces.trace_id = judge_usage.trace_id

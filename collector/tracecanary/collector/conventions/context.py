@@ -72,6 +72,17 @@ CONTEXT_COLUMNS: Columns = {
         "langfuse.observation.prompt.version",
         inside("mlflow.linkedPrompts", 0, "version"),
     ),
+    # OpenTelemetry has no name for the version of a tool or index; the data that a retriever reads has one.
+    "tool_version": (
+        names.TOOL_VERSION,
+        "tool.version",
+        "mcp.server.version",
+        "gen_ai.retriever.version",
+        "retriever.version",
+        "gen_ai.data_source.version",
+        "gen_ai.data_source.id",
+        "db.collection.name",
+    ),
     "step": (
         names.TRAJECTORY_STEP,
         *_said("langgraph_step"),
