@@ -161,7 +161,7 @@ def select_keys(session: Session, selection: Selection) -> None:
     session.materialise(
         "question_keys",
         "question_keys_v1",
-        {name: parameters[name] for name in ("arm_by", "arms", "cohort_by", "cohorts", "routes")},
+        {name: parameters[name] for name in ("arm_by", "arms", "cohort_by", "cohorts", "routes", "pairs")},
     )
 
 

@@ -13,6 +13,8 @@ from tracecanary.schema import InvalidQuestionError
 
 ArmBy = Literal["model", "variant", "release", "prompt"]
 Mode = Literal["sequential", "fixed"]
+# All traces, those with a pair id (answers to the same requests), or those without one (live traffic beside them).
+Pairs = Literal["all", "with", "without"]
 CohortDimension = Literal["cohort", "route", "service", "environment", "release", "prompt"]
 ARM_DIMENSIONS: tuple[str, ...] = get_args(ArmBy)
 COHORT_DIMENSIONS: tuple[str, ...] = get_args(CohortDimension)
@@ -39,6 +41,7 @@ class Selection:
     routes: tuple[str, ...] = ()
     from_time: datetime | None = None
     to_time: datetime | None = None
+    pairs: Pairs = "all"
 
     def __post_init__(self) -> None:
         """Refuse what makes no selection."""
@@ -64,6 +67,7 @@ class Selection:
             "cohort_by": list(self.cohort_by),
             "cohorts": list(self.cohorts),
             "routes": list(self.routes),
+            "pairs": self.pairs,
             "from_ns": _FIRST_NS if self.from_time is None else unix_ns(self.from_time),
             "to_ns": _LAST_NS if self.to_time is None else unix_ns(self.to_time),
         }

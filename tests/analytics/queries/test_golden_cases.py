@@ -85,7 +85,7 @@ def _run(session: Session, query: str, params: dict[str, Any]) -> list[Row]:
     if query == "question_traces_v1":
         return session.rows(query, selection.parameters())
     if query == "question_keys_v1":
-        names = ("arm_by", "arms", "cohort_by", "cohorts", "routes")
+        names = ("arm_by", "arms", "cohort_by", "cohorts", "routes", "pairs")
         return session.rows(query, {name: selection.parameters()[name] for name in names})
     return session.rows(query, params.get("parameters"))
 

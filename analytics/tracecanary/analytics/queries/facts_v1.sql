@@ -33,7 +33,8 @@ SELECT
         coalesce(trace_facts.service_name, chr(0)), coalesce(trace_facts.environment, chr(0)),
         coalesce(array_to_string(trace_facts.conventions, chr(30)), chr(0)),
         coalesce(trace_facts.instrumentation, chr(0)), trace_facts.step_source,
-        trace_facts.retry_source, trace_facts.fallback_source, trace_facts.llm_calls > 0
+        trace_facts.retry_source, trace_facts.fallback_source, trace_facts.llm_calls > 0,
+        trace_facts.pair_id IS NOT NULL
     )), 1, 15)) AS BIGINT) END AS rollup_key,
     CASE WHEN trace_facts.trace_id IS NOT NULL THEN CAST(concat('0x', substr(md5(concat(
         'tracecanary', coalesce(

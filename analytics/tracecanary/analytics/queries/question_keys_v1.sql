@@ -1,6 +1,6 @@
 -- The rollup keys of the traces that a question is about, each with the names of its arm and cohort.
 -- grain: rollup_key
--- params: $arm_by VARCHAR; $arms, $cohort_by, $cohorts, $routes VARCHAR[], as in question_traces_v1
+-- params: $arm_by, $pairs VARCHAR; $arms, $cohort_by, $cohorts, $routes VARCHAR[], as in question_traces_v1
 -- reads: rollup_keys
 SELECT named.*
 FROM (
@@ -31,3 +31,4 @@ WHERE
     AND (len($arms) = 0 OR list_contains($arms, named.arm_name))
     AND (len($cohorts) = 0 OR list_contains($cohorts, named.cohort_name))
     AND (len($routes) = 0 OR list_contains($routes, coalesce(named.route, '(none)')))
+    AND ($pairs = 'all' OR named.has_pair_id = ($pairs = 'with'))

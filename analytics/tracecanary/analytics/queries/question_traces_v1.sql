@@ -2,6 +2,7 @@
 -- grain: trace_id
 -- params: $arm_by VARCHAR; $arms, $cohort_by, $cohorts, $routes VARCHAR[] (an empty list of arms, cohorts or routes
 --         selects all; '(none)' is the name of what has no cohort or route); $from_ns, $to_ns BIGINT (from inclusive, to exclusive)
+--         $pairs VARCHAR: all traces, those with a pair id, or those without one
 -- can_show_retries, can_show_fallbacks: whether one would be seen, had it happened. What shows it in one trace is taken
 -- to show it in others of the question, as far as the source goes: HTTP requests only those of their own trace; what
 -- an instrumentation or application states, the traces of the same instrumentation; failed attempts as spans of their
@@ -48,3 +49,4 @@ WHERE
     AND (len($arms) = 0 OR list_contains($arms, named.arm_name))
     AND (len($cohorts) = 0 OR list_contains($cohorts, named.cohort_name))
     AND (len($routes) = 0 OR list_contains($routes, coalesce(named.route, '(none)')))
+    AND ($pairs = 'all' OR (named.pair_id IS NOT NULL) = ($pairs = 'with'))

@@ -15,7 +15,8 @@ SELECT DISTINCT
     step_source,
     retry_source,
     fallback_source,
-    llm_calls > 0 AS has_llm_calls
+    llm_calls > 0 AS has_llm_calls,
+    pair_id IS NOT NULL AS has_pair_id
 FROM new_facts
 WHERE rollup_key IS NOT NULL
 ORDER BY rollup_key
