@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState
 from tracecanary.analytics.derived_steps import (
@@ -32,12 +33,15 @@ def compacting_engine(lake: Path) -> Iterator[Engine]:
 
 
 @contextmanager
-def deriving_engine(lake: Path, *, is_thorough: bool = False) -> Iterator[Engine]:
+def deriving_engine(
+    lake: Path, *, is_thorough: bool = False, settings: DerivationSettings | None = None
+) -> Iterator[Engine]:
     """Derive everything from the files of `lake`, and keep the engine open.
 
     The files are new rows of a lake that had none; what is derived stands beside them as stored before, too.
     `is_thorough` leaves `attempts` and `calls` of all traces behind, not of the intricate ones only.
     """
+    settings = settings or DerivationSettings()
     files = list_lake_files(lake)
     spans, evaluations = (
         [lake / name for name in files.names(table)] for table in (LakeTable.SPANS, LakeTable.EVALUATIONS)
@@ -47,10 +51,10 @@ def deriving_engine(lake: Path, *, is_thorough: bool = False) -> Iterator[Engine
         open_new_rows(engine, spans=spans, evaluations=evaluations)
         open_known_rows(engine, spans=[])
         engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
-        derive_facts(engine, revision=1)
+        derive_facts(engine, settings, revision=1)
         if is_thorough:
             engine.table("intricate_traces", "dirty_traces_v1")
-            derive_calls(engine)
+            derive_calls(engine, settings)
         engine.table("spans_above_tokens", "spans_above_tokens_v1")
         engine.table("compared_traces", "compared_traces_v1", _COMPARED)
         for table in DERIVED_TABLES:

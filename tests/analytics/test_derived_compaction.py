@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.analytics.lake import write_evaluations, write_spans
 
 from tracecanary.analytics.compaction import compact
-from tracecanary.analytics.config import CompactionSettings, Retention
+from tracecanary.analytics.config import CompactionSettings, DerivationSettings, Retention
 from tracecanary.analytics.derived_build import Builder
 from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState
@@ -124,7 +124,7 @@ def test_files_that_a_killed_process_left_unread_are_not_taken_for_known_once_me
             raise OSError("killed")
         return [lake / name for name in names]
 
-    builder = Builder(DerivedFolder(lake / "derived", definition()), fetch, batch_spans=1)
+    builder = Builder(DerivedFolder(lake / "derived", definition(DerivationSettings())), fetch, batch_spans=1)
     with pytest.raises(OSError, match="killed"):
         builder.advance(DerivedState(), listing_of(list_lake_files(lake)))
     compact(lake, COMPACTIONS["merge"], clock_ms=lambda: 1_002 * HOUR_MS)

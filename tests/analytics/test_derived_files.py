@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.analytics.lake import write_evaluations, write_spans
 
+from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_files import SWEEP_AFTER_S, DerivedFolder, forget_derived
 from tracecanary.analytics.derived_state import (
     DerivedState,
@@ -101,7 +102,7 @@ def test_a_reader_keeps_the_files_that_others_merge_meanwhile(tmp_path: Path) ->
         for number in range(1, 9):
             write_spans(tmp_path, [{"trace_id": f"t{number}", **CALL}])
             assert traces(tmp_path) == [("base", number + 1, 5 * (number + 1))]
-        parts = DerivedFolder(tmp_path / "derived", definition()).newest().parts
+        parts = DerivedFolder(tmp_path / "derived", definition(DerivationSettings())).newest().parts
 
         assert (len(parts) < 9, [row["traces"] for row in session.rows("models_v2")]) == (True, [1])
 

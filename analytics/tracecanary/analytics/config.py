@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tracecanary.analytics.prices import PriceEntry, read_price_file
+from tracecanary.analytics.prices import PriceBook, PriceEntry, read_price_file
 from tracecanary.schema import ConfigFile, ConfigFileError, ConfigurationError, LakeTable, Section
 
 MS_PER_HOUR = 3_600_000
@@ -37,6 +37,22 @@ def read_price_settings(file: ConfigFile) -> PriceSettings:
     except ConfigFileError as error:
         file.include(error)
         return PriceSettings(file=path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivationSettings:
+    """What facts depend on beside the lake: with other settings they are derived anew.
+
+    Attributes:
+        prices: What calls cost.
+    """
+
+    prices: PriceBook = field(default_factory=PriceBook)
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that differs when facts do."""
+        return self.prices.fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

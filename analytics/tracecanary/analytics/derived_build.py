@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_state import (
     DerivedState,
@@ -56,6 +57,7 @@ class Builder:
         folder: Where derived files stand.
         fetch: Gives local paths of files of the lake, in the order of their names.
         limits: What deriving may take of the machine.
+        settings: What facts depend on beside the lake.
         batch_spans: Spans derived at once.
     """
 
@@ -65,11 +67,13 @@ class Builder:
         fetch: Callable[[Sequence[str]], Sequence[Path]],
         limits: EngineLimits | None = None,
         *,
+        settings: DerivationSettings | None = None,
         batch_spans: int = BATCH_SPANS,
     ) -> None:
         self._folder = folder
         self._fetch = fetch
         self._limits = limits
+        self._settings = settings or DerivationSettings()
         self._batch_spans = batch_spans
 
     def advance(self, state: DerivedState, listing: Listing) -> DerivedState:
@@ -147,7 +151,7 @@ class Builder:
         with Engine(self._limits) as engine:
             open_derived(engine, self._folder, state)
             self._open_inputs(engine, found, batch, extents)
-            derive_facts(engine, revision=revision)
+            derive_facts(engine, self._settings, revision=revision)
             part = self._write(engine, revision)
         return replace(self._following(state, listing, extents, found, batch), parts=(*state.parts, part))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState
 from tracecanary.analytics.engine import Engine
+from tracecanary.analytics.prices import ModelNames, PriceBook, rate_table
 from tracecanary.schema import LakeTable
 
 # Rows of a derived table are replaced trace by trace, or added up.
@@ -79,10 +81,19 @@ def open_known_rows(engine: Engine, *, spans: Sequence[Path]) -> None:
         engine.union("landing_spans", ["new_spans"])
 
 
-def derive_calls(engine: Engine) -> None:
+def price_spans(engine: Engine, prices: PriceBook) -> None:
+    """Make `priced_spans` of `unique_spans` and `plain_spans`: each way to name a model is looked up once."""
+    engine.union("billed_spans", ["unique_spans", "plain_spans"])
+    models = [ModelNames(**row) for row in engine.rows("billed_models_v1")]
+    engine.arrow_table("rates", rate_table(models, prices))
+    engine.view("priced_spans", "priced_spans_v1")
+
+
+def derive_calls(engine: Engine, settings: DerivationSettings) -> None:
     """Make `spans`, `trace_calls`, `calls_of_models` and `judge_usage` from `landing_spans` and `intricate_traces`."""
     engine.view("plain_spans", "plain_spans_v1")
     engine.table("unique_spans", "unique_spans_v1")
+    price_spans(engine, settings.prices)
     engine.view("answering_spans", "answering_spans_v1")
     engine.table("judge_spans", "judge_spans_v1")
     engine.table("judge_usage", "judge_usage_v1")
@@ -108,10 +119,10 @@ def derive_calls(engine: Engine) -> None:
     engine.union("calls_of_models", [*parts, "no_calls_of_models"])
 
 
-def derive_facts(engine: Engine, *, revision: int) -> None:
+def derive_facts(engine: Engine, settings: DerivationSettings, *, revision: int) -> None:
     """Make `new_<table>` of every derived table, from `landing_spans`, `new_evaluations` and what was there before."""
     engine.table("intricate_traces", "intricate_traces_v1")
-    derive_calls(engine)
+    derive_calls(engine, settings)
     engine.table("trace_facts", "trace_facts_v2")
     engine.table("new_trace_models", "trace_models_v1", {"revision": revision})
     engine.union("arrived_evaluations", ["old_judgements", "new_evaluations"])
@@ -129,7 +140,9 @@ def derive_facts(engine: Engine, *, revision: int) -> None:
         engine.table(f"new_{table}", f"{table}_v1")
 
 
-def derive_traces(engine: Engine, trace_ids: Sequence[str], *, spans: Sequence[Path]) -> None:
+def derive_traces(
+    engine: Engine, trace_ids: Sequence[str], settings: DerivationSettings, *, spans: Sequence[Path]
+) -> None:
     """Make `spans`, `attempts`, `trace_calls` and `evaluations` of a few traces, from the files `spans`."""
     engine.table("old_facts", "traces_of_v1", {"trace_ids": list(trace_ids)})
     engine.table("rederived_traces", "known_traces_v1")
@@ -137,7 +150,7 @@ def derive_traces(engine: Engine, trace_ids: Sequence[str], *, spans: Sequence[P
     engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
     engine.table("landing_spans", "known_spans_v1")
     engine.table("intricate_traces", "known_traces_v1")
-    derive_calls(engine)
+    derive_calls(engine, settings)
     engine.table("spans_above_tokens", "spans_above_tokens_v1")
     engine.table("landing_evaluations", "old_judgements_v1")
     engine.view("evaluations", "evaluations_v1")

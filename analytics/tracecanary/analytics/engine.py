@@ -124,6 +124,11 @@ class Engine(Session):
         """Keep the result of the query file `query` as the table `name`."""
         self._run(f"CREATE OR REPLACE TABLE {name} AS {_query_text(query)}", parameters)
 
+    def arrow_table(self, name: str, rows: pa.Table) -> None:
+        """Keep the rows of an Arrow table as the table `name`."""
+        self.forget(name)
+        self._connection.from_arrow(rows).create(name)
+
     def union(self, name: str, parts: Iterable[str]) -> None:
         """Make `name` all rows of `parts`; a column that one lacks reads as null."""
         self._run(f"CREATE OR REPLACE VIEW {name} AS " + " UNION ALL BY NAME ".join(f"FROM {part}" for part in parts))

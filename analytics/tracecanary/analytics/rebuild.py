@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_files import forget_derived
 from tracecanary.analytics.store import Store, derived_root
 from tracecanary.schema import FileLake, LakeError
 
 
-def rebuild_derived_state(lake: FileLake) -> int:
+def rebuild_derived_state(lake: FileLake, settings: DerivationSettings | None = None) -> int:
     """Delete everything derived, build it again from the spans, and return the number of arms (models) that are there.
 
     Raises:
@@ -19,5 +20,5 @@ def rebuild_derived_state(lake: FileLake) -> int:
         forget_derived(root)
     except OSError as error:
         raise LakeError(f"can't delete {root}: {error}. Check its rights.") from error
-    with Store(lake).session() as session:
+    with Store(lake, settings).session() as session:
         return len(session.rows("arms_v1", {"arm_by": "model"}))

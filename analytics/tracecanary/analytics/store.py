@@ -8,7 +8,6 @@ snapshot keep it until they are done, so every answer comes from one consistent 
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import tempfile
@@ -17,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_build import Builder
 from tracecanary.analytics.derived_files import DERIVED_FOLDER, DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState, Listing
@@ -58,10 +58,12 @@ class Store:
 
     Args:
         lake: Where the lake is; an empty one has no rows.
+        settings: What facts depend on beside the lake, such as prices.
     """
 
-    def __init__(self, lake: FileLake) -> None:
+    def __init__(self, lake: FileLake, settings: DerivationSettings | None = None) -> None:
         self.lake = lake
+        self._settings = settings or DerivationSettings()
         self._copies = local_copies(lake)
         # Guards the fields below, and lets one thread at a time derive what is new.
         self._lock = threading.Lock()
@@ -118,7 +120,7 @@ class Store:
         lease = self._copies.lease([name for name, extent in spans.items() if extent.meets(ranges)])
         with closing(lease), Engine() as engine:
             open_derived(engine, folder, state)
-            derive_traces(engine, trace_ids, spans=lease.paths)
+            derive_traces(engine, trace_ids, self._settings, spans=lease.paths)
             yield engine
 
     def _current_snapshot(self) -> Engine:
@@ -157,7 +159,7 @@ class Store:
             limits = EngineLimits(
                 memory_bytes=BUILD_MEMORY_BYTES, threads=os.cpu_count() or 1, spill_folder=folder.path / "spill"
             )
-            state = Builder(folder, fetch, limits).advance(folder.newest(), listing)
+            state = Builder(folder, fetch, limits, settings=self._settings).advance(folder.newest(), listing)
             folder.sweep(state)
             self._state = state
             return _open_snapshot(folder, state)
@@ -176,7 +178,7 @@ class Store:
             if isinstance(self.lake, Path) and not os.access(root if root.exists() else self.lake, os.W_OK):
                 self._own_folder = tempfile.TemporaryDirectory(prefix="tracecanary-")
                 root = Path(self._own_folder.name)
-            self._folder = DerivedFolder(root, definition())
+            self._folder = DerivedFolder(root, definition(self._settings))
         return self._folder
 
 
@@ -212,8 +214,7 @@ def _open_snapshot(folder: DerivedFolder, state: DerivedState) -> Engine:
     return engine
 
 
-@functools.cache
-def definition() -> str:
-    """Name what decides derived rows: a change of a query or of the columns derives everything again."""
-    texts = [str(SCHEMA_VERSION), *all_query_texts()]
+def definition(settings: DerivationSettings) -> str:
+    """Name what decides derived rows: a change of a query, of the columns or of settings derives everything again."""
+    texts = [str(SCHEMA_VERSION), *all_query_texts(), settings.fingerprint]
     return hashlib.blake2b("\0".join(texts).encode(), digest_size=8).hexdigest()

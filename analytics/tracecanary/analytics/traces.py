@@ -80,6 +80,7 @@ class SpanRow(_Row):
     input_tokens: int | None
     output_tokens: int | None
     cost_usd: float | None
+    cost_source: str | None
     finish_reason: str | None
     call_id: str | None
     is_call: bool | None
@@ -187,7 +188,7 @@ def _span_row(row: Row) -> SpanRow:
     return SpanRow(
         time=time_of(row.pop("start_unix_ns")),
         duration_s=row.pop("duration_ns") / _NS_PER_S,
-        cost_usd=_usd(row.pop("reported_cost_nano_usd")),
+        cost_usd=_usd(row.pop("cost_nano_usd")),
         counted=row.pop("is_counted"),
         **row,
     )

@@ -68,10 +68,10 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.store = Store(lake)
+    app.state.settings = settings or ServiceSettings()
+    app.state.store = Store(lake, app.state.settings.derivation)
     app.state.metrics = ServiceMetrics()
     app.add_middleware(RequestTiming, metrics=app.state.metrics)
-    app.state.settings = settings or ServiceSettings()
     add_problem_handlers(app)
     for module in (comparison, trajectory, listings, traces, otlp, evaluations, health):
         app.include_router(module.router)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from tracecanary.analytics.config import (
     CompactionSettings,
+    DerivationSettings,
     PriceSettings,
     read_compaction_settings,
     read_price_settings,
 )
+from tracecanary.analytics.prices import PriceBook
 from tracecanary.collector.config import read_rules
 from tracecanary.collector.rules import Rules
 from tracecanary.schema import ConfigFile, read_config_file
@@ -27,6 +29,11 @@ class ServiceSettings:
     prices: PriceSettings = field(default_factory=PriceSettings)
     compaction: CompactionSettings = field(default_factory=CompactionSettings)
     trace_url: str | None = None
+
+    @property
+    def derivation(self) -> DerivationSettings:
+        """What facts depend on beside the lake."""
+        return DerivationSettings(prices=PriceBook(self.prices.entries))
 
 
 def service_settings(config: Path | None) -> ServiceSettings:

@@ -1,4 +1,4 @@
-"""The documented join, run in the engine, gives what `PriceBook.price_call` gives for each call."""
+"""The join of `priced_spans_v1`, run in the engine, gives what `PriceBook.price_call` gives for each call."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.analytics.prices.test_book import PRICES
 
+from tracecanary.analytics.engine import Engine
 from tracecanary.analytics.prices import RATE_SCHEMA, ModelNames, PriceBook, Usage, rate_table, read_price_file
 from tracecanary.analytics.prices.rates import MAX_TOKENS
 from tracecanary.schema import SPAN_COLUMNS, arrow_schema
 
-JOIN = (Path(__file__).parents[3] / "docs" / "prices.md").read_text().split("```sql\n")[1].split("```")[0]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 MODELS = [
@@ -51,6 +50,7 @@ def joined(calls: list[Call], book: PriceBook) -> list[tuple[int | None, str | N
         {
             "trace_id": "t",
             "span_id": str(number),
+            "kind": "llm",
             "status": "unset",
             "duration_ns": 0,
             "start_unix_ns": unix_ns(at),
@@ -62,12 +62,12 @@ def joined(calls: list[Call], book: PriceBook) -> list[tuple[int | None, str | N
         }
         for number, (model, at, tokens) in enumerate(calls)
     ]
-    with duckdb.connect() as connection:
-        connection.register("spans", pa.Table.from_pylist(rows, schema=arrow_schema(SPAN_COLUMNS)))
-        connection.register("rates", rate_table((model for model, _, _ in calls), book))
-        found = connection.execute(JOIN).fetchall()
-    assert len(found) == len(calls)
-    return [(cost, source) for _, _, cost, source in sorted(found, key=lambda row: int(row[1]))]
+    with Engine() as engine:
+        engine.arrow_table("billed_spans", pa.Table.from_pylist(rows, schema=arrow_schema(SPAN_COLUMNS)))
+        engine.arrow_table("rates", rate_table((model for model, _, _ in calls), book))
+        found = {row["span_id"]: row for row in engine.rows("priced_spans_v1")}
+    priced = [found.get(str(number), {"cost_nano_usd": None, "cost_source": None}) for number in range(len(calls))]
+    return [(row["cost_nano_usd"], row["cost_source"]) for row in priced]
 
 
 def called(calls: list[Call], book: PriceBook) -> list[tuple[int | None, str | None]]:

@@ -1,5 +1,5 @@
 -- What the spans of intricate traces say of each model: asked, answered with, resent to or left (see models_v2).
--- grain: none, to be added up   params: none   reads: spans, attempts, calls
+-- grain: none, to be added up   params: none   reads: spans, priced_spans, attempts, calls
 SELECT
     attempts.trace_id,
     attempts.model,
@@ -11,7 +11,9 @@ SELECT
     spans.cache_read_tokens,
     spans.cache_write_tokens,
     spans.reasoning_tokens,
-    spans.reported_cost_nano_usd,
+    priced_spans.reported_cost_nano_usd,
+    priced_spans.computed_cost_nano_usd,
+    priced_spans.cost_nano_usd,
     spans.convention,
     attempts.start_unix_ns,
     CAST(NULL AS BIGINT) AS retries,
@@ -19,6 +21,7 @@ SELECT
     CAST(NULL AS BOOLEAN) AS is_fallen_back_to
 FROM attempts
 INNER JOIN spans ON attempts.trace_id = spans.trace_id AND attempts.span_id = spans.span_id
+LEFT JOIN priced_spans ON attempts.trace_id = priced_spans.trace_id AND attempts.span_id = priced_spans.span_id
 WHERE attempts.model IS NOT NULL AND attempts.is_asked
 UNION ALL BY NAME -- asked, as the application states, with no span to show for it
 SELECT calls.trace_id, calls.model, TRUE AS is_asked, FALSE AS is_call, FALSE AS is_failed_call, calls.start_unix_ns

@@ -1,10 +1,12 @@
 -- Calls of embedding models: of embedding spans of one model inside each other the innermost one, as for tokens. They
 -- make no arm and no retry.
--- grain: trace_id, span_id   params: none   reads: spans
+-- grain: trace_id, span_id   params: none   reads: priced_spans, judge_spans
 WITH embeddings AS (
-    SELECT *
-    FROM spans
-    WHERE kind = 'embedding' AND model IS NOT NULL
+    SELECT priced_spans.*
+    FROM priced_spans
+    LEFT JOIN judge_spans
+        ON priced_spans.trace_id = judge_spans.trace_id AND priced_spans.span_id = judge_spans.span_id
+    WHERE priced_spans.kind = 'embedding' AND priced_spans.model IS NOT NULL AND judge_spans.span_id IS NULL
 ),
 wrapped AS (
     SELECT DISTINCT trace_id, parent_span_id AS span_id, model
@@ -23,6 +25,8 @@ SELECT
     embeddings.cache_write_tokens,
     embeddings.reasoning_tokens,
     embeddings.reported_cost_nano_usd,
+    embeddings.computed_cost_nano_usd,
+    embeddings.cost_nano_usd,
     embeddings.convention,
     embeddings.start_unix_ns
 FROM embeddings

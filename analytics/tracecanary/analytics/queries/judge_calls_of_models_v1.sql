@@ -1,5 +1,5 @@
 -- What the spans of evaluators say of each model: each LLM span is a call, but for one around another.
--- grain: trace_id, span_id   params: none   reads: unique_spans, judge_spans
+-- grain: trace_id, span_id   params: none   reads: unique_spans, judge_spans, priced_spans
 WITH judging AS (
     SELECT unique_spans.*
     FROM unique_spans
@@ -24,9 +24,12 @@ SELECT
     judging.cache_read_tokens,
     judging.cache_write_tokens,
     judging.reasoning_tokens,
-    judging.reported_cost_nano_usd,
+    priced_spans.reported_cost_nano_usd,
+    priced_spans.computed_cost_nano_usd,
+    priced_spans.cost_nano_usd,
     judging.convention,
     judging.start_unix_ns
 FROM judging
 LEFT JOIN wrapped ON judging.trace_id = wrapped.trace_id AND judging.span_id = wrapped.span_id
+LEFT JOIN priced_spans ON judging.trace_id = priced_spans.trace_id AND judging.span_id = priced_spans.span_id
 WHERE wrapped.span_id IS NULL

@@ -16,7 +16,9 @@ SELECT DISTINCT
     retry_source,
     fallback_source,
     llm_calls > 0 AS has_llm_calls,
-    pair_id IS NOT NULL AS has_pair_id
+    pair_id IS NOT NULL AS has_pair_id,
+    cost_source,
+    unpriced_models
 FROM new_facts
 WHERE rollup_key IS NOT NULL
 ORDER BY rollup_key

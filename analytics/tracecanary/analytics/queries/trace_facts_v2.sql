@@ -3,7 +3,9 @@
 --   context    cohort, route, ... of the root, else of the earliest span that has it
 --   tokens     leaf rule: a span counts only if none below it bears tokens, since many libraries repeat totals on parents.
 --              is_usage_incomplete: such a parent states over one token more than the counted spans below it together
---   cost       null unless every counted span has one: unpriced is not free. reported_cost is the instrumentation's own
+--   cost       of all counted spans, whoever answered (priced_spans_v1); null unless every one of them has one: unpriced is
+--              not free. cost_source: mixed where they have different ones. unpriced_models: those without any price.
+--              reported_cost and computed_cost are null unless every counted span has that one
 --   duration   the root span's, else the extent of the spans; latency_source tells: root or extent
 --   llm_duration_ns  sum over model calls; calls beside each other count each
 --   time_to_first_token_ns  of the earliest call that states it, from its own start
@@ -16,7 +18,8 @@
 --   tool_versions  name@version of the tools and retrievers that state one, each once; a retriever without a name is 'retriever'
 --   lost_spans  spans that others name as their parent and that are not there; where no root is, one of them may be elsewhere
 --   is_error   the root failed, or the last logical model call did; error_class: of the earliest span that failed
--- grain: trace_id   params: none   reads: spans, landing_spans, intricate_traces, trace_calls, judge_usage
+-- grain: trace_id   params: none
+-- reads: spans, priced_spans, landing_spans, intricate_traces, trace_calls, judge_usage
 WITH RECURSIVE placed AS (
     SELECT
         spans.*,
@@ -26,18 +29,9 @@ WITH RECURSIVE placed AS (
         ) AS place
     FROM spans
 ),
--- In plain traces all spans that bear tokens count, and are added up with the rest in `traces`.
+-- In plain traces all spans that bear tokens count.
 token_spans AS (
-    SELECT
-        spans.trace_id,
-        spans.span_id,
-        spans.parent_span_id,
-        spans.input_tokens,
-        spans.output_tokens,
-        spans.cache_read_tokens,
-        spans.cache_write_tokens,
-        spans.reasoning_tokens,
-        spans.reported_cost_nano_usd
+    SELECT spans.trace_id, spans.span_id, spans.parent_span_id, spans.input_tokens, spans.output_tokens
     FROM spans
     INNER JOIN intricate_traces ON spans.trace_id = intricate_traces.trace_id
     WHERE spans.input_tokens IS NOT NULL OR spans.output_tokens IS NOT NULL
@@ -156,24 +150,22 @@ traces AS (
         min_by(fallback_from, (start_unix_ns, span_id))
             FILTER (WHERE coalesce(kind, 'other') IN ('chain', 'other', 'agent') AND fallback_from IS NOT NULL)
             AS fallback_from_stated,
-        CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
-        CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
-        CAST(sum(cache_read_tokens) FILTER (WHERE coalesce(input_tokens, output_tokens) IS NOT NULL) AS BIGINT)
-            AS cache_read_tokens,
-        CAST(sum(cache_write_tokens) FILTER (WHERE coalesce(input_tokens, output_tokens) IS NOT NULL) AS BIGINT)
-            AS cache_write_tokens,
-        CAST(sum(reasoning_tokens) FILTER (WHERE coalesce(input_tokens, output_tokens) IS NOT NULL) AS BIGINT)
-            AS reasoning_tokens,
-        count(coalesce(input_tokens, output_tokens)) AS calls_with_tokens,
-        count(reported_cost_nano_usd) FILTER (WHERE coalesce(input_tokens, output_tokens) IS NOT NULL) AS costs,
-        CAST(sum(reported_cost_nano_usd) FILTER (WHERE coalesce(input_tokens, output_tokens) IS NOT NULL) AS BIGINT)
-            AS reported_cost_nano_usd,
         CAST(sum(dropped_attributes) AS BIGINT) AS dropped_attributes,
         min(sampling_probability) AS sampling_probability
     FROM placed
     GROUP BY trace_id
 ),
-intricate_usage AS (
+billed AS (
+    SELECT priced_spans.*
+    FROM priced_spans
+    LEFT JOIN intricate_traces ON priced_spans.trace_id = intricate_traces.trace_id
+    WHERE priced_spans.bears_tokens AND intricate_traces.trace_id IS NULL
+    UNION ALL
+    SELECT priced_spans.*
+    FROM priced_spans
+    INNER JOIN counted ON priced_spans.trace_id = counted.trace_id AND priced_spans.span_id = counted.span_id
+),
+usage AS (
     SELECT
         trace_id,
         CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
@@ -183,29 +175,22 @@ intricate_usage AS (
         CAST(sum(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
         count(*) AS calls_with_tokens,
         CASE WHEN count(reported_cost_nano_usd) = count(*) THEN CAST(sum(reported_cost_nano_usd) AS BIGINT) END
-            AS reported_cost_nano_usd
-    FROM counted
+            AS reported_cost_nano_usd,
+        CASE WHEN count(computed_cost_nano_usd) = count(*) THEN CAST(sum(computed_cost_nano_usd) AS BIGINT) END
+            AS computed_cost_nano_usd,
+        CASE WHEN count(cost_nano_usd) = count(*) THEN CAST(sum(cost_nano_usd) AS BIGINT) END AS cost_nano_usd,
+        CASE
+            WHEN count(cost_nano_usd) < count(*) THEN NULL
+            WHEN min(cost_source) = max(cost_source) THEN min(cost_source)
+            ELSE 'mixed'
+        END AS cost_source
+    FROM billed
     GROUP BY trace_id
 ),
-usage AS (
-    SELECT
-        traces.trace_id,
-        traces.input_tokens,
-        traces.output_tokens,
-        traces.cache_read_tokens,
-        traces.cache_write_tokens,
-        traces.reasoning_tokens,
-        traces.calls_with_tokens,
-        CASE WHEN traces.costs = traces.calls_with_tokens THEN traces.reported_cost_nano_usd END
-            AS reported_cost_nano_usd
-    FROM traces
-    LEFT JOIN intricate_traces ON traces.trace_id = intricate_traces.trace_id
-    WHERE intricate_traces.trace_id IS NULL
-    UNION ALL
-    SELECT
-        trace_id, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens,
-        calls_with_tokens, reported_cost_nano_usd
-    FROM intricate_usage
+unpriced AS (
+    SELECT trace_id, list(unpriced_model ORDER BY unpriced_model) AS unpriced_models
+    FROM (SELECT DISTINCT trace_id, unpriced_model FROM billed WHERE unpriced_model IS NOT NULL) AS named
+    GROUP BY trace_id
 )
 SELECT
     traces.trace_id,
@@ -266,7 +251,10 @@ SELECT
     usage.reasoning_tokens,
     coalesce(usage.calls_with_tokens, 0) AS calls_with_tokens,
     usage.reported_cost_nano_usd,
-    usage.reported_cost_nano_usd AS cost_nano_usd,
+    usage.computed_cost_nano_usd,
+    usage.cost_nano_usd,
+    usage.cost_source,
+    unpriced.unpriced_models,
     incomplete.trace_id IS NOT NULL AS is_usage_incomplete,
     coalesce(judge_usage.judge_calls, 0) AS judge_calls,
     CAST(judge_usage.judge_input_tokens AS BIGINT) AS judge_input_tokens,
@@ -285,5 +273,6 @@ LEFT JOIN repeated ON traces.trace_id = repeated.trace_id
 LEFT JOIN equipped ON traces.trace_id = equipped.trace_id
 LEFT JOIN torn ON traces.trace_id = torn.trace_id
 LEFT JOIN usage ON traces.trace_id = usage.trace_id
+LEFT JOIN unpriced ON traces.trace_id = unpriced.trace_id
 LEFT JOIN incomplete ON traces.trace_id = incomplete.trace_id
 LEFT JOIN judge_usage ON traces.trace_id = judge_usage.trace_id

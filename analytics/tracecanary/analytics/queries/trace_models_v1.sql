@@ -1,4 +1,5 @@
 -- What each trace did with each model that it asked, left or was answered by; <value>_known counts where it is known.
+-- costs_compared: calls with a reported and a computed cost; both are added up over these alone.
 -- traces: 1 where the model was asked, 0 where it was only stated.
 -- is_judge: what evaluators asked of it, apart from the application.
 -- grain: trace_id, model, is_judge   params: $revision BIGINT   reads: calls_of_models, old_trace_models, rederived_traces
@@ -26,8 +27,13 @@ SELECT
     count(*) FILTER (WHERE is_left) AS fallbacks_from,
     count(is_fallen_back_to) AS fallbacks_to_known,
     count(*) FILTER (WHERE is_fallen_back_to) AS fallbacks_to,
-    count(reported_cost_nano_usd) AS costs_known,
-    CAST(coalesce(sum(reported_cost_nano_usd), 0) AS BIGINT) AS cost_nano_usd,
+    count(cost_nano_usd) AS costs_known,
+    CAST(coalesce(sum(cost_nano_usd), 0) AS BIGINT) AS cost_nano_usd,
+    count(*) FILTER (WHERE reported_cost_nano_usd IS NOT NULL AND computed_cost_nano_usd IS NOT NULL) AS costs_compared,
+    CAST(coalesce(sum(reported_cost_nano_usd) FILTER (WHERE computed_cost_nano_usd IS NOT NULL), 0) AS BIGINT)
+        AS compared_reported_nano_usd,
+    CAST(coalesce(sum(computed_cost_nano_usd) FILTER (WHERE reported_cost_nano_usd IS NOT NULL), 0) AS BIGINT)
+        AS compared_computed_nano_usd,
     list_sort(list(DISTINCT convention) FILTER (WHERE convention IS NOT NULL)) AS conventions,
     min(start_unix_ns) AS first_start_unix_ns,
     max(start_unix_ns) AS last_start_unix_ns

@@ -5,7 +5,7 @@
 --            evaluation of the span
 --   first_problems  failed traces whose first problem was there; failed_traces of the arm and cohort beside it
 -- grain: dimension, place, step_source, arm_name, cohort_name   params: none
--- reads: spans, attempts, evaluations, compared_traces
+-- reads: spans, priced_spans, attempts, evaluations, compared_traces
 WITH acted AS (
     SELECT
         spans.trace_id,
@@ -17,7 +17,7 @@ WITH acted AS (
         spans.duration_ns,
         spans.input_tokens,
         spans.output_tokens,
-        spans.reported_cost_nano_usd,
+        priced_spans.cost_nano_usd,
         spans.status = 'error' AS has_error,
         coalesce(attempts.link = 'retry', FALSE) AS is_retry,
         spans.kind = 'tool'
@@ -33,6 +33,7 @@ WITH acted AS (
         ) AS is_judged_failed
     FROM spans
     LEFT JOIN attempts ON spans.trace_id = attempts.trace_id AND spans.span_id = attempts.span_id
+    LEFT JOIN priced_spans ON spans.trace_id = priced_spans.trace_id AND spans.span_id = priced_spans.span_id
     WHERE spans.kind IN ('llm', 'tool')
 ),
 numbered AS (
@@ -111,8 +112,8 @@ SELECT
     CAST(sum(placed.duration_ns) AS BIGINT) AS duration_ns,
     CAST(sum(placed.input_tokens) AS BIGINT) AS input_tokens,
     CAST(sum(placed.output_tokens) AS BIGINT) AS output_tokens,
-    CASE WHEN count(placed.reported_cost_nano_usd) = count(coalesce(placed.input_tokens, placed.output_tokens))
-        THEN CAST(sum(placed.reported_cost_nano_usd) AS BIGINT) END AS cost_nano_usd,
+    CASE WHEN count(placed.cost_nano_usd) = count(coalesce(placed.input_tokens, placed.output_tokens))
+        THEN CAST(sum(placed.cost_nano_usd) AS BIGINT) END AS cost_nano_usd,
     count(*) FILTER (WHERE placed.is_first_problem) AS first_problems
 FROM placed
 INNER JOIN totals ON placed.arm_name = totals.arm_name AND placed.cohort_name = totals.cohort_name

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from tracecanary.analytics.answer import Answer, Verdict, with_metrics
 from tracecanary.analytics.comparison import compare
+from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.policy import lake_policy, read_policy
 from tracecanary.analytics.question import DEFAULT_CONFIDENCE, check_metrics
 from tracecanary.analytics.store import Store
@@ -91,17 +92,19 @@ def compare_arms(
         "evaluator": evaluator,
     }
     parameters = {name: value for name, value in given.items() if value}
-    service_settings(config)  # one that can't be used is no ground for a verdict
+    settings = service_settings(config)  # one that can't be used is no ground for a verdict
     check_metrics(tuple(metric or ()))
     if url and policy:
         raise ConfigurationError(["--policy goes with --lake; a service keeps to the policy.yaml of its lake"])
-    answer = _ask_service(url, parameters) if url else _ask_lake(lake, policy, parameters)
+    answer = _ask_service(url, parameters) if url else _ask_lake(lake, policy, parameters, settings.derivation)
     _print(answer, output, metric or [])
     if exit_code:
         raise typer.Exit(VERDICT_EXIT_CODES[answer.overall.verdict])
 
 
-def _ask_lake(setting: str | None, policy: Path | None, parameters: dict[str, Any]) -> Answer:
+def _ask_lake(
+    setting: str | None, policy: Path | None, parameters: dict[str, Any], settings: DerivationSettings
+) -> Answer:
     if setting is None:
         raise ConfigurationError(["no lake to read. Pass --lake PATH, or --url of a running service"])
     lake = parse_file_lake(setting)
@@ -114,7 +117,7 @@ def _ask_lake(setting: str | None, policy: Path | None, parameters: dict[str, An
         first = error.errors()[0]
         message = str(first["msg"]).removeprefix("Value error, ")
         raise InvalidQuestionError(".".join(map(str, first["loc"])), first["input"], f"{message}.") from error
-    return compare(Store(lake), question).answer
+    return compare(Store(lake, settings), question).answer
 
 
 def _ask_service(url: str, parameters: dict[str, Any]) -> Answer:

@@ -43,8 +43,8 @@ def check(
     settings = service_settings(config)
     if not lake.is_dir():
         raise LakeError(f"there is no lake at {lake}. Check --lake; tracecanary demo --lake PATH makes one to look at.")
-    seen = seen_models(Store(lake))
-    unpriced = unpriced_models(seen, PriceBook(settings.prices.entries))
+    seen = seen_models(Store(lake, settings.derivation))
+    unpriced = unpriced_models(seen, settings.derivation.prices)
     models = len({model.names.model for model in seen})
     if not unpriced:
         typer.echo(f"All {models} models with tokens in {lake} have a price." if models else f"No tokens in {lake}.")
