@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import chi2_contingency
 
 from tracecanary.analytics.answer import CellState, Check, Checks, MetricRow
 from tracecanary.analytics.assessment import MAX_COVERAGE_GAP
 from tracecanary.analytics.evidence import FACTORS, MIN_SHARE_SIDE_BY_SIDE, ArmSide, Cell, Evidence, Tally, merge_cells
 from tracecanary.analytics.measurement import Measurements
 from tracecanary.analytics.question import Question
-from tracecanary.analytics.statistics.sample_ratio import log_sample_ratio_e_value, split_p_value
+from tracecanary.analytics.statistics.sample_ratio import equal_shares_p_value, log_sample_ratio_e_value, split_p_value
 from tracecanary.analytics.verdict import row_label
 
 if TYPE_CHECKING:
@@ -146,8 +145,8 @@ def _mix_shift(cells: Sequence[Cell], shifted: Sequence[tuple[MetricRow, bool]])
     is_mixed = bool(names)
     if len(compared) > 1:
         counts = np.array([[cell.base.traces, cell.candidate.traces] for cell in compared], dtype=np.float64)
-        figures["p_value"], figures["total_variation"] = _p_value(counts), _total_variation(counts)
-        is_mixed = is_mixed or _p_value(counts) < MIX_P_VALUE
+        figures["p_value"], figures["total_variation"] = equal_shares_p_value(counts), _total_variation(counts)
+        is_mixed = is_mixed or equal_shares_p_value(counts) < MIX_P_VALUE
     is_thin = dropped is not None and dropped > MAX_DROPPED_SHARE
     problems = []
     if is_thin:
@@ -162,11 +161,6 @@ def _dropped_share(cells: Sequence[Cell], compared: Sequence[Cell]) -> float | N
     """Return the share of traces in cohorts that one arm alone saw; None if nothing can be compared anyway."""
     traces = sum(cell.traces for cell in cells)
     return 1 - sum(cell.traces for cell in compared) / traces if compared else None
-
-
-def _p_value(counts: NDArray[np.float64]) -> float:
-    """Test whether both columns have the same shares; no row or column may be all 0."""
-    return float(chi2_contingency(counts).pvalue)
 
 
 def _total_variation(counts: NDArray[np.float64]) -> float:
@@ -302,7 +296,7 @@ def _is_shifted(base: Tally, candidate: Tally) -> bool:
     counts = np.array([[tally.get(value, 0) for tally in (base, candidate)] for value in values], dtype=np.float64)
     if len(values) < 2 or not counts.sum(axis=0).all():
         return False
-    return _total_variation(counts) > MAX_FACTOR_SHIFT and _p_value(counts) < MIX_P_VALUE
+    return _total_variation(counts) > MAX_FACTOR_SHIFT and equal_shares_p_value(counts) < MIX_P_VALUE
 
 
 def _time(evidence: Evidence, overview: Overview) -> Check:

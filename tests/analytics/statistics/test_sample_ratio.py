@@ -2,9 +2,15 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
-from tracecanary.analytics.statistics.sample_ratio import log_sample_ratio_e_value, split_p_value
+from tracecanary.analytics.statistics.sample_ratio import (
+    equal_shares_p_value,
+    log_sample_ratio_e_value,
+    split_p_value,
+)
 
 
 def test_e_value_is_the_dirichlet_multinomial_over_the_multinomial() -> None:
@@ -40,3 +46,10 @@ def test_p_value_is_pearsons() -> None:
     assert split_p_value(np.array([9000, 1100]), np.array([0.9, 0.1])) == pytest.approx(
         stats.chisquare([9000, 1100], [9090, 1010]).pvalue
     )
+
+
+@given(st.lists(st.tuples(st.integers(1, 500), st.integers(1, 500)), min_size=1, max_size=6))
+def test_p_value_of_two_columns_is_that_of_the_contingency_table(rows: list[tuple[int, int]]) -> None:
+    counts = np.array(rows, dtype=np.float64)
+
+    assert equal_shares_p_value(counts) == pytest.approx(stats.chi2_contingency(counts).pvalue, rel=1e-9, abs=1e-300)

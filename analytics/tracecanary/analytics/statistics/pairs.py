@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from tracecanary.analytics.statistics.rates import rate_differences
 
@@ -53,7 +53,7 @@ def mcnemar_p_value(hits: PairedHits) -> float:
     """
     differing = hits.base_only + hits.candidate_only
     fewer = min(hits.base_only, hits.candidate_only)
-    return min(1.0, 2 * float(binom.cdf(fewer, differing, 0.5)))
+    return min(1.0, 2 * float(bdtr(fewer, differing, 0.5)))
 
 
 def paired_rate_difference(hits: PairedHits, look: Look) -> Bounds:

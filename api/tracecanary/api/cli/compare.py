@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 import typer
 from pydantic import ValidationError
 
@@ -21,6 +20,9 @@ from tracecanary.api.parameters import CompareParameters
 from tracecanary.api.presentation import answer_markdown, answer_view, table_console
 from tracecanary.collector.config import LAKE_VARIABLE
 from tracecanary.schema import CONFIG_VARIABLE, ConfigurationError, InvalidQuestionError, LakeError, parse_file_lake
+
+if TYPE_CHECKING:
+    import httpx
 
 # A cold service may build its facts first.
 _TIMEOUT_S = 120.0
@@ -121,6 +123,8 @@ def _ask_lake(
 
 
 def _ask_service(url: str, parameters: dict[str, Any]) -> Answer:
+    import httpx  # late: it costs the start of every command, and of the service, 0.1 s
+
     try:
         response = httpx.get(f"{url.rstrip('/')}/compare", params=parameters, timeout=_TIMEOUT_S)
     except (httpx.HTTPError, httpx.InvalidURL) as error:

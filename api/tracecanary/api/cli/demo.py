@@ -10,10 +10,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
 
-import httpx
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -24,6 +23,9 @@ from tracecanary.api.presentation import answer_view, table_console
 from tracecanary.api.service import running_service
 from tracecanary.collector import CanarySpanProcessor
 from tracecanary.schema import FileLake, StoreError, parse_file_lake
+
+if TYPE_CHECKING:
+    import httpx
 
 BASE = "gpt-4.1"
 CANDIDATE = "ft:gpt-4.1-2025-04-14:sierra:tau2-full-sft:BzrYdMNm"
@@ -43,6 +45,8 @@ def demo(
     Every run is replayed through the OpenTelemetry SDK and the span processor into a lake; its recorded outcome is
     posted afterwards, as late evaluations are; then the service is asked. Nothing is simulated.
     """
+    import httpx  # late: it costs the start of every command, and of the service, 0.1 s
+
     # As Ctrl-C, so that a temporary lake is removed when a supervisor stops the demo, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = table_console()
