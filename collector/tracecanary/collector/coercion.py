@@ -18,6 +18,11 @@ from tracecanary.schema import SPAN_COLUMNS, ColumnType
 
 _MAX_INT64 = 2**63 - 1
 _NANO = 1_000_000_000
+# Tokens, resends, nano-USD of one span: more are a mistake of whoever sent them. A million such spans still add up
+# within 64 bits, which a few mistakes of 2**62 would not: no answer could be given of a lake that has them.
+MAX_QUANTITY = 10_000_000_000_000
+# 115 days. A span that seems to take longer has lost its start, or its clock was set.
+MAX_DURATION_NS = 10_000_000_000_000_000
 _MAX_TAGS = 64
 _STEP_TAG = re.compile(r"(?:graph|seq):step:([0-9]{1,9})")
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,19}\s*")
@@ -128,38 +133,45 @@ def to_bool(value: object) -> bool | None:
     return None
 
 
-def to_token_count(value: object) -> int | None:
-    """Return a count of tokens; a negative one is not a count."""
-    if type(value) is int and 0 <= value <= _MAX_INT64:
+def to_count(value: object) -> int | None:
+    """Return a count, of tokens or resends; one that is negative or above `MAX_QUANTITY` is not a count."""
+    if type(value) is int and 0 <= value <= MAX_QUANTITY:
         return value
     count = to_int(value)
-    return count if count is not None and count >= 0 else None
+    return count if count is not None and 0 <= count <= MAX_QUANTITY else None
+
+
+def to_duration_ns(start_ns: int, end_ns: int) -> int:
+    """Return end minus start; 0, as for a span without an end, when that can't be a duration."""
+    # A clock that was set back must not give a negative latency.
+    duration_ns = end_ns - start_ns
+    return duration_ns if 0 < duration_ns <= MAX_DURATION_NS else 0
 
 
 def usd_to_nano(value: object) -> int | None:
-    """Return an amount in USD as integer nano-USD; a negative one is not a cost."""
-    return _scaled_to_nano(value)
+    """Return an amount in USD as integer nano-USD; a negative one, or one above `MAX_QUANTITY`, is not a cost."""
+    return _scaled_to_nano(value, most=MAX_QUANTITY)
 
 
 def seconds_to_ns(value: object) -> int | None:
-    """Return a duration in seconds as integer ns; a negative one is not a duration."""
-    return _scaled_to_nano(value)
+    """Return a duration in seconds as integer ns; a negative one, or one too long to be one, is none."""
+    return _scaled_to_nano(value, most=MAX_DURATION_NS)
 
 
 def known_usd_to_nano(value: object) -> int | None:
     """Return an amount in USD as integer nano-USD; None for 0, which some libraries report of a model without price."""
-    return _scaled_to_nano(value) or None
+    return usd_to_nano(value) or None
 
 
 def milliseconds_to_ns(value: object) -> int | None:
-    """Return a duration in milliseconds as integer ns; a negative one is not a duration."""
+    """Return a duration in milliseconds as integer ns, as `seconds_to_ns`."""
     amount = to_float(value)
-    return None if amount is None else _scaled_to_nano(amount / 1000)
+    return None if amount is None else seconds_to_ns(amount / 1000)
 
 
-def _scaled_to_nano(value: object) -> int | None:
+def _scaled_to_nano(value: object, *, most: int) -> int | None:
     amount = to_float(value)
-    if amount is None or amount < 0 or amount * _NANO > _MAX_INT64:
+    if amount is None or amount < 0 or amount * _NANO > most:
         return None
     return round(amount * _NANO)
 
@@ -227,12 +239,12 @@ _BY_COLUMN: Mapping[str, Callable[[object], object]] = {
     "time_to_first_token_ns": seconds_to_ns,
     "tool_arguments_hash": to_hash,
     "finish_reason": to_finish_reason,
-    "input_tokens": to_token_count,
-    "output_tokens": to_token_count,
-    "cache_read_tokens": to_token_count,
-    "cache_write_tokens": to_token_count,
-    "reasoning_tokens": to_token_count,
-    "retry_count": to_token_count,
+    "input_tokens": to_count,
+    "output_tokens": to_count,
+    "cache_read_tokens": to_count,
+    "cache_write_tokens": to_count,
+    "reasoning_tokens": to_count,
+    "retry_count": to_count,
 }
 COLUMN_COERCION: Mapping[str, Callable[[object], object]] = {
     column.name: _BY_COLUMN.get(column.name) or _BY_TYPE[column.type]

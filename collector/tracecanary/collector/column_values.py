@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tracecanary.collector.coercion import to_int, to_token_count
+from tracecanary.collector.coercion import MAX_QUANTITY, to_count, to_int
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_MAX_INT64 = 2**63 - 1
 # Of one type, since 1, 1.0 and True are equal.
 _MEMOISED = ({str}, {int}, {bool}, {float})
-_COUNT_READERS = (to_int, to_token_count)
+_COUNT_READERS = (to_int, to_count)
 
 Values = Sequence[Any]
 
@@ -24,7 +23,7 @@ def read_all(read: Callable[[Any], object], values: Values) -> Values:
     if type(first) is str and values.count(first) == len(values):
         return [read(first)]
     kinds = set(map(type, values))
-    if kinds == {int} and read in _COUNT_READERS and 0 <= min(values) < max(values) <= _MAX_INT64:
+    if kinds == {int} and read in _COUNT_READERS and 0 <= min(values) < max(values) <= MAX_QUANTITY:
         return values
     distinct = set(values) if kinds in _MEMOISED else set()
     if not distinct or (kinds == {float} and 0.0 in distinct):  # which -0.0 is equal to

@@ -16,10 +16,12 @@ from tracecanary.collector import attributes as names
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.coercion import (
     COLUMN_COERCION,
+    MAX_QUANTITY,
     MAX_TEXT_LENGTH,
     MAX_WORD_LENGTH,
     storable_text,
-    to_int,
+    to_count,
+    to_duration_ns,
     to_name,
     to_text,
 )
@@ -41,7 +43,6 @@ STATUSES = ("unset", "ok", "error")
 _SERVER = 2
 _SAMPLING_THRESHOLD = re.compile(r"(?:^|,)\s*ot=(?:[^,]*;)?th:([0-9a-f]{1,14})(?:[;,]|$)")
 _THRESHOLD_RANGE = 16**14
-_MAX_INT64 = 2**63 - 1
 _WHITE_SPACE = re.compile(r"\s")
 # Attribute names with indices or ids in them make new shapes without end: then all plans are made anew.
 _MAX_PLANS = 2_048
@@ -194,21 +195,20 @@ def _new_row(plan: Plan, span: CapturedSpan) -> list[Any]:
     row[_IS_SAMPLED] = span.is_sampled
     if span.trace_state:
         row[_SAMPLING_PROBABILITY] = sampling_probability(span.trace_state)
-    row[_DROPPED] = to_int(span.dropped_attributes) if span.dropped_attributes else 0
+    row[_DROPPED] = to_count(span.dropped_attributes) if span.dropped_attributes else 0
     return row
 
 
 def _own_fields(span: CapturedSpan) -> list[Any]:
     kind, status, parent_span_id = span.kind, span.status_code, span.parent_span_id
-    start_ns, duration_ns = span.start_ns, span.end_ns - span.start_ns
     return [
         span.trace_id.to_bytes(16).hex(),  # half the cost of a format
         span.span_id.to_bytes(8).hex(),
         parent_span_id.to_bytes(8).hex() if parent_span_id else None,
         to_name(span.name),
         OTEL_KINDS[kind if 0 <= kind < len(OTEL_KINDS) else 0],
-        start_ns,
-        max(duration_ns, 0),  # a clock that was set back must not give a negative latency
+        span.start_ns,
+        to_duration_ns(span.start_ns, span.end_ns),
         STATUSES[status if 0 <= status < len(STATUSES) else 0],
     ]
 
@@ -244,7 +244,7 @@ def _read_attributes(row: list[Any], plan: Plan, attributes: Mapping[str, Any]) 
     for index, name, read in plan.counts:
         if row[index] is None:
             value = attributes[name]
-            row[index] = value if type(value) is int and 0 <= value <= _MAX_INT64 else read(value)
+            row[index] = value if type(value) is int and 0 <= value <= MAX_QUANTITY else read(value)
     for index, name, read in plan.reads:
         if row[index] is None:
             row[index] = read(attributes[name])

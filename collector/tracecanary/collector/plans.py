@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tracecanary.collector.coercion import COLUMN_COERCION, storable_text, to_int, to_name, to_token_count
+from tracecanary.collector.coercion import COLUMN_COERCION, storable_text, to_count, to_int, to_name
 from tracecanary.collector.conventions import (
     CONTEXT_COLUMNS,
     CONVENTIONS,
@@ -37,7 +37,7 @@ LEADING_COLUMNS = (
     "duration_ns",
     "status",
 )
-_COUNT_READERS: frozenset[Reader] = frozenset({to_int, to_token_count})
+_COUNT_READERS: frozenset[Reader] = frozenset({to_int, to_count})
 _MAX_NAME_LENGTH = 256
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tracecanary.collector import attributes as names
 from tracecanary.collector.captured import CapturedSpan
-from tracecanary.collector.coercion import MAX_NAME_LENGTH, storable_text
+from tracecanary.collector.coercion import MAX_DURATION_NS, MAX_NAME_LENGTH, MAX_QUANTITY, storable_text
 from tracecanary.collector.plans import COLUMN_INDEX
 from tracecanary.schema import SPAN_COLUMNS, ColumnType
 
@@ -137,6 +137,14 @@ def _integer(value: object) -> int | None:
     return value if type(value) is int and -_MAX_INT64 <= value <= _MAX_INT64 else None
 
 
+def _duration_ns(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value <= MAX_DURATION_NS else None
+
+
+def _quantity(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value <= MAX_QUANTITY else None
+
+
 def _number(value: object) -> float | None:
     return value if isinstance(value, float) and math.isfinite(value) else None
 
@@ -151,8 +159,22 @@ _READ_TYPES: Mapping[ColumnType, Callable[[Any], Any]] = {
     ColumnType.FLOAT: _number,
     ColumnType.BOOL: _boolean,
 }
+# What is added up, and so must be bounded here as where it is read from an instrumentation's attributes.
+_READ_COLUMNS: Mapping[str, Callable[[Any], Any]] = {
+    "time_to_first_token_ns": _duration_ns,
+    **dict.fromkeys(
+        (
+            *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
+            *("reported_cost_nano_usd", "retry_count", "dropped_attributes"),
+        ),
+        _quantity,
+    ),
+}
 _READERS: Mapping[str, tuple[int, Callable[[Any], Any]]] = {
-    SENT_NAMES[column.name]: (COLUMN_INDEX[column.name], _READ_TYPES[column.type])
+    SENT_NAMES[column.name]: (
+        COLUMN_INDEX[column.name],
+        _READ_COLUMNS.get(column.name) or _READ_TYPES[column.type],
+    )
     for column in SPAN_COLUMNS
     if column.name in SENT_NAMES
 }

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracecanary.collector.attributes import FALLBACK_TO
-from tracecanary.collector.coercion import to_int, to_name
+from tracecanary.collector.coercion import to_count, to_duration_ns, to_name
 from tracecanary.collector.column_values import Values, map_entries, read_all, repeated
 from tracecanary.collector.conventions.context import TAGS
 from tracecanary.collector.derived import (
@@ -142,7 +142,7 @@ class SpanColumns:
         kind = self._shape.kind
         self._constants[_at("otel_kind")] = OTEL_KINDS[kind if 0 <= kind < len(OTEL_KINDS) else 0]
         lists[_at("start_unix_ns")] = starts
-        lists[_at("duration_ns")] = [end - start if end > start else 0 for start, end in zip(starts, ends, strict=True)]
+        lists[_at("duration_ns")] = list(map(to_duration_ns, starts, ends))
         self._read("status", _status, fields[STATUS])
         self._read("is_sampled", bool, fields[IS_SAMPLED])
         self._read("dropped_attributes", _dropped, fields[DROPPED])
@@ -356,4 +356,4 @@ def _status(status: int) -> str:
 
 
 def _dropped(attributes: object) -> int:
-    return to_int(attributes) or 0
+    return to_count(attributes) or 0

@@ -7,7 +7,7 @@ router's prefix; its older spans have no operation, and their usage stands in th
 from __future__ import annotations
 
 from tracecanary.collector import attributes as names
-from tracecanary.collector.coercion import to_token_count
+from tracecanary.collector.coercion import to_count
 from tracecanary.collector.conventions.otel_genai import OPERATION_KINDS, OTEL_COLUMNS, otel_convention
 from tracecanary.collector.conventions.table import Columns, Convention, Mark, inside, merged, milliseconds
 
@@ -18,8 +18,8 @@ def _answered_tokens(usage: object) -> int | None:
     """Return the tokens of an answer of Gemini: those of its thoughts are counted apart."""
     if not isinstance(usage, dict):
         return None
-    answered = to_token_count(usage.get("candidates_token_count"))
-    return None if answered is None else answered + (to_token_count(usage.get("thoughts_token_count")) or 0)
+    answered = to_count(usage.get("candidates_token_count"))
+    return None if answered is None else answered + (to_count(usage.get("thoughts_token_count")) or 0)
 
 
 _ADK_COLUMNS: Columns = {
