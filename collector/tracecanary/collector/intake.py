@@ -95,8 +95,8 @@ class Intake:
 
     @property
     def lag_s(self) -> float:
-        """How long the oldest row that is not handed over to be sealed waits, in seconds."""
-        return max(journal.age_s for journal in self._journals.values())
+        """How long the oldest row that readers can't see yet has waited, in seconds; 0 when none does."""
+        return max(self._sealer.age_s, *(journal.age_s for journal in self._journals.values()))
 
     @property
     def is_publishing(self) -> bool:
@@ -175,7 +175,7 @@ class Intake:
                     _fail(part, _unexpected(error))
             for journal in self._journals.values():
                 if wishes or not is_open:
-                    journal.seal()
+                    journal.seal(is_last=not is_open)
                 else:
                     journal.seal_if_due()
             for wish in wishes:

@@ -2,7 +2,8 @@
 
 Theory of operation. `TableJournal` belongs to the thread that appends. When its rows are many or old, it hands its
 journal over to the `Sealer` and begins a new one, so that no sender waits for Parquet. What can't be published stays a
-journal, and is tried again until it can. A process that is killed leaves its journals as orphans.
+journal, and is tried again until it can; while many wait, full ones only are handed over, since each holds a file open.
+A process that is killed leaves its journals as orphans.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _RETRY_S = 1.0
+# Each is an open file, of which a process has 1,024 in most places.
+_MAX_WAITING_JOURNALS = 100
 
 
 class Sealer:
@@ -32,10 +35,9 @@ class Sealer:
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[_Sealed | Future[None] | None] = queue.SimpleQueue()
-        # Guards the counters below.
+        # Guards the journals that were handed over and are not published, oldest first.
         self._lock = threading.Lock()
-        self._waiting_bytes = 0
-        self._waiting_rows = 0
+        self._waiting: list[_Sealed] = []
         self._is_closing = threading.Event()
         self.is_publishing = True  # whether the lake took what it was given last
         self._thread = threading.Thread(target=self._run, name="tracecanary-sealer", daemon=True)
@@ -44,17 +46,31 @@ class Sealer:
     @property
     def waiting_bytes(self) -> int:
         """Bytes of journals that were handed over and are not published."""
-        return self._waiting_bytes
+        with self._lock:
+            return sum(sealed.size_bytes for sealed in self._waiting)
 
     @property
     def waiting_rows(self) -> int:
         """Rows of journals that were handed over and are not published."""
-        return self._waiting_rows
+        with self._lock:
+            return sum(sealed.rows for sealed in self._waiting)
 
-    def hand_over(self, journal: Journal) -> None:
-        """Publish `journal`, which nobody may append to any more."""
-        sealed = _Sealed(journal, rows=journal.rows, size_bytes=journal.size_bytes)
-        self._count(sealed, 1)
+    @property
+    def age_s(self) -> float:
+        """How long the oldest row of these has waited, in seconds; 0 when none does."""
+        with self._lock:
+            return time.monotonic() - self._waiting[0].oldest_s if self._waiting else 0.0
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so many journals wait that only full ones shall be handed over."""
+        return len(self._waiting) >= _MAX_WAITING_JOURNALS
+
+    def hand_over(self, journal: Journal, *, oldest_s: float) -> None:
+        """Publish `journal`, which nobody may append to any more, and whose oldest row is of `oldest_s`, monotonic."""
+        sealed = _Sealed(journal, rows=journal.rows, size_bytes=journal.size_bytes, oldest_s=oldest_s)
+        with self._lock:
+            self._waiting.append(sealed)
         self._queue.put(sealed)
 
     def after_all(self) -> Future[None]:
@@ -71,24 +87,36 @@ class Sealer:
 
     def _run(self) -> None:
         failed: list[_Sealed] = []
+        next_try_s = 0.0
         while True:
+            # Before what comes next: under a stream of new journals there is always something next.
+            if failed and time.monotonic() >= next_try_s:
+                failed = self._unpublished(failed)
+                next_try_s = time.monotonic() + _RETRY_S
             try:
-                item = self._queue.get(timeout=_RETRY_S if failed else None)
+                item = self._queue.get(timeout=max(next_try_s - time.monotonic(), 0) if failed else None)
             except queue.Empty:
-                failed = [sealed for sealed in failed if not self._publish(sealed)]
                 continue
             if item is None:
                 break
             if isinstance(item, Future):
-                failed = [sealed for sealed in failed if not self._publish(sealed)]
+                failed = self._unpublished(failed)
                 _resolve(item, failed)
             elif not self._publish(item):
                 failed.append(item)
-        for sealed in failed:
+        for sealed in self._unpublished(failed):
+            sealed.journal.close()
+        rows = self.waiting_rows
+        if rows:
+            _logger.error("%d rows stay in the journal; the next process on this lake adds them", rows)
+
+    def _unpublished(self, failed: list[_Sealed]) -> list[_Sealed]:
+        """Try `failed` again; return those that still can't be published."""
+        for place, sealed in enumerate(failed):
             if not self._publish(sealed):
-                sealed.journal.close()
-        if self._waiting_rows:
-            _logger.error("%d rows stay in the journal; the next process on this lake adds them", self._waiting_rows)
+                # Most often none can be, and finding out costs a Parquet file each. Last in line, it is in no one's way.
+                return [*failed[place + 1 :], sealed]
+        return []
 
     def _publish(self, sealed: _Sealed) -> bool:
         try:
@@ -102,13 +130,9 @@ class Sealer:
         if not self.is_publishing:
             _logger.info("segments can be written again")
         self.is_publishing = True
-        self._count(sealed, -1)
-        return True
-
-    def _count(self, sealed: _Sealed, sign: int) -> None:
         with self._lock:
-            self._waiting_bytes += sign * sealed.size_bytes
-            self._waiting_rows += sign * sealed.rows
+            self._waiting.remove(sealed)
+        return True
 
 
 def _resolve(done: Future[None], failed: list[_Sealed]) -> None:
@@ -134,7 +158,7 @@ class TableJournal:
 
     @property
     def age_s(self) -> float:
-        """How long the oldest row waits, in seconds; 0 when none does."""
+        """How long the oldest row that is not handed over waits, in seconds; 0 when none does."""
         oldest_s = self._oldest_s
         return 0.0 if oldest_s is None else time.monotonic() - oldest_s
 
@@ -157,11 +181,11 @@ class TableJournal:
             self._oldest_s = time.monotonic()
         self.rows, self.size_bytes = self._journal.rows, self._journal.size_bytes
 
-    def seal(self) -> None:
-        """Hand all rows over to become a segment."""
-        if not self._journal.rows:
+    def seal(self, *, is_last: bool = False) -> None:
+        """Hand all rows over to become a segment, unless too many wait for that and more can be added here."""
+        if self._oldest_s is None or not (is_last or not self._sealer.is_crowded or self._is_full):
             return
-        self._sealer.hand_over(self._journal)
+        self._sealer.hand_over(self._journal, oldest_s=self._oldest_s)
         self._journal = self._new_journal()
         self._oldest_s = None
         self.rows = self.size_bytes = 0
@@ -170,6 +194,10 @@ class TableJournal:
         """Hand all rows over when the oldest has waited long enough."""
         if self.age_s >= self._settings.seal_interval_s:
             self.seal()
+
+    @property
+    def _is_full(self) -> bool:
+        return self.rows >= self._settings.max_segment_rows
 
     def _new_journal(self) -> Journal:
         return intake_journal(
@@ -180,8 +208,9 @@ class TableJournal:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Sealed:
     journal: Journal
     rows: int
     size_bytes: int
+    oldest_s: float
