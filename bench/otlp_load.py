@@ -148,7 +148,7 @@ class _Traces:
             "gen_ai.tool.name": tool,
             "gen_ai.tool.type": "function",
             "gen_ai.tool.call.id": f"call_{pick.randbytes(12).hex()}",
-            "gen_ai.tool.call.arguments": f'{{"order_id": "{pick.randrange(1_000)}", "limit": 20}}',
+            "gen_ai.tool.call.arguments": f'{{"order_id": "{pick.randrange(100_000)}", "limit": 20}}',
             "code.function.name": f"acme.tools.{tool}",
             "code.file.path": "/srv/acme/support/tools/orders.py",
             "code.line.number": 112,

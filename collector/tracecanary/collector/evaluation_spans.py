@@ -1,7 +1,7 @@
 """The evaluations that spans carry, collected while the spans become a table. Pure.
 
 Few spans carry any, and the others must not pay for it. Whether attributes may hold one is told by their names, once
-for all spans of one shape; spans with an evaluation event are read one by one anyway.
+for all spans of one shape; spans with an evaluation event come one by one, or with their group as `judged`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class SpanEvaluations:
         """Collect the evaluations of spans: of one shape each, without evaluation events; and of any kind."""
         for group in groups:
             shape = group.shape
+            if not isinstance(group, SpanGroup):
+                self._read_all(group.judged)
             if evaluation_forms(shape.attributes):
                 self._read_all(captured_span(shape, span) for span in group.spans)
             elif EVALUATOR_OUTPUT in shape.attributes:

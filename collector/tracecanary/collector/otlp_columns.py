@@ -8,25 +8,28 @@ wrong.
 from __future__ import annotations
 
 import functools
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+import itertools
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
+from tracecanary.collector.attributes import EVALUATION_EVENT
 from tracecanary.collector.captured import CapturedEvent, CapturedSpan
+from tracecanary.collector.column_values import ArrowArray, Typed, Values, coded_values, length_bounds
+from tracecanary.collector.evaluations import evaluation_forms
 from tracecanary.collector.events import TOOL_MESSAGE_EVENT, WANTED_EVENTS
 from tracecanary.collector.otlp import is_sampled
+from tracecanary.collector.otlp_attributes import AttributeLists
 from tracecanary.collector.otlp_lean import LeanDecoders, lean_decoders
-from tracecanary.collector.otlp_values import protobuf_attributes, protobuf_value
-from tracecanary.collector.shaped_spans import ERROR, SpanColumnGroup, SpanShape
+from tracecanary.collector.otlp_values import protobuf_attributes
+from tracecanary.collector.sent_spans import is_sent_row
+from tracecanary.collector.shaped_spans import ERROR, ShapedSpan, SpanColumnGroup, SpanShape, captured_span
+from tracecanary.collector.span_fields import AttributeColumns, SpanFields, durations, hex_texts
 
-# The stubs give nested arrays no members, and every value may be None, which required fields never are.
-ArrowArray: TypeAlias = Any
-_KEPT_EVENTS = WANTED_EVENTS | {TOOL_MESSAGE_EVENT}
+# Spans with one of these are read one by one; those that were judged, only for the judgement.
+_KEPT_EVENTS = (WANTED_EVENTS | {TOOL_MESSAGE_EVENT}) - {EVALUATION_EVENT}
 _TRACE_ID_BYTES, _SPAN_ID_BYTES = 16, 8
-_NO_ID = frozenset({bytes(_TRACE_ID_BYTES), bytes(_SPAN_ID_BYTES)})
-_TIME_LIMIT_NS = 2**63
-_INT32_BYTES = 4
 # Kept between requests, since the normaliser knows a resource by its identity.
 _MAX_RESOURCES = 512
 
@@ -94,188 +97,167 @@ class _Requests:
 
 
 class _Spans:
-    """The columns of spans, by shape or one by one."""
+    """Spans of many requests, of which some are read by columns, and those that are out of the ordinary one by one."""
 
     def __init__(self, decoders: LeanDecoders, spans: ArrowArray, contexts: Sequence[tuple[bytes, bytes, int]]) -> None:
-        self._rows = len(spans)
-        self._trace_ids = _ids(spans.field("trace_id"), _TRACE_ID_BYTES)
-        self._span_ids = _ids(spans.field("span_id"), _SPAN_ID_BYTES)
-        self._parents = [
-            int.from_bytes(parent) if len(parent) == _SPAN_ID_BYTES else 0
-            for parent in spans.field("parent_span_id").to_pylist()
-        ]
-        self._starts, self._ends = _times(spans.field("start")), _times(spans.field("end"))
-        self._names = _distinct(spans.field("name"), str)
-        self._kinds: list[int] = spans.field("kind").to_pylist()
-        self._statuses = _distinct(spans.field("status"), _status)
-        self._is_sampled = _distinct(spans.field("flags"), is_sampled)
-        self._trace_states = _distinct(spans.field("trace_state"), str)
-        self._dropped: list[int] = spans.field("dropped").to_pylist()
-        self._contexts = contexts
-        self._attributes = _Attributes(decoders, spans.field("attributes"))
-        self._events = spans.field("events")
-        self._event_attributes: _Attributes | None = None
+        import pyarrow as pa
+
         self._decoders = decoders
+        self.trace_ids = _checked_ids(spans.field("trace_id"), _TRACE_ID_BYTES)
+        self.span_ids = _checked_ids(spans.field("span_id"), _SPAN_ID_BYTES)
+        self.parents = _parents(spans.field("parent_span_id"))
+        # Raises where a time does not fit.
+        self.starts, self.ends = (spans.field(name).cast(pa.int64()) for name in ("start", "end"))
+        self.names, self.dropped = spans.field("name"), spans.field("dropped").cast(pa.int64())
+        self.statuses = _distinct(spans.field("status"), _status)
+        self.are_sampled = _distinct(spans.field("flags"), is_sampled)
+        self.trace_states = _distinct(spans.field("trace_state"), str)
+        self.attributes = AttributeLists(decoders, spans.field("attributes"))
+        self._kinds = spans.field("kind")
+        self._events = spans.field("events")
+        self._contexts = contexts
 
     def decoded(self) -> tuple[list[SpanColumnGroup], list[CapturedSpan]]:
         """Return the spans by shape, and those that have to be read one by one."""
-        odd = self._with_kept_events()
-        odd.update(row for row, status in enumerate(self._statuses) if status == ERROR)
-        members: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-        names, kinds, row = self._attributes.names_key, self._kinds, 0
-        for number, (_, _, spans) in enumerate(self._contexts):
-            for one in range(row, row + spans):
-                members[(number, kinds[one], names(one))].append(one)
-            row += spans
-        shaped: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-        for (number, kind, key), rows in members.items():
-            resource, scope, _ = self._contexts[number]
-            shaped[(resource, scope, kind, key)] += rows
-        groups, single = [], []
-        for (resource, scope, kind, _), rows in shaped.items():
-            shape = self._shape(resource, scope, kind, rows[0])
+        told, judged = self._with_events(_KEPT_EVENTS), self._with_events({EVALUATION_EVENT})
+        is_odd = [status == ERROR for status in self.statuses[0]]
+        odd = _either(told, _taken(is_odd, self.statuses[1]))
+        groups: list[SpanColumnGroup] = []
+        single: list[CapturedSpan] = []
+        for shape, rows in self._shapes():
+            # What can't be told apart by names, or by whom it was judged, is read one by one.
             is_unclear = len(set(shape.attributes)) < len(shape.attributes)
-            plain = [] if is_unclear else [one for one in rows if one not in odd] if odd else rows
-            if plain:
-                groups.append(self._group(shape, plain))
-            if len(plain) < len(rows):
-                single += [self._captured(shape, one) for one in rows if is_unclear or one in odd]
+            is_judged_twice = judged is not None and (
+                evaluation_forms(shape.attributes) or is_sent_row(shape.attributes)
+            )
+            if is_unclear or is_judged_twice:
+                single += self._captured(shape, rows)
+                continue
+            plain, rest = (rows, None) if odd is None else _parted(rows, odd)
+            if rest is not None and len(rest):
+                single += self._captured(shape, rest)
+            if len(plain):
+                groups.append(_Group(self, shape, plain, self._judged(plain, judged)))
         return groups, single
 
-    def _shape(self, resource: bytes, scope: bytes, kind: int, row: int) -> SpanShape:
-        scope_name, scope_version = _scope(scope)
-        return SpanShape(self._attributes.names(row), kind, _resource(resource), scope_name, scope_version)
+    def _shapes(self) -> Iterator[tuple[SpanShape, ArrowArray]]:
+        """Return the shapes that there are, and the rows of each in ascending order."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
-    def _group(self, shape: SpanShape, rows: list[int]) -> SpanColumnGroup:
-        def pick(values: list[Any]) -> list[Any]:
-            return values if len(rows) == self._rows else [values[row] for row in rows]
+        distinct: dict[tuple[bytes, bytes], int] = {}
+        contexts = array("i")
+        for resource, scope, spans in self._contexts:
+            contexts += array("i", [distinct.setdefault((resource, scope), len(distinct))]) * spans
+        kinds, names = self._kinds.dictionary_encode(), self.attributes.names_keys.dictionary_encode()
+        joint: ArrowArray = pa.Array.from_buffers(pa.int32(), len(contexts), [None, pa.py_buffer(contexts)])
+        joint = joint.cast(pa.int64())
+        for encoded in (kinds, names):
+            joint = pc.add_checked(
+                pc.multiply_checked(joint, len(encoded.dictionary)), encoded.indices.cast(pa.int64())
+            )
+        shapes: ArrowArray = joint.dictionary_encode()
+        by_shape = pc.array_sort_indices(shapes.indices)  # a stable sort: rows stay in order
+        counted: ArrowArray = pc.value_counts(shapes.indices)
+        counts = {one["values"]: one["counts"] for one in counted.to_pylist()}
+        in_order, start = list(distinct), 0
+        for number, code in enumerate(shapes.dictionary.to_pylist()):
+            rows = by_shape.slice(start, counts[number])
+            start += counts[number]
+            context, kind = divmod(code // len(names.dictionary), len(kinds.dictionary))
+            resource, scope = in_order[context]
+            attributes = self.attributes.names(rows[0].as_py())
+            yield SpanShape(attributes, kinds.dictionary[kind].as_py(), _resource(resource), *_scope(scope)), rows
 
-        return SpanColumnGroup(
-            shape=shape,
-            size=len(rows),
-            trace_ids=pick(self._trace_ids),
-            span_ids=pick(self._span_ids),
-            parents=pick(self._parents),
-            names=pick(self._names),
-            starts=pick(self._starts),
-            ends=pick(self._ends),
-            statuses=pick(self._statuses),
-            values=self._attributes.columns(rows, len(shape.attributes)),
-            are_sampled=pick(self._is_sampled),
-            trace_states=pick(self._trace_states),
-            dropped=pick(self._dropped),
-        )
-
-    def _captured(self, shape: SpanShape, row: int) -> CapturedSpan:
-        return CapturedSpan(
-            trace_id=self._trace_ids[row],
-            span_id=self._span_ids[row],
-            parent_span_id=self._parents[row] or None,
-            name=self._names[row],
-            kind=shape.kind,
-            start_ns=self._starts[row],
-            end_ns=self._ends[row],
-            status_code=self._statuses[row],
-            attributes=self._attributes.mapping(row),
-            events=self._captured_events(row),
-            resource=shape.resource,
-            scope_name=shape.scope_name,
-            scope_version=shape.scope_version,
-            is_sampled=self._is_sampled[row],
-            trace_state=self._trace_states[row],
-            dropped_attributes=self._dropped[row],
-        )
-
-    def _with_kept_events(self) -> set[int]:
-        """Return the spans with an event that tells something."""
+    def _with_events(self, wanted: Iterable[str]) -> ArrowArray | None:
+        """Return for each span whether it has an event of these names; None when no span has."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
         encoded = self._events.flatten().field("name").dictionary_encode()
-        kept = [name in _KEPT_EVENTS for name in encoded.dictionary.to_pylist()]
-        if not any(kept):
-            return set()
-        is_kept = pa.array(kept).take(encoded.indices)
-        return set(pc.list_parent_indices(self._events).filter(is_kept).to_pylist())
+        is_wanted = [name in wanted for name in encoded.dictionary.to_pylist()]
+        if not any(is_wanted):
+            return None
+        parents = pc.list_parent_indices(self._events).filter(pa.array(is_wanted).take(encoded.indices))
+        return pc.is_in(pa.array(range(len(self._events)), parents.type), value_set=pc.unique(parents))
 
-    def _captured_events(self, row: int) -> tuple[CapturedEvent, ...]:
-        start, end = self._events.offsets[row].as_py(), self._events.offsets[row + 1].as_py()
-        if start == end:
-            return ()
-        events = self._events.flatten()
-        if self._event_attributes is None:
-            self._event_attributes = _Attributes(self._decoders, events.field("attributes"))
-        names, times = events.field("name"), events.field("time")
-        return tuple(
-            CapturedEvent(names[one].as_py(), self._event_attributes.mapping(one), times[one].as_py())
-            for one in range(start, end)
+    def _captured(self, shape: SpanShape, rows: ArrowArray) -> list[CapturedSpan]:
+        """Return the spans of `rows` with their events."""
+        spans = _Group(self, shape, rows, []).spans
+        events = self._captured_events(rows)
+        return [captured_span(shape, span)._replace(events=told) for span, told in zip(spans, events, strict=True)]
+
+    def _judged(self, rows: ArrowArray, judged: ArrowArray | None) -> list[CapturedSpan]:
+        """Return what the judgement of those of `rows` that were judged is read from: ids, end and events."""
+        if judged is None:
+            return []
+        _, found = _parted(rows, judged)
+        if not len(found):
+            return []
+        nothing = SpanShape((), 0, {}, None, None)
+        return self._captured(nothing, found)
+
+    def _captured_events(self, rows: ArrowArray) -> list[tuple[CapturedEvent, ...]]:
+        lists = self._events.take(rows)
+        events, ends = lists.flatten(), lists.offsets.to_pylist()
+        told = zip(
+            events.field("name").to_pylist(),
+            AttributeLists(self._decoders, events.field("attributes")).mappings(),
+            events.field("time").to_pylist(),
+            strict=True,
         )
+        captured = [CapturedEvent(*event) for event in told]
+        return [tuple(captured[start:end]) for start, end in itertools.pairwise(ends)]
 
 
-class _Attributes:
-    """Lists of attributes, each a serialised `KeyValue`, of which equal ones are decoded once."""
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Some spans of one shape."""
 
-    def __init__(self, decoders: LeanDecoders, lists: ArrowArray) -> None:
+    source: _Spans
+    shape: SpanShape
+    rows: ArrowArray
+    judged: Sequence[CapturedSpan]
 
-        encoded = lists.flatten().dictionary_encode()
-        keys, self._values = _key_values(decoders, encoded.dictionary)
-        self._offsets: list[int] = lists.offsets.to_pylist()
-        self._codes = memoryview(_int32_bytes(encoded.indices)).cast("i")
-        numbered = keys.dictionary_encode()
-        self._keys: list[str] = numbered.dictionary.to_pylist()
-        numbers: ArrowArray = numbered.indices.take(encoded.indices)
-        self._key_bytes = _int32_bytes(numbers)
-        self._key_codes = memoryview(self._key_bytes).cast("i")
+    @property
+    def size(self) -> int:
+        """How many spans there are."""
+        return len(self.rows)
 
-    def names_key(self, row: int) -> bytes:
-        """Return what is equal for lists with the same names in the same order."""
-        return self._key_bytes[_INT32_BYTES * self._offsets[row] : _INT32_BYTES * self._offsets[row + 1]]
+    @property
+    def spans(self) -> Iterable[ShapedSpan]:
+        """The spans as rows, which are made when they are read."""
+        source, rows = self.source, self.rows
+        none: list[Any] = [()] * self.size
+        ids = (source.trace_ids, source.span_ids, source.parents)
+        trace_ids, span_ids, parents = (_integers(values.take(rows)) for values in ids)
+        names, starts, ends = (values.take(rows).to_pylist() for values in (source.names, source.starts, source.ends))
+        statuses, sampled, states = (
+            _picked(values, rows).rows() for values in (source.statuses, source.are_sampled, source.trace_states)
+        )
+        dropped = source.dropped.take(rows).to_pylist()
+        attributes = [column().rows() for column in source.attributes.columns(rows)] if self.shape.attributes else []
+        own = (none, trace_ids, span_ids, parents, names, starts, ends, statuses, none, sampled, states, dropped)
+        return zip(*own, *attributes, strict=True)
 
-    def names(self, row: int) -> tuple[str, ...]:
-        """Return the names of a list."""
-        return tuple([self._keys[code] for code in self._key_codes[self._offsets[row] : self._offsets[row + 1]]])
-
-    def mapping(self, row: int) -> dict[str, Any]:
-        """Return a list as a dictionary; of equal names the last one stays."""
-        codes = self._codes[self._offsets[row] : self._offsets[row + 1]]
-        return dict(zip(self.names(row), [self._values[code] for code in codes], strict=True))
-
-    def columns(self, rows: Sequence[int], width: int) -> list[list[Any]]:
-        """Return the values of `rows`, which have the same `width` names each, by name."""
-        offsets, value = self._offsets, self._values.__getitem__
-        first = offsets[rows[0]]
-        if offsets[rows[-1] + 1] - first == width * len(rows):  # side by side
-            codes = self._codes[first : first + width * len(rows)]
-        else:
-            parts = [self._codes[offsets[row] : offsets[row] + width] for row in rows]
-            codes = memoryview(b"".join(parts)).cast("i")
-        return [list(map(value, codes[place::width].tolist())) for place in range(width)]
-
-
-def _key_values(decoders: LeanDecoders, serialised: ArrowArray) -> tuple[ArrowArray, list[Any]]:
-    """Return the keys and values of serialised `KeyValue`s."""
-    from opentelemetry.proto.common.v1.common_pb2 import ArrayValue, KeyValueList
-
-    batch = decoders.key_values.array_to_record_batch(serialised)
-    kinds = batch.column("value")
-    readers: dict[str, Callable[[Any], Any] | None] = {
-        "string_value": None,
-        "bool_value": None,
-        "int_value": None,
-        "double_value": None,
-        "bytes_value": None,
-        "array_value": lambda content: [protobuf_value(one) for one in ArrayValue.FromString(content).values],
-        "kvlist_value": lambda content: protobuf_attributes(KeyValueList.FromString(content).values),
-    }
-    values: list[Any] = [None] * len(serialised)
-    for name, read in readers.items():
-        column = kinds.field(name)
-        if column.null_count == len(column):
-            continue
-        for index, content in enumerate(column.to_pylist()):
-            if content is not None:
-                values[index] = content if read is None else read(content)
-    return batch.column("key"), values
+    def fields(self) -> SpanFields:
+        """Return the columns."""
+        source, rows = self.source, self.rows
+        starts, ends = source.starts.take(rows), source.ends.take(rows)
+        return SpanFields(
+            trace_ids=hex_texts(source.trace_ids.take(rows)),
+            span_ids=hex_texts(source.span_ids.take(rows)),
+            parents=hex_texts(source.parents.take(rows)),
+            starts=starts,
+            durations=durations(starts, ends),
+            names=Typed(source.names.take(rows)),
+            statuses=_picked(source.statuses, rows),
+            are_sampled=_picked(source.are_sampled, rows),
+            trace_states=_picked(source.trace_states, rows),
+            dropped=Typed(source.dropped.take(rows)),
+            attributes=AttributeColumns(self.shape, source.attributes.columns(rows)),
+            events=None,
+        )
 
 
 def _ends(lists: ArrowArray) -> list[int]:
@@ -283,25 +265,61 @@ def _ends(lists: ArrowArray) -> list[int]:
     return offsets[1:]
 
 
-def _ids(ids: ArrowArray, size: int) -> list[int]:
-    texts = ids.to_pylist()
-    if set(map(len, texts)) != {size} or not _NO_ID.isdisjoint(texts):
+def _checked_ids(ids: ArrowArray, size: int) -> ArrowArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    no_id: ArrowArray = pa.scalar(bytes(size), ids.type)
+    if length_bounds(ids) != (size, size) or pc.any(pc.equal(ids, no_id)).as_py():
         raise _OddSpanError("an id")
-    return list(map(int.from_bytes, texts))
+    return ids
 
 
-def _times(times: ArrowArray) -> list[int]:
-    values: list[int] = times.to_pylist()
-    if max(values) >= _TIME_LIMIT_NS:
-        raise _OddSpanError("a time")
-    return values
+def _parents(ids: ArrowArray) -> ArrowArray:
+    """Return the ids of parents, null where there is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lengths: ArrowArray = pc.binary_length(ids)
+    no_id: ArrowArray = pa.scalar(bytes(_SPAN_ID_BYTES), ids.type)
+    size: ArrowArray = pa.scalar(_SPAN_ID_BYTES, lengths.type)
+    is_one = pc.and_(pc.equal(lengths, size), pc.not_equal(ids, no_id))
+    return pc.if_else(is_one, ids, pa.scalar(None, ids.type))
 
 
-def _distinct(values: ArrowArray, read: Callable[[Any], Any]) -> list[Any]:
-    """Return what `read` makes of each value, reading equal ones once."""
+def _integers(ids: ArrowArray) -> list[int]:
+    return [0 if one is None else int.from_bytes(one) for one in ids.to_pylist()]
+
+
+def _distinct(values: ArrowArray, read: Callable[[Any], Any]) -> tuple[list[Any], ArrowArray]:
+    """Return what `read` makes of each distinct value, and the place of each row's among them."""
     encoded = values.dictionary_encode()
-    known = [read(value) for value in encoded.dictionary.to_pylist()]
-    return known * len(values) if len(known) == 1 else [known[code] for code in encoded.indices.to_pylist()]
+    return [read(value) for value in encoded.dictionary.to_pylist()], encoded.indices
+
+
+def _picked(values: tuple[list[Any], ArrowArray], rows: ArrowArray) -> Values:
+    distinct, codes = values
+    return coded_values(distinct, codes.take(rows))
+
+
+def _taken(values: list[bool], codes: ArrowArray) -> ArrowArray | None:
+    import pyarrow as pa
+
+    return pa.array(values).take(codes) if any(values) else None
+
+
+def _either(one: ArrowArray | None, other: ArrowArray | None) -> ArrowArray | None:
+    import pyarrow.compute as pc
+
+    return pc.or_(one, other) if one is not None and other is not None else one if other is None else other
+
+
+def _parted(rows: ArrowArray, mask: ArrowArray) -> tuple[ArrowArray, ArrowArray]:
+    """Return the rows where `mask` is false, and those where it is true."""
+    import pyarrow.compute as pc
+
+    is_set = mask.take(rows)
+    return rows.filter(pc.invert(is_set)), rows.filter(is_set)
 
 
 def _status(serialised: bytes) -> int:
@@ -323,9 +341,3 @@ def _resource(serialised: bytes) -> dict[str, Any]:
     from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
     return protobuf_attributes(Resource.FromString(serialised).attributes)
-
-
-def _int32_bytes(numbers: ArrowArray) -> bytes:
-    start = _INT32_BYTES * numbers.offset
-    buffer = numbers.buffers()[1]
-    return b"" if buffer is None else buffer.to_pybytes()[start : start + _INT32_BYTES * len(numbers)]

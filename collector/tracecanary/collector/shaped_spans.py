@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from tracecanary.collector.captured import CapturedEvent, CapturedSpan, time_ns
 from tracecanary.collector.events import WANTED_EVENTS
+
+if TYPE_CHECKING:
+    from tracecanary.collector.span_fields import SpanFields
 
 # Number of the shape, then the values of a `CapturedSpan` that differ between spans of it: events as tuples of name,
 # attributes and time; last the values of its attributes.
@@ -39,55 +41,33 @@ class SpanGroup(NamedTuple):
         """How many spans there are."""
         return len(self.spans)
 
-    def fields(self) -> list[Sequence[Any]]:
-        """Return the columns by their places in a shaped span."""
-        return list(zip(*self.spans, strict=True))  # the cheapest way from rows to columns
 
+class SpanColumnGroup(Protocol):
+    """Spans of one shape by columns: all are valid, none has failed, and no event of theirs tells a column."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpanColumnGroup:
-    """Spans of one shape by columns: lists of `size` values each, and in `values` one for each attribute's name.
+    @property
+    def shape(self) -> SpanShape:
+        """What they share."""
+        ...
 
-    Their status is no failure, and they have no events that tell something.
-    """
-
-    shape: SpanShape
-    size: int
-    trace_ids: Sequence[int]
-    span_ids: Sequence[int]
-    parents: Sequence[int]
-    names: Sequence[str]
-    starts: Sequence[int]
-    ends: Sequence[int]
-    statuses: Sequence[int]
-    values: Sequence[Sequence[Any]]
-    are_sampled: Sequence[bool]
-    trace_states: Sequence[str]
-    dropped: Sequence[int]
+    @property
+    def size(self) -> int:
+        """How many spans there are."""
+        ...
 
     @property
     def spans(self) -> Iterable[ShapedSpan]:
         """The spans as rows, which are made when they are read."""
-        return zip(*self.fields(), strict=True)
+        ...
 
-    def fields(self) -> list[Sequence[Any]]:
-        """Return the columns by their places in a shaped span."""
-        none: Sequence[Any] = [()] * self.size
-        return [
-            none,
-            self.trace_ids,
-            self.span_ids,
-            self.parents,
-            self.names,
-            self.starts,
-            self.ends,
-            self.statuses,
-            none,
-            self.are_sampled,
-            self.trace_states,
-            self.dropped,
-            *self.values,
-        ]
+    @property
+    def judged(self) -> Sequence[CapturedSpan]:
+        """Those with evaluation events, to read these from: without attributes."""
+        ...
+
+    def fields(self) -> SpanFields:
+        """Return the columns."""
+        ...
 
 
 def is_plain(span: ShapedSpan) -> bool:

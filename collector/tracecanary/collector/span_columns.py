@@ -1,4 +1,4 @@
-"""From many captured spans of one shape to columns: the same values as `Normaliser.row` gives, at a third of the cost.
+"""From many captured spans of one shape to columns: the same values as `Normaliser.row` gives, at a tenth of the cost.
 
 Values are read column by column, and each distinct value is converted once. What only few spans have (failures,
 conventions with times in documents) is left to the rows: `is_plain_plan` and `shaped_spans.is_plain` tell.
@@ -7,13 +7,14 @@ conventions with times in documents) is left to the rows: `is_plain_plan` and `s
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from tracecanary.collector.attributes import FALLBACK_TO
-from tracecanary.collector.coercion import to_count, to_duration_ns, to_name
-from tracecanary.collector.column_values import Values, map_entries, read_all, repeated
-from tracecanary.collector.conventions.context import TAGS
+from tracecanary.collector.coercion import to_count, to_hash, to_name
+from tracecanary.collector.column_maps import text_map
+from tracecanary.collector.column_values import ArrowArray, Constant, Listed, Typed, Values, combined
+from tracecanary.collector.conventions.context import AGENT_NAMES, TAGS, TOOL_ARGUMENTS, TOOL_NAMES
 from tracecanary.collector.derived import (
     agent_name,
     numbered_step,
@@ -21,7 +22,6 @@ from tracecanary.collector.derived import (
     step_source,
     tool_arguments_hash,
     tool_name,
-    with_cached_tokens,
 )
 from tracecanary.collector.documents import parse_document, read_path
 from tracecanary.collector.events import FLAG_KEY
@@ -35,30 +35,12 @@ from tracecanary.collector.normalise import (
 )
 from tracecanary.collector.plans import COLUMN_INDEX, LEADING_COLUMNS, Plan
 from tracecanary.collector.sent_spans import is_sent_row
-from tracecanary.collector.shaped_spans import (
-    DROPPED,
-    END,
-    EVENTS,
-    FIRST_VALUE,
-    IS_SAMPLED,
-    NAME,
-    PARENT,
-    SPAN_ID,
-    START,
-    STATUS,
-    TRACE_ID,
-    TRACE_STATE,
-    SpanColumnGroup,
-    SpanGroup,
-)
+from tracecanary.collector.shaped_spans import SpanColumnGroup, SpanGroup
+from tracecanary.collector.span_fields import listed_fields
 from tracecanary.schema import SPAN_COLUMNS, arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_MAX_INT64 = 2**63 - 1
-_TRACE_ID_BYTES, _SPAN_ID_BYTES = 16, 8
-_TRACE_ID_LIMIT, _SPAN_ID_LIMIT = 256**_TRACE_ID_BYTES, 256**_SPAN_ID_BYTES
 
 _at = COLUMN_INDEX.__getitem__
 
@@ -81,27 +63,14 @@ class SpanColumns:
         self._shape = group.shape
         self._plan = plan
         self._normaliser = normaliser
-        names = group.shape.attributes
-        self._rows, self._fields = group.size, group.fields()
-        self._attributes: dict[str, Values] = dict(zip(names, self._fields[FIRST_VALUE:], strict=True))
-        # A column is either one value for all spans, or a list of one for each.
-        self._constants: list[Any] = [*([None] * len(LEADING_COLUMNS)), *plan.template]
+        self._rows = group.size
+        self._fields = listed_fields(group) if isinstance(group, SpanGroup) else group.fields()
+        self._attributes = self._fields.attributes
+        template = [*([None] * len(LEADING_COLUMNS)), *plan.template]
         for index, value in normaliser.resource_values(group.shape.resource):
-            self._constants[index] = value
-        self._kept_of_resource, self._constants[_at("attributes")] = self._constants[_at("attributes")] or (), None
-        self._lists: dict[int, Values] = {}
-
-    def are_valid(self) -> bool:
-        """Tell whether all spans have ids and times as they should be."""
-        for place, limit in ((TRACE_ID, _TRACE_ID_LIMIT), (SPAN_ID, _SPAN_ID_LIMIT)):
-            ids = self._fields[place]
-            if min(ids) <= 0 or max(ids) >= limit:
-                return False
-        for place in (START, END):
-            times = self._fields[place]
-            if set(map(type, times)) != {int} or min(times) < 0 or max(times) > _MAX_INT64:
-                return False
-        return True
+            template[index] = value
+        self._kept_of_resource, template[_at("attributes")] = template[_at("attributes")] or (), None
+        self._columns: list[Values] = [Constant(value, self._rows) for value in template]
 
     def table(self) -> pa.Table:
         """Return the columns as a table."""
@@ -113,64 +82,62 @@ class SpanColumns:
         self._read_documents()
         self._complete()
         self._combine("model", self._normaliser.model, "request_model", "response_model")
-        if self._has_values("fallback_from"):
+        if self._of("fallback_from").has_values:
             self._combine("fallback_from", lambda model: self._normaliser.model(model, None), "fallback_from")
-        schema, rows = _schema(), self._rows
-        arrays: list[pa.Array[Any]] = []
-        for index, field in enumerate(schema):
-            if index in self._lists:
-                arrays.append(pa.array(self._lists[index], type=field.type))
-            elif self._constants[index] is None:
-                arrays.append(pa.nulls(rows, type=field.type))
+        fields = self._fields
+        own = {
+            "trace_id": fields.trace_ids,
+            "span_id": fields.span_ids,
+            "parent_span_id": fields.parents,
+            "start_unix_ns": fields.starts,
+            "duration_ns": fields.durations,
+            "attributes": self._remaining(),
+        }
+        schema = _schema()
+        # Most columns have one value, and most of these none: such arrays are shared.
+        known: dict[Any, ArrowArray] = {}
+        arrays: list[ArrowArray] = []
+        for field, values in zip(schema, self._columns, strict=True):
+            if field.name in own:
+                arrays.append(own[field.name])
+            elif isinstance(values, Constant):
+                key = (field.type, values.value)
+                if key not in known:
+                    known[key] = values.array(field.type)
+                arrays.append(known[key])
             else:
-                arrays.append(pa.repeat(pa.scalar(self._constants[index], type=field.type), rows))
-        arrays[_at("trace_id")] = self._hex_ids(TRACE_ID, _TRACE_ID_BYTES)
-        arrays[_at("span_id")] = self._hex_ids(SPAN_ID, _SPAN_ID_BYTES)
-        if _at("parent_span_id") not in self._lists:
-            arrays[_at("parent_span_id")] = self._hex_ids(PARENT, _SPAN_ID_BYTES)
-        arrays[_at("attributes")] = self._remaining()
+                arrays.append(values.array(field.type))
         return pa.Table.from_arrays(arrays, schema=schema)
 
+    def _of(self, column: str) -> Values:
+        return self._columns[_at(column)]
+
+    def _set(self, column: str, values: Values) -> None:
+        self._columns[_at(column)] = values
+
     def _read_identity(self) -> None:
-        fields, lists = self._fields, self._lists
-        starts, ends = fields[START], fields[END]
-        if not all(fields[PARENT]):  # else they are made of all at once, like other ids
-            lists[_at("parent_span_id")] = [
-                parent.to_bytes(_SPAN_ID_BYTES).hex() if parent else None for parent in fields[PARENT]
-            ]
-        self._read("name", to_name, fields[NAME])
-        kind = self._shape.kind
-        self._constants[_at("otel_kind")] = OTEL_KINDS[kind if 0 <= kind < len(OTEL_KINDS) else 0]
-        lists[_at("start_unix_ns")] = starts
-        lists[_at("duration_ns")] = list(map(to_duration_ns, starts, ends))
-        self._read("status", _status, fields[STATUS])
-        self._read("is_sampled", bool, fields[IS_SAMPLED])
-        self._read("dropped_attributes", _dropped, fields[DROPPED])
-        self._read("sampling_probability", _probability, fields[TRACE_STATE])
-
-    def _read(self, column: str, read: Callable[[Any], object], values: Values) -> None:
-        """Set a column to what `read` makes of `values`."""
-        self._set(_at(column), read_all(read, values))
-
-    def _set(self, index: int, values: Values) -> None:
-        if len(values) == self._rows:
-            self._lists[index] = values
-        else:
-            self._constants[index] = values[0]
+        fields, kind = self._fields, self._shape.kind
+        self._set("name", fields.names.read(to_name))
+        self._set("otel_kind", Constant(OTEL_KINDS[kind if 0 <= kind < len(OTEL_KINDS) else 0], self._rows))
+        self._set("status", fields.statuses.read(_status))
+        self._set("is_sampled", fields.are_sampled.read(bool))
+        self._set("dropped_attributes", fields.dropped.read(_dropped))
+        self._set("sampling_probability", fields.trace_states.read(_probability))
 
     def _read_kinds(self) -> None:
-        plan = self._plan
+        plan, default = self._plan, self._of("kind")
         if not plan.kind_from and not plan.kinds_by_name:
             return
-        keys = list(zip(self._fields[NAME], *(self._attributes[name] for name in plan.kind_from), strict=True))
-        known: dict[Any, str | None] = {}
-        for key in set(keys):
-            known[key] = kind_of(plan, key[0], dict(zip(plan.kind_from, key[1:], strict=True)))
-        default = self._constants[_at("kind")]
-        if len(known) == 1:
-            self._constants[_at("kind")] = known[keys[0]] or default
-        else:
-            self._lists[_at("kind")] = [known[key] or default for key in keys]
+        sources = [self._attributes[name] for name in plan.kind_from]
+        self._set(
+            "kind",
+            combined(
+                lambda kind, name, *told: kind_of(plan, name, dict(zip(plan.kind_from, told, strict=True))) or kind,
+                default,
+                self._fields.names,
+                *sources,
+            ),
+        )
 
     def _read_attributes(self) -> None:
         plan = self._plan
@@ -183,23 +150,19 @@ class SpanColumns:
 
     def _fill(self, index: int, name: str, read: Callable[[object], object]) -> None:
         """Read a column where it has no value yet."""
-        present = self._lists.get(index)
-        if present is None:
-            if self._constants[index] is None:
-                self._set(index, read_all(read, self._attributes[name]))
-        elif None in present:
-            self._lists[index] = [
-                read(given) if value is None else value
-                for value, given in zip(present, self._attributes[name], strict=True)
-            ]
+        present = self._columns[index]
+        if not present.has_values:
+            self._columns[index] = self._attributes[name].read(read)
+        elif present.has_gaps:
+            self._columns[index] = combined(_first, present, self._attributes[name].read(read))
 
     def _read_documents(self) -> None:
         for name, targets in self._plan.documents:
-            wanted = [target for target in targets if self._has_gaps(target[0])]
+            wanted = [target for target in targets if self._columns[target[0]].has_gaps]
             if not wanted:
                 continue
-            columns = {index: list(self._values_at(index)) for index, _, _ in wanted}
-            for row, value in enumerate(self._attributes[name]):
+            columns = {index: list(self._columns[index].rows()) for index, _, _ in wanted}
+            for row, value in enumerate(self._attributes[name].rows()):
                 if all(column[row] is not None for column in columns.values()):
                     continue
                 document = parse_document(value)
@@ -210,15 +173,16 @@ class SpanColumns:
                         found = read_path(document, path)
                         if found is not None:
                             columns[index][row] = read(found)
-            self._lists.update(columns)
+            for index, column in columns.items():
+                self._columns[index] = Listed(column)
 
     def _complete(self) -> None:
         """Fill the columns that others tell, as `complete_row` does."""
         names = self._shape.attributes
-        if self._has_values("cache_read_tokens") or self._has_values("cache_write_tokens"):
-            self._combine("input_tokens", with_cached_tokens, "input_tokens", "cache_read_tokens", "cache_write_tokens")
+        if self._of("cache_read_tokens").has_values or self._of("cache_write_tokens").has_values:
+            self._complete_input_tokens()
         self._complete_steps(names)
-        if self._has_values("retry_count"):
+        if self._of("retry_count").has_values:
             self._combine(
                 "retry_source",
                 lambda count, source, kind: (
@@ -228,123 +192,137 @@ class SpanColumns:
                 "retry_source",
                 "kind",
             )
-        if FALLBACK_TO in names or self._has_values("fallback_from"):
+        if FALLBACK_TO in names or self._of("fallback_from").has_values:
             self._combine(
                 "fallback_used",
                 lambda used, left: True if used is None and (left is not None or FALLBACK_TO in names) else used,
                 "fallback_used",
                 "fallback_from",
             )
-        kinds = set(self._values("kind"))
-        if "tool" in kinds:
-            self._complete_kind("tool", "tool_name", lambda row: tool_name(self._fields[NAME][row], self._given(row)))
-            self._complete_kind(
-                "tool",
-                "tool_arguments_hash",
-                lambda row: tool_arguments_hash(self._given(row), self._fields[EVENTS][row]),
-            )
-        if "agent" in kinds:
-            self._complete_kind(
-                "agent", "agent_name", lambda row: agent_name(self._fields[NAME][row], self._given(row))
-            )
+        kinds = self._of("kind").coded()
+        told = (
+            {kinds.value}
+            if isinstance(kinds, Constant)
+            else set(self._of("kind").rows() if kinds is None else kinds.distinct)
+        )
+        if "tool" in told:
+            self._complete_name("tool", "tool_name", tool_name, TOOL_NAMES)
+            self._complete_arguments()
+        if "agent" in told:
+            self._complete_name("agent", "agent_name", agent_name, AGENT_NAMES)
+
+    def _complete_input_tokens(self) -> None:
+        """Add cached tokens to an input that leaves them out: `with_cached_tokens`."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        given = self._of("input_tokens").array(pa.int64())
+        read, written = (
+            pc.coalesce(self._of(column).array(pa.int64()), 0) for column in ("cache_read_tokens", "cache_write_tokens")
+        )
+        cached = pc.add_checked(read, written)
+        are_apart = pc.greater(cached, given)
+        if pc.any(are_apart).as_py():
+            self._set("input_tokens", Typed(pc.if_else(are_apart, pc.add_checked(given, cached), given)))
 
     def _complete_steps(self, names: Collection[str]) -> None:
-        if not (self._has_values("step") or self._has_values("step_name") or self._has_values("operation")):
+        steps, step_names, operations = map(self._of, ("step", "step_name", "operation"))
+        if not (steps.has_values or step_names.has_values or operations.has_values):
             return
         source = step_source(names)
-        if not self._has_gaps(_at("step")):
-            self._lists.pop(_at("step_source"), None)
-            self._constants[_at("step_source")] = source
+        if not steps.has_gaps:
+            self._set("step_source", Constant(source, self._rows))
             return
-        steps: list[int | None] = []
-        sources: list[str | None] = []
-        told = zip(*map(self._values, ("step", "step_name", "operation")), self._fields[NAME], strict=True)
-        for step, name, operation, span_name in told:
+
+        def number(step: int | None, name: str | None, operation: str | None, span_name: str) -> int | None:
             has_step = step is not None or name is not None or operation == "agent_step"
-            steps.append(numbered_step(step, span_name) if has_step else step)
-            sources.append(source if steps[-1] is not None or name is not None else None)
-        self._lists[_at("step")], self._lists[_at("step_source")] = steps, sources
+            return numbered_step(step, span_name) if has_step else step
+
+        told = (steps, step_names, operations, self._fields.names)
+        self._set(
+            "step_source",
+            combined(
+                lambda step, name, *more: source if number(step, name, *more) is not None or name is not None else None,
+                *told,
+            ),
+        )
+        self._set("step", combined(number, *told))
 
     def _combine(self, column: str, read: Callable[..., object], *columns: str) -> None:
         """Set a column to what `read` makes of others, reading equal ones once."""
-        if not any(_at(name) in self._lists for name in columns):
-            value = read(*(self._constants[_at(name)] for name in columns))
-            self._lists.pop(_at(column), None)
-            self._constants[_at(column)] = value
+        self._set(column, combined(read, *map(self._of, columns)))
+
+    def _complete_name(self, kind: str, column: str, name: Callable[..., str | None], sources: Collection[str]) -> None:
+        """Fill the gaps of a column, in spans of a kind, by the attributes `sources` or else the name of the span."""
+        present = self._of(column)
+        if not present.has_gaps:
             return
-        rows = list(zip(*map(self._values, columns), strict=True))
-        known = {row: read(*row) for row in set(rows)}
-        self._lists[_at(column)] = [known[row] for row in rows]
+        given = [source for source in sources if source in self._shape.attributes]
+        texts = [self._attributes[source].read(to_name) for source in given]
+        self._set(
+            column,
+            combined(
+                lambda is_kind, value, span_name, *told: (
+                    name(span_name, dict(zip(given, told, strict=True))) if is_kind == kind and value is None else value
+                ),
+                self._of("kind"),
+                present,
+                self._fields.names,
+                *texts,
+            ),
+        )
 
-    def _complete_kind(self, kind: str, column: str, complete: Callable[[int], str | None]) -> None:
-        present = zip(self._values("kind"), self._values(column), strict=True)
-        self._lists[_at(column)] = [
-            complete(row) if is_kind == kind and value is None else value
-            for row, (is_kind, value) in enumerate(present)
-        ]
-
-    def _given(self, row: int) -> Mapping[str, Any]:
-        """Return the attributes of one span."""
-        return {name: values[row] for name, values in self._attributes.items()}
+    def _complete_arguments(self) -> None:
+        """Fill the hashes of arguments, from an attribute, else events."""
+        present = self._of("tool_arguments_hash")
+        if not present.has_gaps:
+            return
+        given = next((self._attributes[name] for name in TOOL_ARGUMENTS if name in self._shape.attributes), None)
+        events = self._fields.events
+        if events is None or (given is not None and not given.has_gaps):
+            if given is not None:
+                hashes = given.read(to_hash)
+                self._set(
+                    "tool_arguments_hash",
+                    combined(
+                        lambda kind, value, found: found if kind == "tool" and value is None else value,
+                        self._of("kind"),
+                        present,
+                        hashes,
+                    ),
+                )
+            return
+        arguments = [None] * self._rows if given is None else given.rows()
+        name = next((name for name in TOOL_ARGUMENTS if name in self._shape.attributes), TOOL_ARGUMENTS[0])
+        rows = zip(self._of("kind").rows(), present.rows(), arguments, events, strict=True)
+        self._set(
+            "tool_arguments_hash",
+            Listed(
+                [
+                    tool_arguments_hash({name: given_here}, told) if kind == "tool" and value is None else value
+                    for kind, value, given_here, told in rows
+                ]
+            ),
+        )
 
     def _remaining(self) -> pa.Array[Any]:
         """Return the map of attributes that no column is read from."""
-        import pyarrow as pa
-
-        rows = self._rows
-        kept: list[tuple[str, Values]] = [(name, [text]) for name, text in self._kept_of_resource]
+        kept: list[tuple[str, Values]] = [(name, Constant(text, self._rows)) for name, text in self._kept_of_resource]
         declared = [(name, name, to_name) for name in self._plan.dimensions]
         for stored_name, name, read in [*((*names, remaining_text) for names in self._plan.remaining), *declared]:
-            texts = read_all(read, self._attributes[name])
-            if texts != [None]:
+            texts = self._attributes[name].read(read)
+            if texts.has_values:
                 kept.append((stored_name, texts))
-        names, width = [name for name, _ in kept], len(kept)
-        offsets: Sequence[int] = range(0, rows * width + 1, width) if width else [0] * (rows + 1)
-        keys: Any
-        items: Any
-        if all(len(texts) < rows for _, texts in kept):
-            keys, items = repeated(names, rows), repeated([texts[0] for _, texts in kept], rows)
-        else:
-            columns = [texts if len(texts) == rows else [texts[0]] * rows for _, texts in kept]
-            if any(None in column for column in columns):
-                keys, items, offsets = map_entries(names, columns)
-            else:
-                keys, items = repeated(names, rows), [text for row in zip(*columns, strict=True) for text in row]
-        # The stubs know offsets of 64 bits only; the array has 32.
-        arrays = (pa.array(offsets, pa.int32()), pa.array(keys, pa.string()), pa.array(items, pa.string()))
-        return pa.MapArray.from_arrays(*arrays)  # type: ignore[call-overload,no-any-return]
-
-    def _hex_ids(self, place: int, size: int) -> pa.Array[Any]:
-        """Return ids as text: all are of one length, so the text of all is one buffer."""
-        import pyarrow as pa
-
-        rows = self._rows
-        digits = b"".join([number.to_bytes(size) for number in self._fields[place]]).hex().encode()
-        offsets = pa.array(range(0, 2 * size * rows + 1, 2 * size), pa.int32())
-        return pa.Array.from_buffers(pa.string(), rows, [None, offsets.buffers()[1], pa.py_buffer(digits)])
-
-    def _values(self, column: str) -> Values:
-        return self._values_at(_at(column))
-
-    def _values_at(self, index: int) -> Values:
-        values = self._lists.get(index)
-        return [self._constants[index]] * self._rows if values is None else values
-
-    def _has_gaps(self, index: int) -> bool:
-        values = self._lists.get(index)
-        return self._constants[index] is None if values is None else None in values
-
-    def _has_values(self, column: str) -> bool:
-        index = _at(column)
-        values = self._lists.get(index)
-        if values is None:
-            return self._constants[index] is not None
-        return any(value is not None for value in values)
+        return text_map(kept, self._rows)
 
 
 @functools.cache
 def _schema() -> pa.Schema:
     return arrow_schema(SPAN_COLUMNS)
+
+
+def _first(present: object, other: object) -> object:
+    return other if present is None else present
 
 
 def _probability(trace_state: object) -> float | None:

@@ -53,7 +53,8 @@ def grouped_table(
             left += [captured_span(group.shape, span) for span in group.spans]
     if left or not tables:
         tables.append(_rows_table(_rows(left, normaliser)))
-    return pa.concat_tables(tables) if len(tables) > 1 else tables[0]
+    # In one piece, for what is written of it: each piece costs as much again, however small.
+    return pa.concat_tables(tables).combine_chunks() if len(tables) > 1 else tables[0]
 
 
 def _columns(group: SpanGroup | SpanColumnGroup, normaliser: Normaliser) -> pa.Table | None:
@@ -63,8 +64,7 @@ def _columns(group: SpanGroup | SpanColumnGroup, normaliser: Normaliser) -> pa.T
         plan = normaliser.plan(shape.scope_name, shape.scope_version, shape.kind, shape.attributes)
         if not is_plain_plan(plan, shape.attributes):
             return None
-        columns = SpanColumns(group, plan, normaliser)
-        return columns.table() if columns.are_valid() else None
+        return SpanColumns(group, plan, normaliser).table()
     except Exception:
         _logger.debug("spans of one shape are read one by one", exc_info=True)
         return None
