@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -81,11 +82,16 @@ def test_the_log_can_be_json_and_says_what_a_person_has_to_do(tmp_path: Path) ->
 
     with log.open("w") as errors, serving(tmp_path / "lake", "--log-format", "json", errors=errors) as printed:
         assert [post(printed["url"], body(1)) for _ in range(3)] == [503] * 3
+        host, port = printed["url"].removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(b"no HTTP\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 400")
 
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     (line,) = [line for line in lines if line["logger"] == "tracecanary.collector.intake"]
     assert line["level"] == "ERROR"
     assert "Check that the folder is writable" in line["message"]
+    assert ("uvicorn.error", "WARNING") in {(line["logger"], line["level"]) for line in lines}
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl, which makes the certificate, is not installed")

@@ -125,4 +125,6 @@ def _failure(error: Exception) -> JSONResponse:
 def _http_error(error: HTTPException) -> JSONResponse:
     status = HTTPStatus(error.status_code)
     detail = f"{error.detail}. GET /docs lists what there is." if status is HTTPStatus.NOT_FOUND else str(error.detail)
-    return problem(status, kind=status.phrase.lower().replace(" ", "-"), title=status.phrase, detail=detail)
+    response = problem(status, kind=status.phrase.lower().replace(" ", "-"), title=status.phrase, detail=detail)
+    response.headers.update(error.headers or {})  # such as Allow
+    return response

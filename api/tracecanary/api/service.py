@@ -174,6 +174,7 @@ def _server(lake: FileLake, app: FastAPI, receiver: ReceiverSettings | None) -> 
     tls = receiver.tls if receiver is not None else None
     config = uvicorn.Config(
         app,
+        log_config=None,  # uvicorn's lines are written as all others are
         log_level="warning",
         access_log=False,
         ssl_certfile=None if tls is None else tls.certificate,

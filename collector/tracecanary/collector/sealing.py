@@ -114,7 +114,7 @@ class Sealer:
         """Try `failed` again; return those that still can't be published."""
         for place, sealed in enumerate(failed):
             if not self._publish(sealed):
-                # Most often none can be, and finding out costs a Parquet file each. Last in line, it is in no one's way.
+                # Most often none can be, and finding out costs a Parquet file each. Last in line, it bars no other.
                 return [*failed[place + 1 :], sealed]
         return []
 

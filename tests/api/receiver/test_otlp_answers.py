@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -211,13 +213,33 @@ def test_who_sends_needs_one_of_the_tokens(tmp_path: Path) -> None:
     assert answer == b""
 
 
+@pytest.mark.parametrize("path", ["/v1/traces", "/v1/logs", "/v1/evaluations"])
+def test_a_sender_that_hangs_up_is_counted_and_is_no_failure(
+    path: str, receiver: ServiceAddresses, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, port = receiver.url.removeprefix("http://").split(":")
+    counted = 'tracecanary_refused_requests_total{reason="disconnected"} 1.0'
+
+    with socket.create_connection((host, int(port))) as connection:
+        head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {JSON}\r\nContent-Length: 100\r\n\r\n"
+        connection.sendall(f"{head}half of it".encode())
+    deadline = time.monotonic() + 30
+    while counted not in (figures := httpx.get(f"{receiver.url}/metrics").text):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    assert 'status="500"' not in figures
+    assert "\ntracecanary_waiting_bytes 0.0\n" in figures
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_other_sites_pages_may_not_send(receiver: ServiceAddresses) -> None:
     response = httpx.options(
         f"{receiver.url}/v1/traces",
         headers={"origin": "https://elsewhere.example", "access-control-request-method": "POST"},
     )
 
-    assert response.status_code == 405
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
     assert "access-control-allow-origin" not in response.headers
 
 

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
-from tracecanary.api.receiver.refusals import too_large, too_slow, unsupported
+from tracecanary.api.receiver.refusals import disconnected, too_large, too_slow, unsupported
 from tracecanary.collector.compression import ENCODINGS
 from tracecanary.collector.intake import Intake
 
@@ -50,7 +51,7 @@ async def received_body(request: Request, intake: Intake) -> AsyncIterator[bytes
     """Read the body and hold its bytes reserved in `intake` while the block runs.
 
     Raises:
-        RefusedError: It is too large, or does not arrive.
+        RefusedError: It is too large, or does not arrive as a whole.
         OverloadedError: Too much waits already.
     """
     limit = intake.settings.max_body_bytes
@@ -70,6 +71,8 @@ async def received_body(request: Request, intake: Intake) -> AsyncIterator[bytes
                     parts.append(part)
         except TimeoutError:
             raise too_slow(f"the body did not arrive within {_READ_PATIENCE_S:.0f} s.") from None
+        except ClientDisconnect:
+            raise disconnected() from None
         yield b"".join(parts)
     finally:
         intake.release(reserved)

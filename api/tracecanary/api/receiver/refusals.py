@@ -107,6 +107,16 @@ def too_slow(message: str) -> RefusedError:
     )
 
 
+def disconnected() -> RefusedError:
+    """Return the answer, which nobody will read, to a sender that went before its body had arrived."""
+    return RefusedError(
+        HTTPStatus.BAD_REQUEST,
+        grpc_code=Code.CANCELLED,
+        reason="disconnected",
+        message="the connection was closed before the body had arrived.",
+    )
+
+
 def unauthenticated() -> RefusedError:
     """Return the answer to a missing or wrong token."""
     return RefusedError(
