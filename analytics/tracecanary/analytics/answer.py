@@ -183,6 +183,7 @@ class Checks(_Frozen):
     losses: Check
     confounders: Check
     sampling: Check = Check(state="unknown", reason=None, figures={})
+    costs: Check = Check(state="unknown", reason=None, figures={})
     time: Check = Check(state="unknown", reason=None, figures={})
     clusters: Check = Check(state="unknown", reason=None, figures={})
     plan: Check = Check(state="unknown", reason=None, figures={})

@@ -9,7 +9,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from tracecanary.analytics.answer import ArmValue, CellState, MetricRow
-from tracecanary.analytics.evidence import Flags
+from tracecanary.analytics.cost_check import COST_METRIC, unpriced_text
+from tracecanary.analytics.evidence import Flags, Tally
 from tracecanary.analytics.measurement import MeasuredRow, Measurements
 from tracecanary.analytics.metrics import Metric, MetricKind
 from tracecanary.analytics.statistics.clock import Look
@@ -39,6 +40,7 @@ class Judging:
     compared: tuple[int, int]  # traces of base and candidate
     look: Look
     awaits_look: str | None = None
+    unpriced: tuple[Tally, Tally] = ({}, {})  # by model, traces of base and candidate with calls that have no price
 
 
 def metric_rows(rows: Sequence[MeasuredRow], measured: Measurements, place: int, judging: Judging) -> list[MetricRow]:
@@ -143,15 +145,24 @@ class _Row:
             if count == 0:
                 return f"the {name} has no traces"
         if not any(self._n):
-            return f"neither arm has a {noun}: nothing recorded it"
+            return f"neither arm has a {noun}{self._unpriced() or ': nothing recorded it'}"
         for name, n, count in zip(("base", "candidate"), self._n, traces, strict=True):
             if n == 0:
-                return f"the {name} has no {noun} in any of its {count} traces"
+                return f"the {name} has no {noun} in any of its {count} traces{self._unpriced()}"
         if self._metric.kind is MetricKind.MEAN or self._metric.name == "eval_fail_rate":
             shares = [n / count for n, count in zip(self._n, traces, strict=True)]
             if abs(shares[0] - shares[1]) > MAX_COVERAGE_GAP:
-                return f"{shares[0]:.0%} of the base's traces have a {noun}, but {shares[1]:.0%} of the candidate's"
+                told = f"{shares[0]:.0%} of the base's traces have a {noun}, but {shares[1]:.0%} of the candidate's"
+                return f"{told}{self._unpriced()}"
         return None
+
+    def _unpriced(self) -> str:
+        """Name the models whose price nobody knows, where that is what is missing."""
+        models = {model for tally in self._judging.unpriced for model in tally}
+        if self._metric.name != COST_METRIC or not models:
+            return ""
+        together = {model: sum(tally.get(model, 0) for tally in self._judging.unpriced) for model in models}
+        return f": no price for {unpriced_text(together)} traces"
 
     def _too_few(self) -> str | None:
         if min(self._n) < MIN_TRACES:

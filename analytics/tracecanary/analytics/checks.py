@@ -15,6 +15,7 @@ import numpy as np
 
 from tracecanary.analytics.answer import CellState, Check, Checks, MetricRow
 from tracecanary.analytics.assessment import MAX_COVERAGE_GAP
+from tracecanary.analytics.cost_check import check_costs
 from tracecanary.analytics.evidence import FACTORS, MIN_SHARE_SIDE_BY_SIDE, ArmSide, Cell, Evidence, Tally, merge_cells
 from tracecanary.analytics.measurement import Measurements
 from tracecanary.analytics.question import Question
@@ -77,6 +78,7 @@ def run_checks(question: Question, evidence: Evidence, compared: Sequence[Cell],
         losses=_losses(base, candidate),
         sampling=_sampling(base, candidate),
         confounders=_confounders(question.selection.arm_by, base, candidate),
+        costs=check_costs(base, candidate, evidence.cost_gaps, overview.rows),
         time=_time(evidence, overview),
         clusters=_clusters(evidence),
         plan=_plan(question, evidence, overview),

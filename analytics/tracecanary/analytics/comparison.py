@@ -23,7 +23,7 @@ from tracecanary.analytics.answer import (
     QuestionEcho,
 )
 from tracecanary.analytics.assessment import Judging, exceeds_margin, metric_rows
-from tracecanary.analytics.evidence import Cell, Evidence, Flags, comparable_cells
+from tracecanary.analytics.evidence import Cell, Evidence, Flags, comparable_cells, merge_cells
 from tracecanary.analytics.findings import name_findings
 from tracecanary.analytics.freezing import keep, kept
 from tracecanary.analytics.gathering import gather_evidence
@@ -213,7 +213,7 @@ class _Judge:
         stack = stack_cohorts(self._evidence.values, tuple(cell.cohort or "" for cell in cells))
         summaries = summarise(stack, self._rows)
         measured = measure(summaries, self._rows, self._look)
-        rows = [self._metric_rows(measured, place, stack) for place in range(len(cells))]
+        rows = [self._metric_rows(measured, place, stack, cell) for place, cell in enumerate(cells)]
         standing, raised, confidence = self._confirmed(summaries, rows)
         if raised is not None:
             rows = _at_raised_confidence(rows, raised, standing, confidence)
@@ -253,13 +253,19 @@ class _Judge:
     def _together(self, chosen: Flags, *, last_period_only: bool = False) -> tuple[JudgedCell, Measurements]:
         stack = stack_together(self._evidence.values, chosen, last_period_only=last_period_only)
         measured = measure(summarise(stack, self._rows), self._rows, self._look)
-        rows = self._metric_rows(measured, 0, stack)
+        together = merge_cells([cell for cell, is_in in zip(self._evidence.cells, chosen, strict=True) if is_in])
+        rows = self._metric_rows(measured, 0, stack, together)
         harms = frozenset(row_label(row) for row in rows if row.state is CellState.HARM and is_taking_part(row))
         return JudgedCell(cohort=None, weight=1.0, rows=rows, confirmed_harms=harms), measured
 
-    def _metric_rows(self, measured: Measurements, place: int, stack: Stack) -> list[MetricRow]:
+    def _metric_rows(self, measured: Measurements, place: int, stack: Stack, cell: Cell) -> list[MetricRow]:
         base, candidate = (round(float(count)) for count in stack.traces[place])
-        judging = Judging(compared=(base, candidate), look=self._look, awaits_look=self._awaits)
+        judging = Judging(
+            compared=(base, candidate),
+            look=self._look,
+            awaits_look=self._awaits,
+            unpriced=(cell.base.unpriced_models, cell.candidate.unpriced_models),
+        )
         return metric_rows(self._rows, measured, place, judging)
 
 

@@ -30,6 +30,8 @@ FACTORS = (
     "tool_versions",
     "evaluator_versions",
 )
+# Every tally of an arm's side.
+TALLIES = (*FACTORS, "cost_sources", "unpriced_models")
 # Periods are told apart if at least this share of the candidate's traces came in periods that the base had, too.
 MIN_SHARE_SIDE_BY_SIDE = 0.9
 # A metric and its evaluator; None for metrics that have none.
@@ -62,6 +64,8 @@ class ArmSide:
     environments: Tally = field(default_factory=dict)
     tool_versions: Tally = field(default_factory=dict)
     evaluator_versions: Tally = field(default_factory=dict)
+    cost_sources: Tally = field(default_factory=dict)
+    unpriced_models: Tally = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +123,16 @@ class Period:
     days: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostGap:
+    """What calls of a model cost by their instrumentation and by its price, over those calls that have both."""
+
+    model: str
+    calls: int
+    reported_usd: float
+    computed_usd: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
     """Everything behind an answer; cohorts are sorted by name.
@@ -133,6 +147,7 @@ class Evidence:
         side_by_side: Share of the candidate's traces in periods that the base had traces in, too, 0..1.
         caps: Largest value that a metric of means counts with, frozen for the comparison.
         pairs: Pairs of answers to the same request, by cohort and metric.
+        cost_gaps: Of the models that are the arms, or of all, those with a reported and a computed cost of a call.
     """
 
     cells: Sequence[Cell]
@@ -144,6 +159,7 @@ class Evidence:
     side_by_side: float = 1.0
     caps: Mapping[str, float] = field(default_factory=dict)
     pairs: Mapping[tuple[str, MetricKey], PairedHits] = field(default_factory=dict)
+    cost_gaps: Sequence[CostGap] = ()
 
 
 def merge_cells(cells: Iterable[Cell]) -> Cell:
@@ -161,7 +177,7 @@ def _merge_sides(sides: Sequence[ArmSide]) -> ArmSide:
     merged: dict[str, Any] = {}
     for item in fields(ArmSide):
         parts = [getattr(side, item.name) for side in sides]
-        if item.name in FACTORS:
+        if item.name in TALLIES:
             tally: Counter[str] = Counter()
             for part in parts:
                 tally.update(part)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from tracecanary.analytics.evidence import (
-    FACTORS,
     MIN_SHARE_SIDE_BY_SIDE,
+    TALLIES,
     ArmSide,
     Axes,
     Cell,
+    CostGap,
     Evidence,
     MetricKey,
     Period,
@@ -90,6 +91,7 @@ def gather_evidence(session: Session, question: Question, *, freeze_caps: Freeze
         side_by_side=side_by_side,
         caps=dict(caps),
         pairs=_pairs(session, arms),
+        cost_gaps=_cost_gaps(session, question),
     )
 
 
@@ -227,6 +229,11 @@ def _values(
     )
 
 
+def _cost_gaps(session: Session, question: Question) -> tuple[CostGap, ...]:
+    asked = list(question.selection.arms) if question.selection.arm_by == "model" else []
+    return tuple(CostGap(**row) for row in session.rows("cost_gaps_v1", {"models": asked}))
+
+
 def _pairs(session: Session, arms: Sequence[str]) -> dict[tuple[str, MetricKey], PairedHits]:
     rows = session.rows("question_pairs_v1", {"base": arms[0], "candidate": arms[1], "metrics": _RATES})
     return {
@@ -283,8 +290,8 @@ class _RowsByArm:
 
 
 def _arm_side(row: Row, tallied: Iterable[Row]) -> ArmSide:
-    tallies: dict[str, dict[str, int]] = {factor: {} for factor in FACTORS}
+    tallies: dict[str, dict[str, int]] = {factor: {} for factor in TALLIES}
     for tally in tallied:
         tallies[tally["factor"]][tally["factor_value"]] = tally["traces"]
-    counts: Row = {item.name: row[item.name] for item in fields(ArmSide) if item.name not in FACTORS}
+    counts: Row = {item.name: row[item.name] for item in fields(ArmSide) if item.name not in TALLIES}
     return ArmSide(**(counts | tallies))

@@ -24,6 +24,7 @@ TESTDATA = Path(__file__).parent / "testdata"
 ANSWERING = {
     "arms_v1",
     "cohorts_v2",
+    "cost_gaps_v1",
     "evaluations_v1",
     "judged_outcomes_v1",
     "known_feedback_v1",

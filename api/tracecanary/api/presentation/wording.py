@@ -77,6 +77,7 @@ CHECK_LABELS = {
     "losses": "lost spans",
     "sampling": "sampling",
     "confounders": "other changes",
+    "costs": "costs",
     "time": "change over time",
     "clusters": "repeating users",
     "plan": "the plan",
