@@ -214,9 +214,118 @@ CASES: list[Any] = [
     ),
     pytest.param(
         "logfire.openai",
-        {**CHAT, "request_data": '{"model": "gpt-x"}', "duration": 1.5, "gen_ai.usage.input_tokens": 7},
-        {"convention": "logfire", "kind": "other", "input_tokens": 7, "model": "gpt-x"},
-        id="logfire-end-of-a-stream-is-no-second-call",
+        {
+            **CHAT,
+            "request_data": '{"model": "gpt-x"}',
+            "gen_ai.response.id": "r",
+            "gen_ai.usage.raw": json.dumps(OPENAI_USAGE),
+        },
+        {**TOKENS, "convention": "logfire", "kind": "llm", "model": "gpt-x"},
+        id="logfire-raw-usage",
+    ),
+    pytest.param(
+        "pydantic-ai",
+        {**CHAT, "gen_ai.request.model": "fallback:gpt-x,gpt-y", "gen_ai.provider.name": "fallback:openai,openai"},
+        {"convention": "pydantic_ai", "kind": "llm", "model": None, "provider": None},
+        id="pydantic-ai-list-of-models-is-no-model",
+    ),
+    pytest.param(
+        "openinference.instrumentation.litellm",
+        {
+            "openinference.span.kind": "EMBEDDING",
+            "embedding.invocation_parameters": '{"model": "openai/embed-x", "api_base": "http://localhost"}',
+            "embedding.model_name": "embed-x",
+            "llm.token_count.prompt": 12,
+        },
+        {"kind": "embedding", "model": "embed-x", "input_tokens": 12, "request_model": "openai/embed-x"},
+        id="openinference-embedding",
+    ),
+    pytest.param(
+        "traceai_litellm",
+        {"gen_ai.span.kind": "EMBEDDING", "embedding.model_name": "openai/embed-x", "gen_ai.usage.input_tokens": 12},
+        {"convention": "traceai", "kind": "embedding", "model": "embed-x", "input_tokens": 12},
+        id="traceai-embedding",
+    ),
+    pytest.param(
+        "traceai_openai_agents",
+        {
+            "gen_ai.span.kind": "LLM",
+            "gen_ai.request.model": "gpt-x-2026-11-01",
+            "gen_ai.request.parameters": '{"id": "resp_1", "model": "gpt-x-2026-11-01"}',
+        },
+        {"convention": "traceai", "model": "gpt-x", "request_model": None, "response_model": "gpt-x-2026-11-01"},
+        id="traceai-openai-agents-names-the-answers-model",
+    ),
+    pytest.param(
+        "langfuse-sdk",
+        {
+            "langfuse.observation.type": "generation",
+            "langfuse.observation.model.name": "gpt-x",
+            "langfuse.observation.usage_details": json.dumps(
+                {"input": 30, "output": 12, "total": 120, "input_cache_read": 64, "output_reasoning": 8}
+                | {"input_cache_creation": 6}
+            ),
+        },
+        {**TOKENS, "convention": "langfuse", "cache_write_tokens": 6},
+        id="langfuse-details-taken-out-of-the-count",
+    ),
+    pytest.param(
+        "opentelemetry.instrumentation.anthropic",
+        {**CHAT, "gen_ai.provider.name": "anthropic"},
+        {"convention": "traceloop", "kind": "llm", "provider": "anthropic"},
+        id="traceloop-anthropic",
+    ),
+    pytest.param(
+        "opentelemetry.instrumentation.langchain",
+        {"gen_ai.operation.name": "invoke_agent", "traceloop.span.kind": "workflow", "gen_ai.agent.name": "a"},
+        {"convention": "traceloop", "kind": "chain", "agent_name": "a"},
+        id="traceloop-graph-below-its-agent",
+    ),
+    pytest.param(
+        "gcp.vertex.agent",
+        {
+            "gen_ai.system": "gcp.vertex.agent",
+            "gen_ai.request.model": "gemini-x",
+            "gen_ai.usage.input_tokens": 101,
+            "gen_ai.usage.output_tokens": 21,
+            "gcp.vertex.agent.llm_response": json.dumps(
+                {
+                    "usage_metadata": {
+                        "prompt_token_count": 101,
+                        "candidates_token_count": 21,
+                        "thoughts_token_count": 8,
+                        "total_token_count": 130,
+                    }
+                }
+            ),
+        },
+        {"convention": "google_adk", "kind": "llm", "input_tokens": 101, "output_tokens": 29, "reasoning_tokens": 8},
+        id="adk-1-thoughts-are-apart",
+    ),
+    pytest.param(
+        "gcp.vertex.agent",
+        {
+            "gen_ai.request.model": "openai/gpt-x",
+            "gen_ai.usage.output_tokens": 33,
+            "gcp.vertex.agent.llm_response": json.dumps(
+                {
+                    "usage_metadata": {
+                        "prompt_token_count": 145,
+                        "candidates_token_count": 25,
+                        "thoughts_token_count": 8,
+                        "total_token_count": 170,
+                    }
+                }
+            ),
+        },
+        {"model": "gpt-x", "output_tokens": 25},
+        id="adk-total-tells-what-includes-thoughts",
+    ),
+    pytest.param(
+        "gcp.vertex.agent",
+        {"gen_ai.usage.output_tokens": 33, "gcp.vertex.agent.llm_response": "<not serializable>"},
+        {"output_tokens": 33},
+        id="adk-answer-that-is-no-document",
     ),
     pytest.param(
         "ai",
@@ -618,3 +727,53 @@ def test_spans_of_one_shape_do_not_share_values() -> None:
 def test_plans_are_made_again_when_there_are_too_many() -> None:
     for number in range(3_000):
         assert row_of({**CHAT, f"app.{number}": "x"})["attributes"] == {f"app.{number}": "x"}
+
+
+def test_stream_of_logfire_is_the_message_at_its_end() -> None:
+    asked = {**CHAT, "request_data": '{"model": "gpt-x"}', "gen_ai.response.model": "gpt-x"}
+    message = {**asked, "duration": 1.5, "gen_ai.usage.input_tokens": 7, "gen_ai.usage.output_tokens": 2}
+    end_ns = 10_000_000_000
+
+    request = row_of(asked, scope_name="logfire.openai", name="Chat Completion with {request_data[model]!r}")
+    failed = row_of(asked, scope_name="logfire.openai", name="Chat Completion with 'gpt-x'", status_code=2)
+    call = row_of(
+        message,
+        scope_name="logfire.openai",
+        name="streaming response from {request_data[model]!r} took {duration:.2f}s",
+        start_ns=end_ns,
+        end_ns=end_ns,
+    )
+
+    assert (request["kind"], failed["kind"], call["kind"]) == ("other", "llm", "llm")
+    assert (call["start_unix_ns"], call["duration_ns"]) == (8_500_000_000, 1_500_000_000)
+    assert (call["model"], call["input_tokens"], call["output_tokens"]) == ("gpt-x", 7, 2)
+
+
+@pytest.mark.parametrize("duration", [float("nan"), float("inf"), -1, 1e300, "1.5 s", [1], 11])
+def test_duration_of_a_stream_that_is_none_leaves_the_spans_own_times(duration: object) -> None:
+    row = row_of(
+        {**CHAT, "request_data": "{}", "duration": duration},
+        scope_name="logfire.openai",
+        name="streaming response",
+        start_ns=10_000_000_000,
+        end_ns=10_000_000_000,
+    )
+
+    assert (row["start_unix_ns"], row["duration_ns"]) == (10_000_000_000, 0)
+
+
+@pytest.mark.parametrize(("kind", "route"), [(1, "/v1/messages"), (2, "/v1/messages"), (3, None)])
+def test_route_that_a_client_called_is_not_the_applications(kind: int, route: str | None) -> None:
+    assert row_of({**CHAT, "http.route": "/v1/messages"}, kind=kind)["route"] == route
+
+
+def test_agents_name_in_brackets_is_read() -> None:
+    row = row_of({"a": 1}, scope_name="gcp.vertex.agent", name="agent_run [weather_agent]")
+
+    assert (row["kind"], row["agent_name"]) == ("agent", "weather_agent")
+
+
+@pytest.mark.parametrize("text", ['{"city":"Paris"}', '["Paris"]', "{'city':'Paris'}"])
+@pytest.mark.parametrize("name", ["tool_arguments", "tool_response", "some.attribute"])
+def test_documents_are_content_even_without_white_space(name: str, text: str) -> None:
+    assert row_of({**CHAT, name: text})["attributes"] == {}

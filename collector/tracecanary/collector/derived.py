@@ -9,10 +9,11 @@ from typing import Any
 
 from tracecanary.collector import attributes as names
 from tracecanary.collector.captured import CapturedSpan
-from tracecanary.collector.coercion import to_hash, to_name
+from tracecanary.collector.coercion import seconds_to_ns, to_hash, to_name
 from tracecanary.collector.conventions.context import (
     AGENT_NAME_PREFIXES,
     AGENT_NAMES,
+    NAME_BRACKETS,
     TOOL_ARGUMENTS,
     TOOL_NAME_PREFIXES,
     TOOL_NAMES,
@@ -23,10 +24,14 @@ from tracecanary.collector.plans import COLUMN_INDEX
 
 _KIND = COLUMN_INDEX["kind"]
 _NAME = COLUMN_INDEX["name"]
+_START = COLUMN_INDEX["start_unix_ns"]
+_DURATION = COLUMN_INDEX["duration_ns"]
 _STATUS = COLUMN_INDEX["status"]
 _ERROR_TYPE = COLUMN_INDEX["error_type"]
 _ERROR_CLASS = COLUMN_INDEX["error_class"]
 _INPUT = COLUMN_INDEX["input_tokens"]
+# What only an answer has.
+_ANSWER = tuple(COLUMN_INDEX[column] for column in ("response_id", "finish_reason", "input_tokens", "output_tokens"))
 _CACHE_READ = COLUMN_INDEX["cache_read_tokens"]
 _CACHE_WRITE = COLUMN_INDEX["cache_write_tokens"]
 _AGENT_NAME = COLUMN_INDEX["agent_name"]
@@ -59,6 +64,8 @@ def complete_row(row: list[Any], span: CapturedSpan, exception: Mapping[str, Any
         row[_STEP] = numbered_step(row[_STEP], span.name)
         if row[_STEP] is not None or row[_STEP_NAME] is not None:
             row[_STEP_SOURCE] = step_source(span.attributes)
+    if row[_CONVENTION] == "logfire" and row[_KIND] == "llm":
+        _complete_logfire(row, span)
     if row[_CONVENTION] == "langfuse" and row[_TIME_TO_FIRST_TOKEN] is None:
         row[_TIME_TO_FIRST_TOKEN] = _time_to(span, span.attributes.get(_COMPLETION_START))
     if row[_RETRY_COUNT] is not None and row[_RETRY_SOURCE] is None:
@@ -77,6 +84,16 @@ def _complete_kind(row: list[Any], span: CapturedSpan) -> None:
             row[_TOOL_ARGUMENTS_HASH] = tool_arguments_hash(span.attributes, span.events)
     elif kind == "agent" and row[_AGENT_NAME] is None:
         row[_AGENT_NAME] = agent_name(span.name, span.attributes)
+
+
+def _complete_logfire(row: list[Any], span: CapturedSpan) -> None:
+    """Make one call of the two spans that Logfire has for a stream: its message at the end is the call."""
+    if "duration" in span.attributes:  # the message: a span of no length
+        duration_ns = seconds_to_ns(span.attributes["duration"])
+        if duration_ns and duration_ns <= span.end_ns:
+            row[_START], row[_DURATION] = span.end_ns - duration_ns, duration_ns
+    elif row[_STATUS] != "error" and all(row[index] is None for index in _ANSWER):
+        row[_KIND] = "other"  # the request: it ends before there is an answer, unless it fails
 
 
 def _complete_failure(row: list[Any], span: CapturedSpan, exception: Mapping[str, Any] | None) -> None:
@@ -155,4 +172,4 @@ def _name_from(
     name = span_name
     for prefix in prefixes:
         name = name.removeprefix(prefix)
-    return to_name(name)
+    return to_name(name.strip(NAME_BRACKETS) if name != span_name else name)

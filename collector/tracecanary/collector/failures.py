@@ -10,7 +10,7 @@ from tracecanary.collector import attributes as names
 from tracecanary.collector.coercion import to_int, to_name
 
 _STATUS_ATTRIBUTES = ("http.response.status_code", "http.status_code", "error.code")
-_MESSAGE_ATTRIBUTES = ("error.message", "exception.message")
+_MESSAGE_ATTRIBUTES = ("error.message", "exception.message", "langfuse.observation.status_message")
 # What some libraries write instead of a type: the message has the real one.
 _USELESS_TYPES = frozenset({"Exception", "Error", "BaseException", "_OTHER"})
 _TYPE_IN_MESSAGE = re.compile(r"\s*([A-Za-z_][\w.]{0,200}(?:Error|Exception|Timeout|Exceeded))\b")

@@ -13,6 +13,8 @@ from fnmatch import fnmatchcase
 
 # "gpt-x-2026-11-01", "gpt-x-20261101", "model@version": the dated name a provider answers with.
 _VERSION_SUFFIX = re.compile(r"(-\d{4}-\d{2}-\d{2}|-\d{8}|@[\w.-]+)$")
+# "gemini-x-001": of Gemini alone, since "text-embedding-ada-002" is the name asked for.
+_GEMINI_VERSION = re.compile(r"(?<!^gemini)-00\d$")
 _GLOB_CHARACTERS = frozenset("*?[")
 
 # Routers such as LiteLLM put the provider before the model: "openai/gpt-x". A known list, since other names have a
@@ -131,6 +133,8 @@ def without_provider(model: str, prefixes: Collection[str] = PROVIDER_PREFIXES) 
 def _without_version(model: str, rules: ModelRules) -> str:
     if rules.has_dated_answers:
         model = _VERSION_SUFFIX.sub("", model) or model
+        if model.startswith("gemini-"):
+            model = _GEMINI_VERSION.sub("", model)
     for glob in rules.version_suffixes:
         # From the end on: the shortest ending that fits, and never the whole name.
         for start in range(len(model) - 1, 0, -1):

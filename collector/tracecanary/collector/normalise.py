@@ -40,10 +40,12 @@ SpanRow = tuple[Any, ...]
 
 OTEL_KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 STATUSES = ("unset", "ok", "error")
-_SERVER = 2
+_SERVER, _CLIENT = 2, 3
+_TELLING_KINDS = (_SERVER, _CLIENT)
 _SAMPLING_THRESHOLD = re.compile(r"(?:^|,)\s*ot=(?:[^,]*;)?th:([0-9a-f]{1,14})(?:[;,]|$)")
 _THRESHOLD_RANGE = 16**14
 _WHITE_SPACE = re.compile(r"\s")
+_DOCUMENT_STARTS = ("{", "[")
 # Attribute names with indices or ids in them make new shapes without end: then all plans are made anew.
 _MAX_PLANS = 2_048
 _MAX_RESOURCES = 256
@@ -75,7 +77,7 @@ class Normaliser:
         self._rules = rules = rules or Rules()
         self._dimensions = rules.span_dimensions
         self._resource_dimensions = rules.resource_dimensions
-        self._plans: dict[tuple[str | None, str | None, bool, tuple[str, ...]], Plan] = {}
+        self._plans: dict[tuple[str | None, str | None, int, tuple[str, ...]], Plan] = {}
         # By identity, with the resource beside its values: while it is held, no other one gets its id.
         self._resources: dict[int, tuple[Mapping[str, Any], tuple[tuple[int, Any], ...]]] = {}
         self._models: dict[tuple[str | None, str | None], str | None] = {}
@@ -112,15 +114,15 @@ class Normaliser:
 
     def plan(self, scope_name: str | None, scope_version: str | None, kind: int, attributes: tuple[str, ...]) -> Plan:
         """Return how to read a span of this scope and OTLP kind, with these attributes."""
-        is_server = kind == _SERVER
-        key = (scope_name, scope_version, is_server, attributes)
+        key = (scope_name, scope_version, kind if kind in _TELLING_KINDS else 0, attributes)
         plan = self._plans.get(key)
         if plan is None:
             plan = compile_plan(
                 scope_name or "",
                 scope_version or "",
                 attributes,
-                is_server=is_server,
+                is_server=kind == _SERVER,
+                is_client=kind == _CLIENT,
                 dimensions=self._dimensions,
                 taken=self._resource_dimensions,
             )
@@ -296,7 +298,8 @@ def remaining_text(value: object) -> str | None:
     """Return what is stored of an attribute that no column is read from; None for what may be content."""
     text: str | None
     if isinstance(value, str):
-        if len(value) > MAX_WORD_LENGTH:
+        # A document is no word, even without white space: the arguments of a tool call are one.
+        if len(value) > MAX_WORD_LENGTH or value.startswith(_DOCUMENT_STARTS):
             return None
         text = storable_text(value)
     else:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tracecanary.collector.coercion import COLUMN_COERCION, storable_text, to_count, to_int, to_name
 from tracecanary.collector.conventions import (
+    CALLED_ROUTE,
     CONTEXT_COLUMNS,
     CONVENTIONS,
     SERVER_COLUMNS,
@@ -99,6 +100,7 @@ def compile_plan(
     attributes: Collection[str],
     *,
     is_server: bool,
+    is_client: bool = False,
     dimensions: Collection[str] = (),
     taken: Collection[str] = (),
 ) -> Plan:
@@ -112,6 +114,8 @@ def compile_plan(
     documents: dict[str, list[tuple[int, tuple[PathStep, ...], Reader]]] = {}
     for lookup in lookups:
         for index, attribute, source, read in _present(lookup, attributes):
+            if is_client and attribute == CALLED_ROUTE:
+                continue
             if source.path is None:
                 reads.append((index, attribute, read))
             else:

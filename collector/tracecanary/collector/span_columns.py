@@ -42,15 +42,18 @@ from tracecanary.schema import SPAN_COLUMNS, arrow_schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Times of theirs are told by attributes.
+_READ_ONE_BY_ONE = frozenset({"langfuse", "logfire"})
+
 _at = COLUMN_INDEX.__getitem__
 
 
 def is_plain_plan(plan: Plan, attributes: Collection[str]) -> bool:
     """Tell whether spans of this plan and with these attribute names can be read by columns."""
     convention = plan.template[_at("convention") - len(LEADING_COLUMNS)]
-    if is_sent_row(attributes):
+    if is_sent_row(attributes) or convention in _READ_ONE_BY_ONE:
         return False
-    return convention != "langfuse" and FLAG_KEY not in attributes and not any(name in attributes for name in TAGS)
+    return FLAG_KEY not in attributes and not any(name in attributes for name in TAGS)
 
 
 class SpanColumns:

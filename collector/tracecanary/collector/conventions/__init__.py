@@ -21,7 +21,7 @@ from tracecanary.collector.conventions import (
     vercel,
 )
 from tracecanary.collector.conventions.content import is_content
-from tracecanary.collector.conventions.context import CONTEXT_COLUMNS, RESOURCE_COLUMNS, SERVER_COLUMNS
+from tracecanary.collector.conventions.context import CALLED_ROUTE, CONTEXT_COLUMNS, RESOURCE_COLUMNS, SERVER_COLUMNS
 from tracecanary.collector.conventions.table import Columns, Convention, Mark, Source
 
 # First hit wins: names of one library only go before the names that many share.
@@ -49,6 +49,7 @@ def find_convention(scope_name: str, attributes: Iterable[str]) -> Convention | 
 
 
 __all__ = [
+    "CALLED_ROUTE",
     "CONTEXT_COLUMNS",
     "CONVENTIONS",
     "RESOURCE_COLUMNS",

@@ -10,6 +10,8 @@ from tracecanary.collector.conventions.table import Columns, Source, inside, quo
 
 # Where libraries keep what the application said about a request, each under the application's own keys.
 _PREFIXES = ("", "langsmith.metadata.", "traceloop.association.properties.", "ai.telemetry.metadata.")
+# Of a client span this names what was called, as Anthropic's SDK writes it.
+CALLED_ROUTE = "http.route"
 _CAMEL_PREFIXES = ("ai.telemetry.metadata.", "ai.settings.context.")
 
 
@@ -22,6 +24,7 @@ def _said(*keys: str) -> tuple[str | Source, ...]:
         sources += [f"{prefix}{key}" for prefix in _PREFIXES]
         sources += [f"{prefix}{camel}" for prefix in _CAMEL_PREFIXES if f"{prefix}{camel}" not in sources]
         sources += [inside("metadata", key), quoted(f"langfuse.trace.metadata.{key}")]
+        sources.append(quoted(f"langfuse.observation.metadata.{key}"))
     return tuple(sources)
 
 
@@ -45,7 +48,7 @@ CONTEXT_COLUMNS: Columns = {
     ),
     "route": (
         names.ROUTE,
-        "http.route",
+        CALLED_ROUTE,
         "metadata.user_api_key_request_route",
         "gen_ai.workflow.name",
         "traceloop.workflow.name",
@@ -123,6 +126,8 @@ RESOURCE_COLUMNS: Columns = {
 # Sources of last resort for spans of one kind, after which the span's name is taken.
 AGENT_NAMES = ("graph.node.id", "traceloop.entity.name")
 AGENT_NAME_PREFIXES = ("invoke_agent ", "create_agent ", "agent_run ")
+# Of Google ADK's older spans: "agent_run [name]".
+NAME_BRACKETS = "[]"
 TOOL_NAMES = ("traceloop.entity.name",)
 TOOL_NAME_PREFIXES = ("execute_tool ", "running tool: ")
 TOOL_ARGUMENTS = (

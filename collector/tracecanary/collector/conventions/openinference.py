@@ -47,12 +47,13 @@ _ASKED: Columns = {
         inside("llm.invocation_parameters", "model"),
         inside("llm.invocation_parameters", "model_name"),
         inside("llm.invocation_parameters", "model_id"),
+        inside("embedding.invocation_parameters", "model"),
         inside("input.value", "model"),
     ),
 }
 _ANSWERED: Columns = {
     "provider": ("llm.provider", "llm.system"),
-    "response_model": ("llm.response.model_name", "llm.model_name"),
+    "response_model": ("llm.response.model_name", "llm.model_name", "embedding.model_name"),
     **TOKEN_COLUMNS,
 }
 

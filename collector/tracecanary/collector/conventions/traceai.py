@@ -1,6 +1,7 @@
 """traceAI (Future AGI): `gen_ai.span.kind`, and `fi.span.kind` of fi-instrumentation 0.1 and the C# and Java SDKs.
 
-The OpenAI integration writes the answer's model into `gen_ai.request.model`, and none when the call fails.
+The OpenAI integration writes the answer's model into `gen_ai.request.model`, and none when the call fails. So does that
+of OpenAI's Agents, whose parameters are the answer's, too.
 """
 
 from __future__ import annotations
@@ -34,13 +35,21 @@ _COLUMNS: Columns = merged(
             "gen_ai.usage.input_tokens.cache_write",
         ),
         "reasoning_tokens": ("gen_ai.usage.output_tokens.reasoning",),
-        "response_model": ("llm.model_name",),
+        "response_model": ("llm.model_name", "embedding.model_name"),
     },
     {column: sources for column, sources in OTEL_COLUMNS.items() if column != "request_model"},
     TOKEN_COLUMNS,
 )
 
 CONVENTIONS: tuple[Convention, ...] = (
+    Convention(
+        name="traceai",
+        marks=(Mark(scope="traceai_openai_agents*", attributes=("gen_ai.span.kind",)),),
+        kind_from=_KINDS_FROM,
+        kinds=_KINDS,
+        columns=merged({"response_model": (names.REQUEST_MODEL,)}, _COLUMNS),
+        kinds_by_name={"handoff": "chain"},
+    ),
     Convention(
         name="traceai",
         marks=(

@@ -14,6 +14,22 @@ _KINDS: Mapping[str, str] = {
     "tool": "tool",
     "unknown": "other",
 }
+# OpenTelemetry's own packages for these have "genai" in their scopes.
+_LIBRARIES = (
+    "agno",
+    "anthropic",
+    "bedrock",
+    "cohere",
+    "crewai",
+    "groq",
+    "haystack",
+    "langchain",
+    "llamaindex",
+    "mistralai",
+    "ollama",
+    "together",
+    "writer",
+)
 _COLUMNS: Columns = {
     "cache_read_tokens": ("cache_read_input_tokens",),
     "cache_write_tokens": ("cache_creation_input_tokens",),
@@ -36,8 +52,13 @@ CONVENTIONS: tuple[Convention, ...] = (
             Mark(attributes=("llm.request.type",)),
             Mark(scope="traceloop.tracer"),
             Mark(scope="opentelemetry.instrumentation.openai.v*", attributes=(names.OPERATION_NAME,)),
+            *(
+                Mark(scope=f"opentelemetry.instrumentation.{library}", attributes=(names.OPERATION_NAME,))
+                for library in _LIBRARIES
+            ),
         ),
-        kind_from=(names.OPERATION_NAME, "traceloop.span.kind", "llm.request.type"),
+        # Its own kind first: below `invoke_agent` LangChain's graph says once more that it invokes the agent.
+        kind_from=("traceloop.span.kind", names.OPERATION_NAME, "llm.request.type"),
         kinds=_KINDS,
         columns=merged(OTEL_COLUMNS, _COLUMNS),
     ),
