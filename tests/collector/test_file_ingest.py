@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import gzip
 import io
@@ -12,14 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from google.protobuf import json_format
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tracecanary.collector.captured import CapturedSpan
-from tracecanary.collector.file_ingest import IngestCounts, files_below, ingest_file, ingest_stream
-from tracecanary.collector.ingest import store_spans
+from tracecanary.collector.file_ingest import (
+    Batch,
+    IngestCounts,
+    StoredRows,
+    files_below,
+    ingest_file,
+    ingest_stream,
+    store_batch,
+)
 from tracecanary.collector.otlp_stream import StreamLimits
-from tracecanary.schema import LakeError, MalformedInputError
+from tracecanary.schema import LakeError, LakeTable, MalformedInputError, landing_segments
 
 Stored = Callable[[], list[dict[str, Any]]]
 LIMITS = StreamLimits()
@@ -50,7 +60,7 @@ def lines(count: int, first: int = 0) -> bytes:
 
 
 def ingest(lake: Path, content: bytes, *, limits: StreamLimits = LIMITS, batch_bytes: int = 10_000) -> IngestCounts:
-    store = functools.partial(store_spans, lake)
+    store = functools.partial(store_batch, lake)
     return ingest_stream(io.BytesIO(content), store, limits=limits, batch_bytes=batch_bytes)
 
 
@@ -90,10 +100,79 @@ def test_one_document_on_many_lines_is_read(lake: Path, stored: Stored) -> None:
     assert trace_numbers(stored()) == [7]
 
 
-def test_logs_and_metrics_are_passed_over_and_counted(lake: Path, stored: Stored) -> None:
+def test_metrics_and_logs_without_events_are_passed_over_and_counted(lake: Path, stored: Stored) -> None:
     counts = ingest(lake, b'{"resourceLogs":[]}\n' + lines(1) + b'{"resourceMetrics": []}\n')
 
     assert counts == IngestCounts(requests=3, spans=1, other_requests=2)
+
+
+def logged_evaluation(number: int, *, event_name: str = "gen_ai.evaluation.result") -> ExportLogsServiceRequest:
+    request = ExportLogsServiceRequest()
+    records = request.resource_logs.add().scope_logs.add().log_records
+    records.add(time_unix_nano=4).body.string_value = "a line of a log"
+    record = records.add(time_unix_nano=5, event_name=event_name, trace_id=(number + 1).to_bytes(16))
+    record.attributes.add(key="gen_ai.evaluation.name").value.string_value = "tone"
+    record.attributes.add(key="gen_ai.evaluation.score.value").value.double_value = number / 10
+    record.attributes.add(key="gen_ai.usage.input_tokens").value.int_value = 7
+    return request
+
+
+def logs_line(request: ExportLogsServiceRequest) -> bytes:
+    """Return `request` as the Collector's file exporter writes it: ids in hex, not in protobuf's base64."""
+    document = json_format.MessageToDict(request)
+    for record in document["resourceLogs"][0]["scopeLogs"][0]["logRecords"]:
+        if "traceId" in record:
+            record["traceId"] = base64.b64decode(record["traceId"]).hex()
+    return json.dumps(document).encode() + b"\n"
+
+
+def evaluations(lake: Path) -> list[dict[str, Any]]:
+    paths = landing_segments(lake, LakeTable.EVALUATIONS)
+    return [row for path in paths for row in pq.read_table(path).to_pylist()]
+
+
+LOGS = [logged_evaluation(number) for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"".join(map(logs_line, LOGS)), id="lines"),
+        pytest.param(logs_line(LOGS[0]) + lines(1) + logs_line(LOGS[1]) + logs_line(LOGS[2]), id="between traces"),
+        pytest.param(b"".join(request.SerializeToString() for request in LOGS), id="protobuf"),
+        pytest.param(framed(*(zstd(request.SerializeToString()) for request in LOGS)), id="framed zstd of protobuf"),
+        pytest.param(gzip.compress(b"".join(map(logs_line, LOGS))), id="gzip"),
+    ],
+)
+def test_evaluations_of_log_records_are_stored_and_as_old_as_they_say(lake: Path, content: bytes) -> None:
+    counts = ingest(lake, content)
+
+    assert (counts.evaluations, counts.other_requests) == (3, 0)
+    rows = sorted(evaluations(lake), key=lambda row: str(row["trace_id"]))
+    assert [(row["trace_id"], row["name"], row["score"]) for row in rows] == [
+        (f"{number + 1:032x}", "tone", number / 10) for number in range(3)
+    ]
+    assert {(row["time_unix_ns"], row["received_unix_ns"]) for row in rows} == {(5, 5)}
+
+
+def test_events_that_repeat_a_calls_usage_are_no_calls(lake: Path, stored: Stored) -> None:
+    details = logged_evaluation(0, event_name="gen_ai.client.inference.operation.details")
+
+    counts = ingest(lake, logs_line(details) + lines(1))
+
+    assert (counts.spans, counts.evaluations) == (1, 0)
+    assert [row["input_tokens"] for row in stored()] == [None]
+    assert evaluations(lake) == []
+
+
+def test_an_evaluation_that_judges_nothing_known_is_left_out_and_said(
+    lake: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = logged_evaluation(0)
+    request.resource_logs[0].scope_logs[0].log_records[1].ClearField("trace_id")
+
+    assert ingest(lake, request.SerializeToString()).evaluations == 0
+    assert "1 evaluations without a trace id or gen_ai.response.id were left out" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -168,8 +247,8 @@ def test_memory_does_not_grow_with_the_file(lake: Path) -> None:
             buffer[: len(line)] = line
             return len(line)
 
-    def count(spans: list[CapturedSpan]) -> int:
-        return len(spans)
+    def count(batch: Batch) -> StoredRows:
+        return StoredRows(spans=len(batch.spans), evaluations=0)
 
     tracemalloc.start()
     try:
@@ -191,14 +270,14 @@ class InterruptionError(Exception):
     """What happens in the middle of a file."""
 
 
-def interrupted_after(batches: int, lake: Path) -> Callable[[list[CapturedSpan]], int]:
+def interrupted_after(batches: int, lake: Path) -> Callable[[Batch], StoredRows]:
     left = [batches]
 
-    def store(spans: list[CapturedSpan]) -> int:
+    def store(batch: Batch) -> StoredRows:
         if not left[0]:
             raise InterruptionError
         left[0] -= 1
-        return store_spans(lake, spans)
+        return store_batch(lake, batch)
 
     return store
 
@@ -214,7 +293,7 @@ def test_interrupted_reading_goes_on_where_it_stopped(
     before = len(stored())
     assert 0 < before < 500
 
-    counts = ingest_file(path, lake, functools.partial(store_spans, lake), limits=LIMITS, batch_bytes=10_000)
+    counts = ingest_file(path, lake, functools.partial(store_batch, lake), limits=LIMITS, batch_bytes=10_000)
 
     assert counts.resumed_from == len(lines(before))
     assert (counts.requests, counts.spans) == (500, 500)
@@ -229,7 +308,7 @@ def test_another_file_of_the_same_name_is_read_from_its_start(tmp_path: Path, la
         ingest_file(path, lake, interrupted_after(1, lake), limits=LIMITS, batch_bytes=10_000)
     path.write_bytes(lines(10, first=1_000))
 
-    counts = ingest_file(path, lake, functools.partial(store_spans, lake), limits=LIMITS)
+    counts = ingest_file(path, lake, functools.partial(store_batch, lake), limits=LIMITS)
 
     assert counts == IngestCounts(requests=10, spans=10)
     assert trace_numbers(stored())[-10:] == list(range(1_000, 1_010))
@@ -243,7 +322,7 @@ def test_a_damaged_bookmark_costs_only_time(tmp_path: Path, lake: Path, stored: 
     (bookmark,) = (lake / "ingest").iterdir()
     bookmark.write_text("{")
 
-    counts = ingest_file(path, lake, functools.partial(store_spans, lake), limits=LIMITS)
+    counts = ingest_file(path, lake, functools.partial(store_batch, lake), limits=LIMITS)
 
     assert (counts.resumed_from, counts.spans) == (0, 500)
 
@@ -254,7 +333,7 @@ def test_lake_that_can_not_be_written_keeps_the_place(tmp_path: Path, lake: Path
     lake.write_text("a file where the folder should be")
 
     with pytest.raises(LakeError, match="Check that the folder is writable"):
-        ingest_file(path, lake, functools.partial(store_spans, lake), limits=LIMITS)
+        ingest_file(path, lake, functools.partial(store_batch, lake), limits=LIMITS)
 
 
 def test_folders_patterns_and_files_are_found(tmp_path: Path) -> None:

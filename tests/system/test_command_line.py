@@ -257,5 +257,5 @@ def test_ingest_reads_the_other_files_when_one_is_bad(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert "b.json: at byte 0 stands b'h', where neither OTLP in protobuf nor JSON can go on" in done.stderr.decode()
-    assert "c.json: passed over 1 request of logs or metrics" in done.stdout.decode()
+    assert "c.json: passed over 1 request of metrics or plain logs" in done.stdout.decode()
     assert "read 1 spans of 2 files into" in done.stdout.decode()

@@ -12,12 +12,15 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
 from tracecanary.collector.captured import CapturedSpan
-from tracecanary.collector.ingest import spans_of_request
+from tracecanary.collector.ingest import store_events, store_spans
+from tracecanary.collector.normalise import Normaliser
+from tracecanary.collector.otlp_contents import OtlpContents, read_contents
+from tracecanary.collector.otlp_logs import LoggedEvent
 from tracecanary.collector.otlp_stream import OtlpRequest, StreamLimits, TornStreamError, decompressed, otlp_requests
 from tracecanary.schema import FileLake, LakeError, LakeStorage, MalformedInputError, lake_storage
 
@@ -26,7 +29,41 @@ DEFAULT_BATCH_BYTES = 32 * 1024 * 1024
 _HEAD_BYTES = 64 * 1024
 _BOOKMARK_FOLDER = "ingest"
 
-StoreSpans = Callable[[list[CapturedSpan]], int]
+
+@dataclass(slots=True)
+class Batch:
+    """What several requests brought."""
+
+    spans: list[CapturedSpan] = field(default_factory=list)
+    events: list[LoggedEvent] = field(default_factory=list)
+
+    def add(self, contents: OtlpContents) -> None:
+        """Add what a request brought."""
+        self.spans += contents.spans
+        self.events += contents.events
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRows:
+    """How many spans, and evaluations of logs, were stored."""
+
+    spans: int
+    evaluations: int
+
+
+Store = Callable[[Batch], StoredRows]
+
+
+def store_batch(lake: FileLake, batch: Batch, normaliser: Normaliser | None = None) -> StoredRows:
+    """Add `batch` to the lake, by the rules of `normaliser`.
+
+    Raises:
+        LakeError: The lake can't be written.
+    """
+    return StoredRows(
+        spans=store_spans(lake, batch.spans, normaliser),
+        evaluations=store_events(lake, batch.events, normaliser),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +73,15 @@ class IngestCounts:
     Attributes:
         requests: OTLP requests read.
         spans: Spans stored, those of an earlier, interrupted reading included.
-        other_requests: Requests of logs or metrics, passed over.
+        evaluations: Evaluations of log records stored, those of an earlier, interrupted reading included.
+        other_requests: Requests of metrics or logs without an event, passed over.
         resumed_from: Offset in the decompressed file that the reading started at; 0 is its beginning.
         is_torn: Whether the file ends inside a request, which was left out.
     """
 
     requests: int = 0
     spans: int = 0
+    evaluations: int = 0
     other_requests: int = 0
     resumed_from: int = 0
     is_torn: bool = False
@@ -58,22 +97,23 @@ class _Bookmark:
     requests: int
     spans: int
     other_requests: int
+    evaluations: int = 0  # bookmarks of before had none
 
 
 def ingest_stream(
     stream: IO[bytes],
-    store: StoreSpans,
+    store: Store,
     *,
     limits: StreamLimits,
     batch_bytes: int = DEFAULT_BATCH_BYTES,
     counts: IngestCounts | None = None,
     on_stored: Callable[[IngestCounts, int], None] = lambda _counts, _offset: None,
 ) -> IngestCounts:
-    """Store all spans of `stream`: OTLP in any form that `otlp_stream` knows.
+    """Store all spans and evaluations of `stream`: OTLP in any form that `otlp_stream` knows.
 
     Args:
         stream: Where to read, at its beginning.
-        store: Stores spans and returns how many those were.
+        store: Stores what was read, such as `store_batch`.
         limits: Most bytes of a request, and of all.
         batch_bytes: Bytes of requests that are stored together.
         counts: What an earlier reading came to, which stopped at `counts.resumed_from`.
@@ -84,22 +124,20 @@ def ingest_stream(
         LakeError: The lake can't be written; what was stored before stays.
     """
     counts = counts or IngestCounts()
-    batch: list[CapturedSpan] = []
+    batch = Batch()
     size, offset = 0, counts.resumed_from
     try:
         for request in otlp_requests(decompressed(stream), limits=limits, start=offset):
-            spans = _spans(request)
-            batch += spans
+            contents = _contents(request)
+            batch.add(contents)
             counts = replace(
-                counts,
-                requests=counts.requests + 1,
-                other_requests=counts.other_requests + (not spans and _is_other_signal(request.body)),
+                counts, requests=counts.requests + 1, other_requests=counts.other_requests + contents.is_other
             )
             size, offset = size + len(request.body), request.end
             if size >= batch_bytes:
-                counts = replace(counts, spans=counts.spans + store(batch))
+                counts = _with(counts, store(batch))
                 on_stored(counts, offset)
-                batch, size = [], 0
+                batch, size = Batch(), 0
     except TornStreamError:
         if not counts.requests:
             raise
@@ -110,36 +148,40 @@ def ingest_stream(
     return _store_rest(batch, store, counts, offset, on_stored)
 
 
-def _spans(request: OtlpRequest) -> list[CapturedSpan]:
+def _contents(request: OtlpRequest) -> OtlpContents:
     try:
-        return spans_of_request(request)
+        return read_contents(request)
     except MalformedInputError as error:
         raise MalformedInputError(f"{error} (in the request that ends at byte {request.end})") from error
 
 
 def _store_rest(
-    batch: list[CapturedSpan],
-    store: StoreSpans,
+    batch: Batch,
+    store: Store,
     counts: IngestCounts,
     offset: int,
     on_stored: Callable[[IngestCounts, int], None],
 ) -> IngestCounts:
-    if batch:
-        counts = replace(counts, spans=counts.spans + store(batch))
+    if batch.spans or batch.events:
+        counts = _with(counts, store(batch))
         on_stored(counts, offset)
     return counts
+
+
+def _with(counts: IngestCounts, stored: StoredRows) -> IngestCounts:
+    return replace(counts, spans=counts.spans + stored.spans, evaluations=counts.evaluations + stored.evaluations)
 
 
 def ingest_file(
     path: Path,
     lake: FileLake,
-    store: StoreSpans,
+    store: Store,
     *,
     limits: StreamLimits,
     batch_bytes: int = DEFAULT_BATCH_BYTES,
     on_progress: Callable[[IngestCounts, int], None] = lambda _counts, _read_bytes: None,
 ) -> IngestCounts:
-    """Store all spans of the file at `path`, from where an interrupted reading of it into `lake` stopped.
+    """Store what the file at `path` holds, from where an interrupted reading of it into `lake` stopped.
 
     `on_progress` is called, a batch at a time, with the counts and the bytes of the file that are read.
 
@@ -188,6 +230,7 @@ class _Bookmarks:
         return IngestCounts(
             requests=bookmark.requests,
             spans=bookmark.spans,
+            evaluations=bookmark.evaluations,
             other_requests=bookmark.other_requests,
             resumed_from=bookmark.offset,
         )
@@ -200,6 +243,7 @@ class _Bookmarks:
             offset=offset,
             requests=counts.requests,
             spans=counts.spans,
+            evaluations=counts.evaluations,
             other_requests=counts.other_requests,
         )
         with contextlib.suppress(LakeError):
@@ -217,10 +261,6 @@ def _head(file: io.BufferedReader, count: int) -> bytes:
     head = file.read(count)
     file.seek(0)
     return head
-
-
-def _is_other_signal(body: bytes) -> bool:
-    return any(name in body[:64] for name in (b'"resourceLogs"', b'"resourceMetrics"'))
 
 
 def files_below(names: list[str]) -> Iterator[Path]:

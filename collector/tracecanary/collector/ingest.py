@@ -1,19 +1,23 @@
-"""Reading OTLP trace files into a lake."""
+"""Reading OTLP files into a lake: their spans, and the evaluations on these and in logs."""
 
 from __future__ import annotations
 
 import io
 import logging
 import time
+from collections import Counter
+from collections.abc import Sequence
 
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.config import DEFAULT_MAX_SEGMENT_SPANS
+from tracecanary.collector.evaluation_logs import logged_evaluations
 from tracecanary.collector.evaluation_spans import SpanEvaluations
 from tracecanary.collector.evaluations import EvaluationRow
 from tracecanary.collector.normalise import Normaliser, default_normaliser
-from tracecanary.collector.otlp import spans_from_json, spans_from_protobuf
-from tracecanary.collector.otlp_stream import OtlpRequest, StreamLimits, decompressed, otlp_requests
-from tracecanary.collector.segments import publish_segment, write_segment
+from tracecanary.collector.otlp_contents import read_contents
+from tracecanary.collector.otlp_logs import LoggedEvent
+from tracecanary.collector.otlp_stream import StreamLimits, decompressed, otlp_requests
+from tracecanary.collector.segments import publish_segment, storable_table, write_segment
 from tracecanary.collector.span_tables import span_table
 from tracecanary.schema import EVALUATION_COLUMNS, FileLake, LakeTable
 
@@ -29,16 +33,7 @@ def decode_otlp_file(body: bytes) -> list[CapturedSpan]:
         MalformedInputError: It is none of these.
     """
     requests = otlp_requests(decompressed(io.BytesIO(body)), limits=StreamLimits())
-    return [span for request in requests for span in spans_of_request(request)]
-
-
-def spans_of_request(request: OtlpRequest) -> list[CapturedSpan]:
-    """Decode one request.
-
-    Raises:
-        MalformedInputError: It is no OTLP trace request.
-    """
-    return (spans_from_json if request.encoding == "json" else spans_from_protobuf)(request.body)
+    return [span for request in requests for span in read_contents(request).spans]
 
 
 def store_spans(lake: FileLake, spans: list[CapturedSpan], normaliser: Normaliser | None = None) -> int:
@@ -65,6 +60,31 @@ def store_spans(lake: FileLake, spans: list[CapturedSpan], normaliser: Normalise
             write_segment(lake, LakeTable.EVALUATIONS, EVALUATION_COLUMNS, judged)
         publish_segment(lake, LakeTable.SPANS, rows)
     return len(valid)
+
+
+def store_events(lake: FileLake, events: Sequence[LoggedEvent], normaliser: Normaliser | None = None) -> int:
+    """Add the evaluations among `events` of a log to the lake, and return their number.
+
+    One that does not tell what was judged, or with which result, is left out, with a warning.
+
+    Raises:
+        LakeError: The lake can't be written.
+    """
+    rules = (normaliser or default_normaliser()).rules.evaluators
+    received_ns = time.time_ns()
+    rows: list[EvaluationRow] = []
+    left_out: Counter[str] = Counter()
+    for event in events:
+        found = logged_evaluations(event, rules, received_ns=received_ns)
+        if isinstance(found, str):
+            left_out[found] += 1
+        else:
+            rows += map(_received_when_judged, found)
+    for reason, count in left_out.items():
+        _logger.warning("%d %s were left out", count, reason)
+    if rows:
+        publish_segment(lake, LakeTable.EVALUATIONS, storable_table(EVALUATION_COLUMNS, rows))
+    return len(rows)
 
 
 def _received_when_judged(row: EvaluationRow) -> EvaluationRow:

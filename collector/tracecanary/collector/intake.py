@@ -21,14 +21,13 @@ from typing import TYPE_CHECKING
 
 from tracecanary.collector.config import IntakeSettings
 from tracecanary.collector.evaluation_spans import SpanEvaluations
-from tracecanary.collector.evaluations import EvaluationRow
 from tracecanary.collector.intake_counts import IntakeCounts
 from tracecanary.collector.intake_groups import DecodedRequests, decode_requests, without_spans
 from tracecanary.collector.intake_requests import Decoded, IntakeRequest
 from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.rules import Rules
 from tracecanary.collector.sealing import Sealer, TableJournal
-from tracecanary.collector.segments import UNSTORABLE_ERRORS, segment_table, storable_rows
+from tracecanary.collector.segments import storable_table
 from tracecanary.collector.span_tables import grouped_table, span_table
 from tracecanary.schema import EVALUATION_COLUMNS, FileLake, LakeError, LakeTable, OverloadedError, TraceCanaryError
 
@@ -234,7 +233,7 @@ class Intake:
             if table.num_rows:
                 self._journals[LakeTable.SPANS].append(table)
         if evaluations:
-            self._journals[LakeTable.EVALUATIONS].append(_evaluation_table(evaluations))
+            self._journals[LakeTable.EVALUATIONS].append(storable_table(EVALUATION_COLUMNS, evaluations))
 
     def _one_by_one(self, part: Sequence[_Opened], decoded: DecodedRequests) -> pa.Table:
         import pyarrow as pa
@@ -287,13 +286,6 @@ def _parts(group: Iterable[_Waiting]) -> Iterator[list[_Opened]]:
             part, size_bytes = [], 0
     if part:
         yield part
-
-
-def _evaluation_table(rows: Sequence[EvaluationRow]) -> pa.Table:
-    try:
-        return segment_table(EVALUATION_COLUMNS, rows)
-    except UNSTORABLE_ERRORS:  # a hostile value takes no other row with it
-        return segment_table(EVALUATION_COLUMNS, storable_rows(EVALUATION_COLUMNS, rows))
 
 
 def _acknowledgement(decoded: Decoded) -> Acknowledgement:

@@ -80,6 +80,26 @@ def events_from_json(body: str | bytes) -> list[LoggedEvent]:
         raise MalformedInputError(f"this is no OTLP log request in JSON: {error}") from error
 
 
+def is_log_request(body: bytes) -> bool:
+    """Tell whether `body` is a log request in protobuf, and no trace request, which has the same tags."""
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+    request = ExportLogsServiceRequest()
+    try:
+        request.ParseFromString(body)
+    except DecodeError:
+        return False
+    records = [
+        record
+        for resource_logs in request.resource_logs
+        for scope_logs in resource_logs.scope_logs
+        for record in scope_logs.log_records
+    ]
+    # These stand where a span has ids, its start or its links, in another form.
+    return any(record.time_unix_nano or record.observed_time_unix_nano or record.event_name for record in records)
+
+
 def _protobuf_event(record: Any) -> Iterator[LoggedEvent]:
     attributes = protobuf_attributes(record.attributes)
     name = record.event_name or attributes.get(_EVENT_NAME)

@@ -96,6 +96,14 @@ def storable_rows(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]) ->
     return list(rows)
 
 
+def storable_table(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+    """Return `rows` as a table of `columns`; a row with a value that does not fit takes no other with it."""
+    try:
+        return segment_table(columns, rows)
+    except UNSTORABLE_ERRORS:
+        return segment_table(columns, storable_rows(columns, rows))
+
+
 def segment_table(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]) -> pa.Table:
     """Return `rows` as a table of `columns`.
 

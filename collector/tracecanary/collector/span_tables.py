@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.evaluation_spans import SpanEvaluations
 from tracecanary.collector.normalise import Normaliser, SpanRow
-from tracecanary.collector.segments import UNSTORABLE_ERRORS, segment_table, storable_rows
+from tracecanary.collector.segments import storable_table
 from tracecanary.collector.shaped_spans import SpanColumnGroup, SpanGroup, captured_span, group_by_shape
 from tracecanary.collector.span_columns import SpanColumns, is_plain_plan
 from tracecanary.schema import SPAN_COLUMNS
@@ -52,7 +52,7 @@ def grouped_table(
         else:
             left += [captured_span(group.shape, span) for span in group.spans]
     if left or not tables:
-        tables.append(_rows_table(_rows(left, normaliser)))
+        tables.append(storable_table(SPAN_COLUMNS, _rows(left, normaliser)))
     # In one piece, for what is written of it: each piece costs as much again, however small.
     return pa.concat_tables(tables).combine_chunks() if len(tables) > 1 else tables[0]
 
@@ -79,10 +79,3 @@ def _rows(spans: Iterable[CapturedSpan], normaliser: Normaliser) -> list[SpanRow
         except Exception:
             _logger.debug("a span could not be read", exc_info=True)
     return rows
-
-
-def _rows_table(rows: list[SpanRow]) -> pa.Table:
-    try:
-        return segment_table(SPAN_COLUMNS, rows)
-    except UNSTORABLE_ERRORS:  # a hostile value takes no other span with it
-        return segment_table(SPAN_COLUMNS, storable_rows(SPAN_COLUMNS, rows))

@@ -15,8 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from tracecanary.api.cli.options import counted
 from tracecanary.api.config import service_settings
 from tracecanary.collector.config import LAKE_VARIABLE
-from tracecanary.collector.file_ingest import IngestCounts, StoreSpans, files_below, ingest_file, ingest_stream
-from tracecanary.collector.ingest import store_spans
+from tracecanary.collector.file_ingest import IngestCounts, Store, files_below, ingest_file, ingest_stream, store_batch
 from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.otlp_stream import (
     DEFAULT_MAX_DECOMPRESSED_BYTES,
@@ -35,8 +34,8 @@ def ingest(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="OTLP traces: files, folders or patterns; protobuf, JSON, JSON lines, or what the Collector's file "
-            "exporter writes; also gzip or zstd; - is stdin"
+            help="OTLP traces and logs: files, folders or patterns; protobuf, JSON, JSON lines, or what the "
+            "Collector's file exporter writes; also gzip or zstd; - is stdin"
         ),
     ],
     lake: Annotated[str, typer.Option(envvar=LAKE_VARIABLE, help="folder (made if absent) or URL of the lake")],
@@ -48,7 +47,7 @@ def ingest(
     ] = DEFAULT_MAX_DECOMPRESSED_BYTES // _GB,
     config: Annotated[Path | None, typer.Option(envvar=CONFIG_VARIABLE, help="configuration file, TOML")] = None,
 ) -> None:
-    """Read OTLP trace files into a lake.
+    """Read OTLP files into a lake: traces, and the evaluations in logs.
 
     Reading a file twice changes nothing: a span is one row, however often it arrives. An interrupted reading goes on
     where it stopped when the file is read again. A file that can't be read does not keep the others from being read;
@@ -56,7 +55,7 @@ def ingest(
     """
     location = parse_file_lake(lake)
     limits = StreamLimits(max_request_bytes=max_request_mb * _MB, max_decompressed_bytes=max_decompressed_gb * _GB)
-    store = functools.partial(store_spans, location, normaliser=Normaliser(service_settings(config).rules))
+    store = functools.partial(store_batch, location, normaliser=Normaliser(service_settings(config).rules))
     expanded = [path for name in files for path in ([None] if name == _STDIN else files_below([name]))]
     failures: list[str] = []
     total = IngestCounts()
@@ -73,13 +72,14 @@ def ingest(
                 console.print(remark, markup=False, highlight=False)
     read = counted(len(expanded) - len(failures), "file")
     if total.requests or not failures:
-        console.print(f"read {total.spans:,} spans of {read} into {location}", markup=False, highlight=False)
+        also = f" and {counted(total.evaluations, 'evaluation')} of logs" if total.evaluations else ""
+        console.print(f"read {total.spans:,} spans{also} of {read} into {location}", markup=False, highlight=False)
     if failures:
         raise MalformedInputError("; ".join(failures))
 
 
 def _ingest_one(
-    path: Path | None, lake: FileLake, store: StoreSpans, limits: StreamLimits, on_progress: _Progress
+    path: Path | None, lake: FileLake, store: Store, limits: StreamLimits, on_progress: _Progress
 ) -> IngestCounts:
     if path is not None:
         return ingest_file(path, lake, store, limits=limits, on_progress=on_progress)
@@ -121,7 +121,11 @@ def _shown(progress: Progress, path: Path | None) -> _Progress:
 
 
 def _added(total: IngestCounts, counts: IngestCounts) -> IngestCounts:
-    return IngestCounts(requests=total.requests + counts.requests, spans=total.spans + counts.spans)
+    return IngestCounts(
+        requests=total.requests + counts.requests,
+        spans=total.spans + counts.spans,
+        evaluations=total.evaluations + counts.evaluations,
+    )
 
 
 def _remarks(path: Path | None, counts: IngestCounts) -> list[str]:
@@ -130,7 +134,7 @@ def _remarks(path: Path | None, counts: IngestCounts) -> list[str]:
     if counts.resumed_from:
         remarks.append(f"{name}: went on at byte {counts.resumed_from:,}, where an earlier reading had stopped")
     if counts.other_requests:
-        remarks.append(f"{name}: passed over {counted(counts.other_requests, 'request')} of logs or metrics")
+        remarks.append(f"{name}: passed over {counted(counts.other_requests, 'request')} of metrics or plain logs")
     if counts.is_torn:
         remarks.append(f"{name}: ends inside a request, which was left out. Read it again when it is whole.")
     return remarks
