@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from tracecanary.analytics.answer import ArmValue, CellState, MetricRow
+from tracecanary.analytics.answer import CellState, MetricRow
 from tracecanary.analytics.cost_check import COST_METRIC, unpriced_text
 from tracecanary.analytics.evidence import Flags, Tally
-from tracecanary.analytics.measurement import MeasuredRow, Measurements
+from tracecanary.analytics.measurement import MeasuredNumbers, MeasuredRow, Measurements
 from tracecanary.analytics.metrics import Metric, MetricKind
 from tracecanary.analytics.statistics.clock import Look
 from tracecanary.analytics.statistics.means import MAX_SKEWNESS
@@ -45,10 +45,9 @@ class Judging:
 
 def metric_rows(rows: Sequence[MeasuredRow], measured: Measurements, place: int, judging: Judging) -> list[MetricRow]:
     """Judge every row of the cell at `place`."""
-    numbers = {item.name: getattr(measured, item.name)[place].tolist() for item in fields(Measurements)}
     return [
-        _Row(metric, evaluator, {name: column[at] for name, column in numbers.items()}, judging).judged()
-        for at, (metric, evaluator) in enumerate(rows)
+        _Row(metric, evaluator, numbers, judging).judged()
+        for (metric, evaluator), numbers in zip(rows, measured.rows_of(place), strict=True)
     ]
 
 
@@ -67,36 +66,39 @@ def no_difference(metric: Metric) -> float:
 class _Row:
     """One row on its way from numbers to a state and a reason."""
 
-    def __init__(self, metric: Metric, evaluator: str | None, numbers: Mapping[str, float], judging: Judging) -> None:
+    def __init__(self, metric: Metric, evaluator: str | None, numbers: MeasuredNumbers, judging: Judging) -> None:
         self._metric, self._evaluator, self._judging, self._number = metric, evaluator, judging, numbers
-        self._n = (round(numbers["base_n"]), round(numbers["candidate_n"]))
-        self._low, self._high = _finite(numbers["low"]), _finite(numbers["high"])
-        self._effect = _finite(numbers["effect"])
+        self._n = (round(numbers.base_n), round(numbers.candidate_n))
+        self._low, self._high = _finite(numbers.low), _finite(numbers.high)
+        self._effect = _finite(numbers.effect)
 
     def judged(self) -> MetricRow:
         """Return the row with its state."""
         metric = self._metric
         state, reason = self._state()
         awaits = self._judging.awaits_look
-        return MetricRow(
-            metric=metric.name,
-            evaluator=self._evaluator,
-            unit=metric.unit,
-            base=ArmValue(value=_finite(self._number["base"]), n=self._n[0]),
-            candidate=ArmValue(value=_finite(self._number["candidate"]), n=self._n[1]),
-            effect=self._effect,
-            effect_kind="difference" if metric.kind is MetricKind.RATE else "ratio",
-            ci_low=None if awaits else self._low,
-            ci_high=None if awaits else self._high,
-            margin=metric.margin,
-            state=state,
-            reason=reason,
-            more_traces=self._more_traces(state),
-            crude_effect=_finite(self._number["crude"]),
-            role="guardrail" if metric.is_guardrail else "informative",
-            is_required=metric.is_required,
-            is_critical=metric.is_critical,
-            ci_confidence=None if awaits else self._judging.look.confidence,
+        # One validation of everything costs a third of one for each part.
+        return MetricRow.model_validate(
+            {
+                "metric": metric.name,
+                "evaluator": self._evaluator,
+                "unit": metric.unit,
+                "base": {"value": _finite(self._number.base), "n": self._n[0]},
+                "candidate": {"value": _finite(self._number.candidate), "n": self._n[1]},
+                "effect": self._effect,
+                "effect_kind": "difference" if metric.kind is MetricKind.RATE else "ratio",
+                "ci_low": None if awaits else self._low,
+                "ci_high": None if awaits else self._high,
+                "margin": metric.margin,
+                "state": state,
+                "reason": reason,
+                "more_traces": self._more_traces(state),
+                "crude_effect": _finite(self._number.crude),
+                "role": "guardrail" if metric.is_guardrail else "informative",
+                "is_required": metric.is_required,
+                "is_critical": metric.is_critical,
+                "ci_confidence": None if awaits else self._judging.look.confidence,
+            }
         )
 
     def _state(self) -> tuple[CellState, str | None]:
@@ -107,7 +109,7 @@ class _Row:
         tail = self._tail_state(state)
         if tail is not None:
             return tail
-        events = self._number["events"]
+        events = self._number.events
         if state in {CellState.HARM, CellState.WORSE} and events < MIN_EVENTS:
             return CellState.NO_DATA, f"{events:.0f} events in both arms together; a regression takes {MIN_EVENTS}"
         return state, None
@@ -124,11 +126,11 @@ class _Row:
 
     def _tail_state(self, state: CellState) -> tuple[CellState, str] | None:
         """Look at the values that the cap keeps out of the mean: rare runaway traces must not hide behind it."""
-        low, high = self._number["tail_low"], self._number["tail_high"]
+        low, high = self._number.tail_low, self._number.tail_high
         if math.isnan(low) or state is CellState.HARM:
             return None
-        shares = f"{self._number['tail_candidate']:.2%} of the candidate's traces lie far above the base's usual range"
-        shares += f", and {self._number['tail_base']:.2%} of the base's"
+        shares = f"{self._number.tail_candidate:.2%} of the candidate's traces lie far above the base's usual range"
+        shares += f", and {self._number.tail_base:.2%} of the base's"
         if low > TAIL_MARGIN:
             return CellState.HARM, shares
         if high > TAIL_MARGIN and state in {CellState.SAFE, CellState.BETTER}:
@@ -168,10 +170,10 @@ class _Row:
         if min(self._n) < MIN_TRACES:
             counts = f"{self._n[0]} base and {self._n[1]} candidate traces"
             return f"{counts}; a decision takes at least {MIN_TRACES} in each arm"
-        if math.isnan(self._number["effect"]):
+        if math.isnan(self._number.effect):
             return self._why_undefined()
-        if self._number["fewest"] < MIN_TRACES:
-            worth = f"{self._number['fewest']:.0f} independent ones"
+        if self._number.fewest < MIN_TRACES:
+            worth = f"{self._number.fewest:.0f} independent ones"
             return f"the traces of an arm are worth {worth}, since users or conversations repeat; it takes {MIN_TRACES}"
         return None
 
@@ -180,19 +182,19 @@ class _Row:
             return "no cohort and period has values in both arms"
         what = "mean" if self._metric.kind is MetricKind.MEAN else f"p{100 * (self._metric.quantile or 0):g}"
         for name in ("base", "candidate"):
-            value = self._number[name]
+            value = getattr(self._number, name)
             if not value > 0:
                 return f"the {name}'s {what} is {value:g}: a ratio needs one above 0"
         return f"no cohort and period has a {what} in both arms, or they are too far apart for a ratio"
 
     def _untrusted(self) -> str | None:
-        groups = self._number["groups"]
+        groups = self._number.groups
         if groups < MIN_GROUPS:
             return f"an arm's users or conversations make {groups:.0f} groups; an interval takes {MIN_GROUPS}"
-        if self._number["largest_group"] > MAX_GROUP_SHARE:
-            share = self._number["largest_group"]
+        if self._number.largest_group > MAX_GROUP_SHARE:
+            share = self._number.largest_group
             return f"one group of users or conversations has {share:.0%} of an arm's traces: it would decide alone"
-        skewness = self._number["skewness"]
+        skewness = self._number.skewness
         if abs(skewness) > MAX_SKEWNESS:
             # Skewness falls with the root of the number of traces.
             needed = max(self._n) * (skewness / MAX_SKEWNESS) ** 2
@@ -214,9 +216,7 @@ class _Row:
         ]
         if short:
             return "; ".join(short)
-        return (
-            f"p{100 * p:g} has no bound on one side: the traces are worth {self._number['fewest']:.0f} independent ones"
-        )
+        return f"p{100 * p:g} has no bound on one side: the traces are worth {self._number.fewest:.0f} independent ones"
 
     def _more_traces(self, state: CellState) -> int | None:
         """Return further traces per arm that would settle the row; None when more would not, or it is unknown."""
@@ -224,7 +224,7 @@ class _Row:
             return 0
         if self._missing() is not None:
             return None
-        needed = self._number["needed"]
+        needed = self._number.needed
         least = float(MIN_TRACES)
         if self._metric.quantile is not None:
             least = max(least, traces_for_bounded_quantile(self._metric.quantile, self._judging.look))

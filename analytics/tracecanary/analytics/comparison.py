@@ -27,12 +27,12 @@ from tracecanary.analytics.evidence import Cell, Evidence, Flags, comparable_cel
 from tracecanary.analytics.findings import name_findings
 from tracecanary.analytics.freezing import keep, kept
 from tracecanary.analytics.gathering import gather_evidence
-from tracecanary.analytics.measurement import MeasuredRow, Measurements, Summaries, measure, summarise
+from tracecanary.analytics.measurement import MeasuredRow, Measurements, Places, Summaries, measure, summarise
 from tracecanary.analytics.pairing import paired_answer
 from tracecanary.analytics.policy import EVALUATION_METRIC
 from tracecanary.analytics.question import Question
 from tracecanary.analytics.specification import rules, spec_hash
-from tracecanary.analytics.stacking import Stack, stack_cohorts, stack_together
+from tracecanary.analytics.stacking import Stack, Stacker
 from tracecanary.analytics.statistics.clock import Look
 from tracecanary.analytics.statistics.multiplicity import confirmed_findings
 from tracecanary.analytics.store import Store
@@ -182,6 +182,7 @@ class _Judge:
         planned = question.policy.planned_traces if question.mode == "sequential" else None
         self._look = Look(confidence=question.confidence, planned=planned)
         self._compared = comparable_cells(evidence.cells)
+        self._stacker = Stacker(evidence.values, capped=evidence.caps)
         self._awaits = _awaited_look(question, evidence)
 
     def judged(self) -> _Judged:
@@ -210,13 +211,11 @@ class _Judge:
         cells = self._evidence.cells
         if not cells:
             return []
-        stack = stack_cohorts(self._evidence.values, tuple(cell.cohort or "" for cell in cells))
+        stack = self._stacker.cohorts(tuple(cell.cohort or "" for cell in cells))
         summaries = summarise(stack, self._rows)
         measured = measure(summaries, self._rows, self._look)
         rows = [self._metric_rows(measured, place, stack, cell) for place, cell in enumerate(cells)]
-        standing, raised, confidence = self._confirmed(summaries, rows)
-        if raised is not None:
-            rows = _at_raised_confidence(rows, raised, standing, confidence)
+        standing = self._confirmed(summaries, rows)
         total = sum(cell.traces for cell in self._compared)
         return [
             JudgedCell(
@@ -231,27 +230,43 @@ class _Judge:
             for place, cell in enumerate(cells)
         ]
 
-    def _confirmed(
-        self, summaries: Summaries, rows: Sequence[Sequence[MetricRow]]
-    ) -> tuple[Flags, Measurements | None, float]:
+    def _confirmed(self, summaries: Summaries, rows: Sequence[list[MetricRow]]) -> Flags:
         """Choose the harms that stand among all guardrail cells that were looked at, and measure them as such."""
         tests = sum(row.ci_low is not None and is_taking_part(row) for cell in rows for row in cell)
         found = np.array([[row.state is CellState.HARM and is_taking_part(row) for row in cell] for cell in rows])
 
+        # Only where something was found does it matter whether it is at a higher confidence, too.
+        places = np.flatnonzero(found.any(axis=1)) if found.size else np.zeros(0, dtype=np.intp)
+        of_found = summaries.of_cells(places)
         raised: Measurements | None = None
 
         def is_found_at(confidence: float) -> Flags:
             nonlocal raised
-            raised = measure(summaries, self._rows, self._look.at_confidence(confidence))
-            return exceeds_margin(self._rows, raised)
+            raised = measure(of_found, self._rows, self._look.at_confidence(confidence))
+            exceeding = np.zeros_like(found)
+            exceeding[places] = exceeds_margin(self._rows, raised)
+            return exceeding
 
         standing, confidence = confirmed_findings(
             tests, found, is_found_at, false_discovery_rate=1 - self._question.confidence
         )
-        return standing, raised, confidence
+        if raised is not None:
+            self._raise_confidence(rows, raised, places, standing, confidence)
+        return standing
+
+    @staticmethod
+    def _raise_confidence(
+        rows: Sequence[list[MetricRow]], raised: Measurements, places: Places, standing: Flags, confidence: float
+    ) -> None:
+        """Give harms that stand the interval of the confidence at which they do (false coverage rate)."""
+        for index, place in enumerate(places):
+            for column in np.flatnonzero(standing[place]).tolist():
+                low, high = float(raised.low[index, column]), float(raised.high[index, column])
+                interval = {"ci_low": _finite(low), "ci_high": _finite(high), "ci_confidence": confidence}
+                rows[place][column] = rows[place][column].model_copy(update=interval)
 
     def _together(self, chosen: Flags, *, last_period_only: bool = False) -> tuple[JudgedCell, Measurements]:
-        stack = stack_together(self._evidence.values, chosen, last_period_only=last_period_only)
+        stack = self._stacker.together(chosen, last_period_only=last_period_only)
         measured = measure(summarise(stack, self._rows), self._rows, self._look)
         together = merge_cells([cell for cell, is_in in zip(self._evidence.cells, chosen, strict=True) if is_in])
         rows = self._metric_rows(measured, 0, stack, together)
@@ -269,19 +284,8 @@ class _Judge:
         return metric_rows(self._rows, measured, place, judging)
 
 
-def _at_raised_confidence(
-    rows: Sequence[Sequence[MetricRow]], raised: Measurements, standing: Flags, confidence: float
-) -> list[list[MetricRow]]:
-    """Give harms that stand the interval of the confidence at which they do (false coverage rate)."""
-
-    def at(bound: float) -> float | None:
-        return bound if math.isfinite(bound) else None
-
-    made = [list(cell) for cell in rows]
-    for place, column in np.argwhere(standing).tolist():
-        interval = {"ci_low": at(float(raised.low[place, column])), "ci_high": at(float(raised.high[place, column]))}
-        made[place][column] = made[place][column].model_copy(update={**interval, "ci_confidence": confidence})
-    return made
+def _finite(bound: float) -> float | None:
+    return bound if math.isfinite(bound) else None
 
 
 def _awaited_look(question: Question, evidence: Evidence) -> str | None:

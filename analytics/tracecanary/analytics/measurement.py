@@ -7,8 +7,11 @@ evaluator.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +21,7 @@ from tracecanary.analytics.metrics import Metric, MetricKind
 from tracecanary.analytics.stacking import Stack
 from tracecanary.analytics.statistics.arrays import Bounds, divide
 from tracecanary.analytics.statistics.clock import Look
-from tracecanary.analytics.statistics.means import MeanArms, log_ratios, mean_ratios
+from tracecanary.analytics.statistics.means import MeanArms, log_ratios, ratios_of
 from tracecanary.analytics.statistics.planning import traces_needed
 from tracecanary.analytics.statistics.quantiles import log_quantile_bounds, quantile_ratios
 from tracecanary.analytics.statistics.rates import rate_differences
@@ -34,11 +37,21 @@ _MAX_NEARNESS = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class QuantileSummary:
-    """Values whose quantiles are measured: which, and what clusters do to them."""
+    """Values whose quantiles are measured.
+
+    Args:
+        quantiles: Fractions in (0, 1).
+        mixed: Histograms of the values.
+        clusters: What clusters do to the quantiles.
+        groups: Cluster groups of the arm with fewer of them, shape (cells,); NaN for independent values.
+        largest_group: Largest share that one group has of an arm's values, shape (cells,).
+    """
 
     quantiles: tuple[float, ...]
     mixed: MixedHistograms
     clusters: ClusterEffect
+    groups: Floats
+    largest_group: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,6 +62,53 @@ class Summaries:
     means: ArmMeans
     tails: ArmMeans | None
     quantiles: Mapping[str, QuantileSummary]
+
+    def of_cells(self, places: Places) -> Summaries:
+        """Return the cells at `places` alone, as far as measuring them takes."""
+        stack, number = self.stack, {int(place): index for index, place in enumerate(places)}
+        exact = {(name, number[cell], arm): found for (name, cell, arm), found in stack.exact.items() if cell in number}
+        return Summaries(
+            stack=dataclasses.replace(stack, totals=stack.totals[places], traces=stack.traces[places], exact=exact),
+            means=self.means.of_cells(places),
+            tails=None if self.tails is None else self.tails.of_cells(places),
+            quantiles={name: _of_cells(summary, places) for name, summary in self.quantiles.items()},
+        )
+
+
+def _of_cells(summary: QuantileSummary, places: Places) -> QuantileSummary:
+    clusters = summary.clusters
+    return QuantileSummary(
+        quantiles=summary.quantiles,
+        mixed=summary.mixed.of_cells(places),
+        clusters=ClusterEffect(design_effect=clusters.design_effect[places], correlation=clusters.correlation[places]),
+        groups=summary.groups[places],
+        largest_group=summary.largest_group[places],
+    )
+
+
+class MeasuredNumbers(NamedTuple):
+    """The numbers of one row of one cell, as in `Measurements`."""
+
+    base: float
+    candidate: float
+    base_n: float
+    candidate_n: float
+    effect: float
+    low: float
+    high: float
+    crude: float
+    mix_z: float
+    mix_critical: float
+    needed: float
+    fewest: float
+    events: float
+    skewness: float
+    groups: float
+    largest_group: float
+    tail_base: float
+    tail_candidate: float
+    tail_low: float
+    tail_high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,6 +152,11 @@ class Measurements:
     tail_low: Floats
     tail_high: Floats
 
+    def rows_of(self, place: int) -> Iterator[MeasuredNumbers]:
+        """Give the numbers of each row of a cell."""
+        columns = (getattr(self, name)[place].tolist() for name in MeasuredNumbers._fields)
+        return itertools.starmap(MeasuredNumbers, zip(*columns, strict=True))
+
 
 def summarise(stack: Stack, rows: Sequence[MeasuredRow]) -> Summaries:
     """Average every metric over its strata, alike in both arms."""
@@ -101,7 +166,10 @@ def summarise(stack: Stack, rows: Sequence[MeasuredRow]) -> Summaries:
             ps = tuple(_quantile_of(metric) for metric, _ in rows if metric.values_from == name)
             mixed = mix_histograms(stack.histograms[name])
             clusters = _cluster_effects(stack, name, mixed, np.array(ps))
-            quantiles[name] = QuantileSummary(quantiles=ps, mixed=mixed, clusters=clusters)
+            groups, largest = _group_sizes(stack, name)
+            quantiles[name] = QuantileSummary(
+                quantiles=ps, mixed=mixed, clusters=clusters, groups=groups, largest_group=largest
+            )
     return Summaries(
         stack=stack,
         means=standardise(stack.sums),
@@ -173,9 +241,9 @@ def _measure_means(
     )
     n = means.n[:, :, keys]
     shown = divide(np.moveaxis(summaries.stack.totals, 1, 0)[:, :, keys], n)
-    found = mean_ratios(arms, look)
-    _keep(made, rows, found, n=n, values=shown, fewest=arms.traces.min(axis=0))
     logs = log_ratios(arms, look)
+    found = ratios_of(logs, look)
+    _keep(made, rows, found, n=n, values=shown, fewest=arms.traces.min(axis=0))
     made.skewness[:, rows] = logs.skewness
     crude = means.crude[:, :, keys]
     made.crude[:, rows] = np.where((crude > 0).all(axis=0), divide(crude[1], crude[0]), np.nan)
@@ -187,10 +255,16 @@ def _measure_means(
     _keep_quality(made, rows, summaries, keys)
     _keep_mix(made, rows, means, keys, arms.traces, look)
     if summaries.tails is not None:
-        _keep_tails(made, rows, summaries.tails, keys, look)
+        _keep_tails(made, rows, summaries, keys, look)
 
 
-def _keep_tails(made: Measurements, rows: Places, tails: ArmMeans, keys: Places, look: Look) -> None:
+def _keep_tails(made: Measurements, rows: Places, summaries: Summaries, keys: Places, look: Look) -> None:
+    tails, places = summaries.tails, {key: place for place, key in enumerate(summaries.stack.tail_keys)}
+    of_rows = [(row, summaries.stack.keys[key]) for row, key in zip(rows, keys, strict=True)]
+    capped = [(row, places[key]) for row, key in of_rows if key in places]
+    if tails is None or not capped:
+        return
+    rows, keys = [row for row, _ in capped], [place for _, place in capped]
     rates, traces = tails.mean[:, :, keys], tails.rate_traces[:, :, keys]
     found = rate_differences((rates[0], rates[1]), (traces[0], traces[1]), look)
     made.tail_base[:, rows], made.tail_candidate[:, rows] = rates[0], rates[1]
@@ -227,11 +301,17 @@ def _measure_quantiles(
         both = variance.sum(axis=1) * (1 - clusters.correlation)
         margins = np.log(np.array([metric.margin for metric in metrics]))
         made.needed[:, rows] = _needed(both, margins, np.log(found.value), look)
-    if summaries.stack.group_histograms:
-        in_group = summaries.stack.group_histograms[name].counts.sum(axis=(1, 4))
-        made.groups[:, rows] = (in_group > 0).sum(axis=-1).min(axis=1)[:, None]
-        shares = np.nan_to_num(divide(in_group.max(axis=-1), in_group.sum(axis=-1)))
-        made.largest_group[:, rows] = shares.max(axis=1)[:, None]
+    made.groups[:, rows] = summary.groups[:, None]
+    made.largest_group[:, rows] = summary.largest_group[:, None]
+
+
+def _group_sizes(stack: Stack, name: str) -> tuple[Floats, Floats]:
+    """Return groups and largest group's share of each cell; NaN and 0 where values count as independent."""
+    if name not in stack.group_counts:
+        return np.full(len(stack.traces), np.nan), np.zeros(len(stack.traces))
+    in_group = stack.group_counts[name].n.sum(axis=1)
+    shares = np.nan_to_num(divide(in_group.max(axis=-1), in_group.sum(axis=-1)))
+    return (in_group > 0).sum(axis=-1).min(axis=1).astype(np.float64), shares.max(axis=1)
 
 
 def _quantile_of(metric: Metric) -> float:
@@ -241,7 +321,7 @@ def _quantile_of(metric: Metric) -> float:
 
 
 def _cluster_effects(stack: Stack, name: str, mixed: MixedHistograms, ps: Floats) -> ClusterEffect:
-    groups = stack.group_histograms.get(name)
+    groups = stack.group_counts.get(name)
     if groups is None:
         cells = len(mixed.n)
         return ClusterEffect(design_effect=np.ones((cells, 2, len(ps))), correlation=np.zeros((cells, len(ps))))

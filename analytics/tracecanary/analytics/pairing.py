@@ -11,7 +11,7 @@ from tracecanary.analytics.evidence import Evidence, MetricKey, merge_cells
 from tracecanary.analytics.measurement import MeasuredRow
 from tracecanary.analytics.metrics import Metric, MetricKind
 from tracecanary.analytics.statistics.clock import Look
-from tracecanary.analytics.statistics.pairs import PairedHits, mcnemar_p_value, paired_rate_difference
+from tracecanary.analytics.statistics.pairs import PairedHits, mcnemar_p_values, paired_rate_differences
 
 
 def paired_answer(evidence: Evidence, rows: Sequence[MeasuredRow], look: Look) -> Paired | None:
@@ -30,33 +30,46 @@ def paired_answer(evidence: Evidence, rows: Sequence[MeasuredRow], look: Look) -
     return Paired(
         pairs=most,
         unpaired=ArmCounts(base=max(traces.base.traces - most, 0), candidate=max(traces.candidate.traces - most, 0)),
-        rows=[
-            _row(cohort, metric, evaluator, found[metric.name, evaluator], look)
-            for cohort, found in by_cohort
-            for metric, evaluator in rows
-            if metric.kind is MetricKind.RATE and (metric.name, evaluator) in found
-        ],
+        rows=_rows(
+            [
+                (cohort, metric, evaluator, found[metric.name, evaluator])
+                for cohort, found in by_cohort
+                for metric, evaluator in rows
+                if metric.kind is MetricKind.RATE and (metric.name, evaluator) in found
+            ],
+            look,
+        ),
     )
 
 
-def _row(cohort: str | None, metric: Metric, evaluator: str | None, hits: PairedHits, look: Look) -> PairedRow:
-    found = paired_rate_difference(hits, look)
-    effect, low, high = (float(bound[0]) for bound in (found.value, found.low, found.high))
-    is_known = math.isfinite(low) and math.isfinite(high)
-    return PairedRow(
-        cohort=cohort,
-        metric=metric.name,
-        evaluator=evaluator,
-        pairs=hits.pairs,
-        base_only=hits.base_only,
-        candidate_only=hits.candidate_only,
-        effect=effect if math.isfinite(effect) else None,
-        ci_low=low if is_known else None,
-        ci_high=high if is_known else None,
-        p_value=mcnemar_p_value(hits) if hits.pairs else None,
-        margin=metric.margin,
-        state=_state(low, high, metric.margin, hits) if is_known else CellState.NO_DATA,
+def _rows(compared: Sequence[tuple[str | None, Metric, str | None, PairedHits]], look: Look) -> list[PairedRow]:
+    tables = [hits for *_, hits in compared]
+    found = paired_rate_differences(tables, look)
+    numbers = zip(
+        compared,
+        *(bound.tolist() for bound in (found.value, found.low, found.high, mcnemar_p_values(tables))),
+        strict=True,
     )
+    made = []
+    for (cohort, metric, evaluator, hits), effect, low, high, p_value in numbers:
+        is_known = math.isfinite(low) and math.isfinite(high)
+        made.append(
+            PairedRow(
+                cohort=cohort,
+                metric=metric.name,
+                evaluator=evaluator,
+                pairs=hits.pairs,
+                base_only=hits.base_only,
+                candidate_only=hits.candidate_only,
+                effect=effect if math.isfinite(effect) else None,
+                ci_low=low if is_known else None,
+                ci_high=high if is_known else None,
+                p_value=p_value if hits.pairs else None,
+                margin=metric.margin,
+                state=_state(low, high, metric.margin, hits) if is_known else CellState.NO_DATA,
+            )
+        )
+    return made
 
 
 def _state(low: float, high: float, margin: float, hits: PairedHits) -> CellState:

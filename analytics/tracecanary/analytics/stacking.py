@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from tracecanary.analytics.evidence import Flags, Floats, MetricKey, Values
 from tracecanary.analytics.statistics.histograms import Histograms
+from tracecanary.analytics.statistics.spread import GroupCounts
 from tracecanary.analytics.statistics.standardise import GroupSums
 
 
@@ -20,113 +21,130 @@ class Stack:
     Args:
         keys: Metrics with their evaluators: axis 3 of the sums.
         sums: Capped sums, shape (cells, strata, 2, keys, groups).
+        tail_keys: Metrics that have a cap: axis 3 of the tails.
         tails: How many values lie above their cap, as sums of 0 and 1; None while nothing is capped.
         totals: Uncapped sums, shape (cells, 2, keys).
         traces: Compared traces, shape (cells, 2).
         histograms: Shape (cells, strata, 2, buckets).
-        group_histograms: Shape (cells, strata, 2, groups, buckets).
+        group_counts: Shape (cells, strata, 2, groups, buckets).
         exact: Exact quantiles by values' name, cell and arm, as in `Values`.
     """
 
     keys: tuple[MetricKey, ...]
     sums: GroupSums
+    tail_keys: tuple[MetricKey, ...]
     tails: GroupSums | None
     totals: Floats
     traces: Floats
     histograms: Mapping[str, Histograms]
-    group_histograms: Mapping[str, Histograms]
+    group_counts: Mapping[str, GroupCounts]
     exact: Mapping[tuple[str, int, int], tuple[int, Mapping[float, float]]]
 
 
-def stack_cohorts(values: Values, names: tuple[str, ...]) -> Stack:
-    """Stack every cohort as a cell of its own; its strata are the periods.
+class Stacker:
+    """Stacks the cells of one question; what all stacks share is worked out once.
 
     Args:
         values: The metrics.
-        names: Cohorts in the order of axis 0.
+        capped: Names of the metrics that have a cap.
     """
-    has_both = (values.traces > 0).all(axis=2)
-    # Where the arms never met nothing is compared, but what each has is shown.
-    compared: Flags = has_both | ~np.any(has_both, axis=1, keepdims=True)
-    exact = {
-        (name, names.index(cohort), arm): found
-        for (name, cohort, arm), found in values.exact.items()
-        if cohort is not None and cohort in names
-    }
-    return _stack(values, compared, exact)
 
+    def __init__(self, values: Values, *, capped: Collection[str]) -> None:
+        self._values = values
+        sums, tails = values.sums, values.tails
+        # Of the powers no group is looked at on its own.
+        squares, cubes = (powers.sum(axis=-1, keepdims=True) for powers in (sums.squares, sums.cubes))
+        self._group_counts = {name: GroupCounts.of(one) for name, one in values.group_histograms.items()}
+        self._totals = sums.total.sum(axis=-1)
+        self._tail_keys = tuple(key for key in values.keys if tails is not None and key[0] in capped)
+        self._sums, self._tails = dataclasses.replace(sums, squares=squares, cubes=cubes), None
+        if tails is not None and self._tail_keys:
+            self._sums = dataclasses.replace(
+                sums,
+                total=sums.total - tails.total,
+                squares=squares - tails.squares.sum(axis=-1, keepdims=True),
+                cubes=cubes - tails.cubes.sum(axis=-1, keepdims=True),
+            )
+            places = [values.keys.index(key) for key in self._tail_keys]
+            over = tails.n[:, :, :, places]
+            self._tails = dataclasses.replace(sums, n=sums.n[:, :, :, places], total=over, squares=over, cubes=over)
 
-def stack_together(values: Values, chosen: Flags, *, last_period_only: bool = False) -> Stack:
-    """Stack the chosen cohorts as one cell; its strata are the cohorts in each period."""
-    has_both = (values.traces > 0).all(axis=2) & chosen[:, None]
-    if last_period_only:
-        has_both[:, :-1] = False
-    compared = has_both if has_both.any() else np.broadcast_to(chosen[:, None], has_both.shape)
-    exact = {(name, 0, arm): found for (name, cohort, arm), found in values.exact.items() if cohort is None}
-    apart = _stack(values, compared, exact)
-    return dataclasses.replace(
-        apart,
-        sums=_together(apart.sums),
-        tails=None if apart.tails is None else _together(apart.tails),
-        totals=apart.totals.sum(axis=0, keepdims=True),
-        traces=apart.traces.sum(axis=0, keepdims=True),
-        histograms={name: _flat(histograms) for name, histograms in apart.histograms.items()},
-        group_histograms={name: _flat(histograms) for name, histograms in apart.group_histograms.items()},
-    )
+    def cohorts(self, names: tuple[str, ...]) -> Stack:
+        """Stack every cohort as a cell of its own; its strata are the periods.
 
+        Args:
+            names: Cohorts in the order of axis 0.
+        """
+        has_both = (self._values.traces > 0).all(axis=2)
+        # Where the arms never met nothing is compared, but what each has is shown.
+        compared: Flags = has_both | ~np.any(has_both, axis=1, keepdims=True)
+        exact = {
+            (name, names.index(cohort), arm): found
+            for (name, cohort, arm), found in self._values.exact.items()
+            if cohort is not None and cohort in names
+        }
+        return self._stack(_Choice(compared), exact)
 
-def _stack(
-    values: Values, compared: Flags, exact: Mapping[tuple[str, int, int], tuple[int, Mapping[float, float]]]
-) -> Stack:
-    def kept(array: Floats) -> Floats:
-        return array * compared.reshape(*compared.shape, *(1,) * (array.ndim - 2))
+    def together(self, chosen: Flags, *, last_period_only: bool = False) -> Stack:
+        """Stack the chosen cohorts as one cell; its strata are the cohorts in each period."""
+        has_both = (self._values.traces > 0).all(axis=2) & chosen[:, None]
+        if last_period_only:
+            has_both[:, :-1] = False
+        compared = has_both if has_both.any() else np.broadcast_to(chosen[:, None], has_both.shape)
+        exact = {(name, 0, arm): found for (name, cohort, arm), found in self._values.exact.items() if cohort is None}
+        return self._stack(_Choice(compared, is_one_cell=True), exact)
 
-    sums, tails = values.sums, values.tails
-    raw = dataclasses.replace(
-        sums, n=kept(sums.n), total=kept(sums.total), squares=kept(sums.squares), cubes=kept(sums.cubes)
-    )
-    capped, over = raw, None
-    if tails is not None:
-        capped = dataclasses.replace(
-            raw,
-            total=raw.total - kept(tails.total),
-            squares=raw.squares - kept(tails.squares),
-            cubes=raw.cubes - kept(tails.cubes),
+    def _stack(self, choice: _Choice, exact: Mapping[tuple[str, int, int], tuple[int, Mapping[float, float]]]) -> Stack:
+        values = self._values
+        return Stack(
+            keys=values.keys,
+            sums=choice.sums(self._sums),
+            tail_keys=self._tail_keys,
+            tails=None if self._tails is None else choice.sums(self._tails),
+            totals=choice.of(self._totals).sum(axis=1),
+            traces=choice.of(values.traces).sum(axis=1),
+            histograms={name: choice.histograms(one) for name, one in values.histograms.items()},
+            group_counts={
+                name: dataclasses.replace(one, cumulative=choice.of(one.cumulative))
+                for name, one in self._group_counts.items()
+            },
+            exact=exact,
         )
-        count = kept(tails.n)
-        over = dataclasses.replace(raw, total=count, squares=count, cubes=count)
-    return Stack(
-        keys=values.keys,
-        sums=capped,
-        tails=over,
-        totals=raw.total.sum(axis=(1, 4)),
-        traces=kept(values.traces).sum(axis=1),
-        histograms={
-            name: dataclasses.replace(histograms, counts=kept(histograms.counts))
-            for name, histograms in values.histograms.items()
-        },
-        group_histograms={
-            name: dataclasses.replace(histograms, counts=kept(histograms.counts))
-            for name, histograms in values.group_histograms.items()
-        },
-        exact=exact,
-    )
 
 
-def _together(sums: GroupSums) -> GroupSums:
-    return dataclasses.replace(
-        sums,
-        n=_one_cell(sums.n),
-        total=_one_cell(sums.total),
-        squares=_one_cell(sums.squares),
-        cubes=_one_cell(sums.cubes),
-    )
+class _Choice:
+    """Which strata are compared, shape (cells, strata); as one cell, all of them become its strata."""
 
+    def __init__(self, compared: Flags, *, is_one_cell: bool = False) -> None:
+        self._is_one_cell = is_one_cell
+        # Zeros cost as much as numbers do: what nobody compares is cut off, where that can be done at the edges.
+        cells = compared.any(axis=1) if is_one_cell and compared.any() else np.ones(len(compared), dtype=np.bool_)
+        periods = compared.any(axis=0) if is_one_cell and compared.any() else np.ones(compared.shape[1], dtype=np.bool_)
+        self._cells = None if cells.all() else np.flatnonzero(cells)
+        self._periods = None if periods.all() else np.flatnonzero(periods)
+        kept = compared[cells][:, periods]
+        self._factor = None if kept.all() else kept.astype(np.float64)
 
-def _flat(histograms: Histograms) -> Histograms:
-    return dataclasses.replace(histograms, counts=_one_cell(histograms.counts))
+    def of(self, array: Floats) -> Floats:
+        """Return the compared strata of an array whose first axes are cells and strata."""
+        if self._cells is not None:
+            array = array[self._cells]
+        if self._periods is not None:
+            array = array[:, self._periods]
+        if self._factor is not None:
+            array = array * self._factor.reshape(*self._factor.shape, *(1,) * (array.ndim - 2))
+        return array.reshape(1, array.shape[0] * array.shape[1], *array.shape[2:]) if self._is_one_cell else array
 
+    def sums(self, sums: GroupSums) -> GroupSums:
+        """Return the compared strata of sums."""
+        return dataclasses.replace(
+            sums,
+            n=self.of(sums.n),
+            total=self.of(sums.total),
+            squares=self.of(sums.squares),
+            cubes=self.of(sums.cubes),
+        )
 
-def _one_cell(array: Floats) -> Floats:
-    """Make the cells strata of one cell."""
-    return array.reshape(1, array.shape[0] * array.shape[1], *array.shape[2:])
+    def histograms(self, histograms: Histograms) -> Histograms:
+        """Return the compared strata of histograms."""
+        return dataclasses.replace(histograms, counts=self.of(histograms.counts))

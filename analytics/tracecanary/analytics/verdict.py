@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from tracecanary.analytics.answer import CellState, Checks, MetricRow, Routing, Verdict
 
@@ -23,7 +24,7 @@ _MOST_REASONS = 6
 _SETTLED_WELL = frozenset({CellState.SAFE, CellState.BETTER})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class JudgedCell:
     """The rows of one cohort, or of all (`cohort` None).
 
@@ -36,7 +37,7 @@ class JudgedCell:
     rows: Sequence[MetricRow]
     confirmed_harms: frozenset[str]
 
-    @property
+    @cached_property
     def blocking(self) -> list[MetricRow]:
         """Guardrails that take part and are not settled well, harm first."""
         rows = [row for row in self.rows if is_taking_part(row) and row.state not in _SETTLED_WELL]

@@ -55,5 +55,7 @@ def _reach(one: Floats, other: Floats, correlation: Floats | float) -> Floats:
 
 def divide(numerator: Floats, denominator: Floats) -> Floats:
     """Divide element by element; NaN where the denominator is 0."""
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        return np.where(denominator != 0, numerator / np.where(denominator != 0, denominator, 1.0), np.nan)
+    with np.errstate(invalid="ignore", over="ignore"):
+        found: Floats = np.full(np.broadcast_shapes(numerator.shape, denominator.shape), np.nan)
+        np.divide(numerator, denominator, out=found, where=denominator != 0)
+        return found

@@ -85,7 +85,11 @@ def mean_ratios(arms: MeanArms, look: Look) -> Bounds:
     Returns:
         Ratios; NaN unless both means are above 0, with NaN bounds where an arm has no variance yet.
     """
-    logs = log_ratios(arms, look)
+    return ratios_of(log_ratios(arms, look), look)
+
+
+def ratios_of(logs: LogRatios, look: Look) -> Bounds:
+    """Turn logarithms of ratios into ratios with their intervals."""
     reach = look.critical(logs.harmonic_traces) * logs.error
     return exponentials(Bounds(value=logs.value, low=logs.value - reach, high=logs.value + reach))
 

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import bdtr
 
+from tracecanary.analytics.statistics.arrays import divide
 from tracecanary.analytics.statistics.rates import rate_differences
 
 if TYPE_CHECKING:
-    from tracecanary.analytics.statistics.arrays import Bounds
+    from collections.abc import Sequence
+
+    from tracecanary.analytics.statistics.arrays import Bounds, Floats
     from tracecanary.analytics.statistics.clock import Look
 
 
@@ -51,9 +54,14 @@ def mcnemar_p_value(hits: PairedHits) -> float:
 
     Source: McNemar, Psychometrika 12 (1947) 153-157, with the binomial distribution in place of the chi-square one.
     """
-    differing = hits.base_only + hits.candidate_only
-    fewer = min(hits.base_only, hits.candidate_only)
-    return min(1.0, 2 * float(bdtr(fewer, differing, 0.5)))
+    return float(mcnemar_p_values([hits])[0])
+
+
+def mcnemar_p_values(hits: Sequence[PairedHits]) -> Floats:
+    """Compute the exact p-value of each table, as `mcnemar_p_value`."""
+    _, base_only, candidate_only, _ = _counts(hits)
+    found = 2 * bdtr(np.minimum(base_only, candidate_only), base_only + candidate_only, 0.5)
+    return np.minimum(np.asarray(found, dtype=np.float64), 1.0)
 
 
 def paired_rate_difference(hits: PairedHits, look: Look) -> Bounds:
@@ -64,10 +72,21 @@ def paired_rate_difference(hits: PairedHits, look: Look) -> Bounds:
 
     Source: Newcombe, Stat. Med. 17 (1998) 2635-2650, method 8 (method 10 without its continuity correction).
     """
-    n = float(hits.pairs)
-    base, candidate = hits.both + hits.base_only, hits.both + hits.candidate_only
-    arms = [np.array([count / n if n else np.nan]) for count in (base, candidate)]
-    spread = float(base) * (n - base) * candidate * (n - candidate)
-    shared = float(hits.both) * hits.neither - float(hits.base_only) * hits.candidate_only
-    correlation = shared / spread**0.5 if spread > 0 else 0.0
-    return rate_differences((arms[0], arms[1]), (np.array([n]), np.array([n])), look, correlation=correlation)
+    return paired_rate_differences([hits], look)
+
+
+def paired_rate_differences(hits: Sequence[PairedHits], look: Look) -> Bounds:
+    """Compare the arms in each table, as `paired_rate_difference`."""
+    both, base_only, candidate_only, neither = _counts(hits)
+    n = both + base_only + candidate_only + neither
+    base, candidate = both + base_only, both + candidate_only
+    spread = np.sqrt(base * (n - base)) * np.sqrt(candidate * (n - candidate))
+    shared = both * neither - base_only * candidate_only
+    correlation = np.nan_to_num(divide(shared, spread))
+    return rate_differences((divide(base, n), divide(candidate, n)), (n, n), look, correlation=correlation)
+
+
+def _counts(hits: Sequence[PairedHits]) -> tuple[Floats, Floats, Floats, Floats]:
+    table = [(one.both, one.base_only, one.candidate_only, one.neither) for one in hits]
+    both, base_only, candidate_only, neither = np.array(table, dtype=np.float64).reshape(len(hits), 4).T
+    return both, base_only, candidate_only, neither

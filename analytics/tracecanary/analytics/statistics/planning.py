@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from tracecanary.analytics.statistics.clock import Look
 
 DEFAULT_POWER = 0.8  # the usual convention; half of the plans at 0.5 would end undecided
-_STEPS = 12
+_MOST_STEPS = 12
+# Far below the whole traces that are returned for any number that a person would wait for.
+_TOLERANCE = 1e-7
 
 
 def traces_needed(variance: Floats, margin: Floats, look: Look, *, power: float = DEFAULT_POWER) -> Floats:
@@ -44,8 +46,10 @@ def traces_needed(variance: Floats, margin: Floats, look: Look, *, power: float 
         unit = variance / margin**2
         traces = np.maximum((look.z + reserve) ** 2 * unit, 2.0)
         # The critical value hardly depends on the number of traces, so that this settles within a few steps.
-        for _ in range(_STEPS if look.planned is not None else 1):
-            traces = np.clip((look.critical(traces / 2) + reserve) ** 2 * unit, 2.0, 1e15)
+        for _ in range(_MOST_STEPS if look.planned is not None else 1):
+            before, traces = traces, np.clip((look.critical(traces / 2) + reserve) ** 2 * unit, 2.0, 1e15)
+            if not (np.abs(traces - before) > _TOLERANCE * traces).any():
+                break
     return np.where(np.isfinite(unit), np.ceil(traces), np.nan)
 
 

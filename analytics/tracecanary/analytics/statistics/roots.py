@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from tracecanary.analytics.statistics.arrays import Floats
 
 _MOST_STEPS = 100
-_TOLERANCE = 1e-11
+# Newton's steps square the error: after one this short, what is left is below 1e-11.
+_SHORT_STEP = 1e-6
 
 
 def roots(
@@ -39,9 +40,10 @@ def roots(
         with np.errstate(all="ignore"):
             step = place - value / slope
         low, high = np.minimum(inside, outside), np.maximum(inside, outside)
-        following = np.where((step > low) & (step < high), step, (inside + outside) / 2)
-        moved = np.abs(following - place)
+        is_newtons = (step > low) & (step < high)
+        following = np.where(is_newtons, step, (inside + outside) / 2)
+        is_short = np.abs(following - place) <= np.where(is_newtons, _SHORT_STEP, _SHORT_STEP**2) * (1 + np.abs(place))
         place = following
-        if (moved <= _TOLERANCE * (1 + np.abs(place))).all():
+        if is_short.all():
             break
     return place

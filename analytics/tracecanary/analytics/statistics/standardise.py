@@ -12,7 +12,7 @@ Sources: Miratrix, Sekhon and Yu, J. R. Stat. Soc. B 75 (2013) 369-396 (post-str
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,11 +20,17 @@ import numpy as np
 from tracecanary.analytics.statistics.arrays import divide
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from tracecanary.analytics.statistics.arrays import Floats
 
 GROUPS = 128
 # A variance over fewer groups is too uncertain to decide on.
 MIN_GROUPS = 20
+# Arrays of `ArmMeans` that have no axis of arms before that of cells.
+_WITHOUT_ARMS = frozenset({"covariance", "mix", "mix_error"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,7 +40,7 @@ class GroupSums:
     Args:
         n: Number of values, shape (cells, strata, 2, metrics, groups); axis 2 is the arm: base, candidate.
         total: Their sum, as all others of the same shape.
-        squares: Sum of squares.
+        squares: Sum of squares. Of it and of the cubes no group is looked at: their last axis may have length 1.
         cubes: Sum of third powers.
         is_clustered: Whether groups hold clusters of several traces. If not, there is one group, and values count as
             independent.
@@ -84,6 +90,16 @@ class ArmMeans:
     largest_group: Floats
     mix: Floats
     mix_error: Floats
+
+    def of_cells(self, places: NDArray[np.intp] | Sequence[int]) -> ArmMeans:
+        """Return the cells at `places` alone."""
+        return ArmMeans(
+            **{
+                item.name: found[places] if item.name in _WITHOUT_ARMS else found[:, places]
+                for item in fields(self)
+                for found in [getattr(self, item.name)]
+            }
+        )
 
     @property
     def correlation(self) -> Floats:
@@ -228,35 +244,40 @@ class _Grouped:
 
 def _grouped(sums: GroupSums, strata: _Strata, crude: Floats) -> _Grouped:
     """Take variances over groups: each group's influence on the mean is one observation."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        by_value = sums.total - np.nan_to_num(strata.mean)[..., None] * sums.n
-        scale = np.nan_to_num(divide(np.broadcast_to(strata.weight, strata.n.shape), strata.n))
-        influence = (scale[..., None] * by_value).sum(axis=1)
-        n = strata.n.sum(axis=1)
-        in_group = sums.n.sum(axis=1)
-        crude_influence = divide(
-            sums.total.sum(axis=1) - np.nan_to_num(crude)[..., None] * in_group,
-            np.broadcast_to(n[..., None], in_group.shape),
-        )
+    n = strata.n.sum(axis=1)
+    scale = np.nan_to_num(divide(strata.weight, strata.n))
+    in_group, group_total = sums.n.sum(axis=1), sums.total.sum(axis=1)
+    # A group's influence: w (total - mean n) / n over the strata, and (total - crude n) / n without regard to them.
+    influence = _over_strata(scale, sums.total) - _over_strata(scale * np.nan_to_num(strata.mean), sums.n)
+    crude_influence = group_total - np.nan_to_num(crude)[..., None] * in_group
+    crude_influence *= np.nan_to_num(divide(np.ones_like(n), n))[..., None]
     has_values = in_group > 0
     groups = has_values.sum(axis=-1).astype(np.float64)
-    mix = np.nan_to_num(crude_influence) - influence
+    mix = crude_influence - influence
     return _Grouped(
-        variance=_sum_of_squares(influence, influence, has_values),
-        covariance=_sum_of_squares(influence[:, 0], influence[:, 1], has_values.any(axis=1)),
-        mix_variance=_sum_of_squares(mix, mix, has_values).sum(axis=1),
+        variance=_sum_of_products(influence, influence, groups),
+        covariance=_sum_of_products(
+            influence[:, 0], influence[:, 1], has_values.any(axis=1).sum(axis=-1).astype(np.float64)
+        ),
+        mix_variance=_sum_of_products(mix, mix, groups).sum(axis=1),
         groups=groups,
         largest=np.nan_to_num(divide(in_group.max(axis=-1), n)),
     )
 
 
-def _sum_of_squares(one: Floats, other: Floats, counted: Floats) -> Floats:
-    """Return G / (G - 1) times the sum of products about their means, over the groups that count."""
-    number = counted.sum(axis=-1).astype(np.float64)
-    centred = []
-    for values in (one, other):
-        centre = divide((values * counted).sum(axis=-1), number)
-        centred.append(np.where(counted, values - np.nan_to_num(centre)[..., None], 0.0))
-    factor = np.where(number > 1, number / np.maximum(number - 1, 1.0), 0.0)
-    products: Floats = factor * (centred[0] * centred[1]).sum(axis=-1)
-    return products
+def _over_strata(factor: Floats, values: Floats) -> Floats:
+    """Add up `values`, shape (cells, strata, 2, metrics, groups), over the strata, each times its factor."""
+    if values.shape[1] == 1:
+        return factor[:, 0, ..., None] * values[:, 0]
+    total: Floats = np.einsum("csam,csamg->camg", factor, values)
+    return total
+
+
+def _sum_of_products(one: Floats, other: Floats, number: Floats) -> Floats:
+    """Return G / (G - 1) times the sum of products about their means, over the `number` of groups that have values.
+
+    Groups without values have no influence, and add nothing.
+    """
+    products = np.einsum("...g,...g->...", one, other)
+    about_means = products - divide(one.sum(axis=-1) * other.sum(axis=-1), number)
+    return np.where(number > 1, number / np.maximum(number - 1, 1.0) * about_means, 0.0)
