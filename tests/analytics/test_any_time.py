@@ -165,7 +165,7 @@ def test_forgetting_a_critical_evaluator_is_named() -> None:
     assert "0.10% of the base's traces failed it, 3.00% of the candidate's" in made.overall.findings[0].text
 
 
-def test_pairs_stand_beside_all_traces_and_what_is_lost_live_is_named() -> None:
+def test_pairs_stand_beside_all_traces() -> None:
     live = cell(arm(12_000), arm(12_000, rates={FAIL_RATE: 0.08}))
     pairs = {("shop", FAIL_RATE): PairedHits(both=300, base_only=400, candidate_only=60, neither=3000)}
 
@@ -179,9 +179,29 @@ def test_pairs_stand_beside_all_traces_and_what_is_lost_live_is_named() -> None:
     assert shop.effect == pytest.approx(-340 / 3760)
     assert shop.p_value is not None
     assert shop.p_value < 1e-50
-    assert "eval_fail_rate (reward) held on pairs, but is lost live in shop" in [
-        finding.text for finding in made.overall.findings
+
+
+def test_what_wins_offline_and_loses_live_is_named_with_its_cohort() -> None:
+    base: dict[MetricKey, float] = {FAIL_RATE: 0.20}
+    held_out = [cell(arm(rates=base), arm(rates={FAIL_RATE: 0.15}), cohort=cohort) for cohort in ("shop", "telecom")]
+    live = [
+        cell(arm(rates=base), arm(rates={FAIL_RATE: 0.18}), cohort="shop"),
+        cell(arm(rates=base), arm(rates={FAIL_RATE: 0.30}), cohort="telecom"),
     ]
+    pairs = {("shop", FAIL_RATE): PairedHits(both=3000, base_only=500, candidate_only=300, neither=200)}
+
+    made = answered(*live, pairs=pairs, held_out=evidence(held_out), live=evidence(live))
+
+    named = [finding for finding in made.overall.findings if finding.kind == "won_offline_loses_live"]
+    assert [(one.cohort, one.metric, one.text) for one in named if one.cohort] == [
+        ("telecom", "eval_fail_rate", "eval_fail_rate (reward) won offline, loses live in telecom")
+    ]
+    assert made.paired is not None
+    assert made.paired.held_out is not None
+    assert made.paired.live is not None
+    offline, online = (row_of(part.cohorts[1].metrics, *FAIL_RATE) for part in (made.paired.held_out, made.paired.live))
+    assert (offline.state, online.state) == (CellState.BETTER, CellState.HARM)
+    assert [cohort.verdict for cohort in made.paired.live.cohorts] == [Verdict.SHIP, Verdict.ROLL_BACK]
 
 
 def periods(found: Evidence, second: Evidence) -> Evidence:

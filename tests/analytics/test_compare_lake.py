@@ -160,3 +160,51 @@ def test_arms_that_answered_the_same_requests_are_paired(
         row = next(row for row in answer.paired.rows if row.cohort is None and row.metric == "error_rate")
         assert (row.pairs, row.base_only, row.candidate_only, row.p_value) == (30, 0, 1, 1.0)
         assert (answer.paired.unpaired.base, answer.paired.unpaired.candidate) == (0, 0)
+
+
+def test_held_out_answers_and_live_traffic_stand_side_by_side(tmp_path: Path) -> None:
+    def calls(model: str, kind: str, failed: int, n: int = 150) -> list[dict[str, object]]:
+        return [
+            {
+                "trace_id": f"{model}{kind}{number}",
+                **CALL,
+                "model": model,
+                "cohort": "telecom",
+                "pair_id": f"item {number}" if kind == "held-out" else None,
+                "status": "error" if number < failed else "ok",
+            }
+            for number in range(n)
+        ]
+
+    write_spans(tmp_path, [*calls("base", "held-out", 30), *calls("candidate", "held-out", 5)])
+    write_spans(tmp_path, [*calls("base", "live", 5), *calls("candidate", "live", 75)])
+
+    paired = compare(Store(tmp_path), asked("base", "candidate")).answer.paired
+
+    assert paired is not None
+    assert paired.held_out is not None
+    assert paired.live is not None
+    assert (paired.pairs, paired.unpaired.base) == (150, 150)
+    of_errors = [
+        next(row for row in part.cohorts[0].metrics if row.metric == "error_rate")
+        for part in (paired.held_out, paired.live)
+    ]
+    assert [(row.base.n, row.base.value, row.candidate.value) for row in of_errors] == [
+        (150, 0.2, pytest.approx(1 / 30)),
+        (150, pytest.approx(1 / 30), 0.5),
+    ]
+    assert [row.state for row in of_errors] == ["better", "harm"]
+
+
+def test_pairs_alone_have_no_live_part(tmp_path: Path) -> None:
+    calls = [
+        {"trace_id": f"{model}{number}", **CALL, "model": model, "pair_id": str(number)}
+        for model in ("base", "candidate")
+        for number in range(3)
+    ]
+    write_spans(tmp_path, calls)
+
+    paired = compare(Store(tmp_path), asked("base", "candidate")).answer.paired
+
+    assert paired is not None
+    assert (paired.held_out, paired.live) == (None, None)

@@ -81,9 +81,13 @@ class MetricRow(_Frozen):
 
 
 class Finding(_Frozen):
-    """A loss with a name: a cohort that loses while the whole gains, or a critical behaviour that is no longer kept."""
+    """A loss with a name.
 
-    kind: Literal["negative_transfer", "forgetting", "lost_live"]
+    `negative_transfer`: a cohort that loses while the whole gains. `forgetting`: a critical behaviour that is no longer
+    kept. `won_offline_loses_live`: held or won on held-out answers, and lost in live traffic.
+    """
+
+    kind: Literal["negative_transfer", "forgetting", "won_offline_loses_live"]
     cohort: str | None
     metric: str
     evaluator: str | None
@@ -110,12 +114,34 @@ class PairedRow(_Frozen):
     state: CellState
 
 
+class PartCohort(_Frozen):
+    """One cohort in one part of the traces; `verdict` is what this part alone says."""
+
+    cohort: str
+    verdict: Verdict
+    traces: ArmCounts
+    metrics: list[MetricRow]
+
+
+class Part(_Frozen):
+    """A part of the traces, compared like all of them: `metrics` over all its cohorts, and by cohort."""
+
+    traces: ArmCounts
+    metrics: list[MetricRow]
+    cohorts: list[PartCohort]
+
+
 class Paired(_Frozen):
-    """Pairs beside all traces: a held-out data set or mirrored traffic. `unpaired` counts traces without a partner."""
+    """Pairs beside all traces: a held-out data set or mirrored traffic. `unpaired` counts traces without a partner.
+
+    `held_out` are the traces that have a pair id, `live` those that have none: null unless both arms have both.
+    """
 
     pairs: int
     unpaired: ArmCounts
     rows: list[PairedRow]
+    held_out: Part | None = None
+    live: Part | None = None
 
 
 class Overall(_Frozen):

@@ -148,6 +148,8 @@ class Evidence:
         caps: Largest value that a metric of means counts with, frozen for the comparison.
         pairs: Pairs of answers to the same request, by cohort and metric.
         cost_gaps: Of the models that are the arms, or of all, those with a reported and a computed cost of a call.
+        held_out: The same of the traces that have a pair id; None unless both arms have such and others.
+        live: The same of the traces that have none.
     """
 
     cells: Sequence[Cell]
@@ -160,6 +162,8 @@ class Evidence:
     caps: Mapping[str, float] = field(default_factory=dict)
     pairs: Mapping[tuple[str, MetricKey], PairedHits] = field(default_factory=dict)
     cost_gaps: Sequence[CostGap] = ()
+    held_out: Evidence | None = None
+    live: Evidence | None = None
 
 
 def merge_cells(cells: Iterable[Cell]) -> Cell:

@@ -1,12 +1,12 @@
-"""Losses that have a name: negative transfer, forgetting, and what won on pairs but loses over all traces. Pure."""
+"""Losses that have a name: negative transfer, forgetting, and what won offline but loses live. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tracecanary.analytics.answer import CellState, Finding, MetricRow, Paired
+from tracecanary.analytics.answer import CellState, Finding, MetricRow, Paired, PairedRow, Part
 from tracecanary.analytics.policy import EVALUATION_METRIC
-from tracecanary.analytics.verdict import JudgedCell, row_label
+from tracecanary.analytics.verdict import JudgedCell, is_taking_part, row_label
 
 _GAINED = frozenset({CellState.BETTER})
 _KEPT = frozenset({CellState.SAFE, CellState.BETTER})
@@ -17,7 +17,7 @@ def name_findings(overall: JudgedCell, cohorts: Sequence[JudgedCell], paired: Pa
     return [
         *_negative_transfers(overall, cohorts),
         *(finding for cell in (overall, *cohorts) for finding in _forgotten(cell)),
-        *(_lost_live(paired, [overall, *cohorts]) if paired else []),
+        *(_lost_live(paired) if paired else []),
     ]
 
 
@@ -54,23 +54,39 @@ def _forgetting_text(cell: JudgedCell, row: MetricRow) -> str:
     return f"{row_label(row)} is forgotten{where}: {values}"
 
 
-def _lost_live(paired: Paired, cells: Sequence[JudgedCell]) -> list[Finding]:
-    """Name what the candidate won or kept on pairs, and loses over all traces."""
-    if not (paired.unpaired.base and paired.unpaired.candidate):
+def _lost_live(paired: Paired) -> list[Finding]:
+    """Name what the candidate won or kept on held-out answers and loses live, overall and by cohort."""
+    if paired.held_out is None or paired.live is None:
         return []
-    won = {(row.cohort, row.metric, row.evaluator) for row in paired.rows if row.state in _KEPT}
-    won_overall = {key[1:] for key in won if key[0] is None}
+    # Few held-out items may settle as pairs what they do not settle as two arms.
+    offline: list[tuple[str | None, MetricRow | PairedRow]] = [(row.cohort, row) for row in paired.rows]
+    offline += _rows_by_cohort(paired.held_out)
+    kept: dict[tuple[str | None, str, str | None], bool] = {}
+    for cohort, row in offline:
+        if row.state in _KEPT:
+            key = (cohort, row.metric, row.evaluator)
+            kept[key] = kept.get(key, False) or row.state is CellState.BETTER
     return [
-        _finding("lost_live", cell, row, f"{row_label(row)} held on pairs, but is lost live{_where(cell)}")
-        for cell in cells
-        for row in cell.rows
-        if row_label(row) in cell.confirmed_harms
-        and ((cell.cohort, row.metric, row.evaluator) in won or (row.metric, row.evaluator) in won_overall)
+        Finding(
+            kind="won_offline_loses_live",
+            cohort=cohort,
+            metric=row.metric,
+            evaluator=row.evaluator,
+            text=_lost_live_text(cohort, row, has_won=kept[cohort, row.metric, row.evaluator]),
+        )
+        for cohort, row in _rows_by_cohort(paired.live)
+        if row.state is CellState.HARM and is_taking_part(row) and (cohort, row.metric, row.evaluator) in kept
     ]
 
 
-def _where(cell: JudgedCell) -> str:
-    return "" if cell.cohort is None else f" in {cell.cohort}"
+def _lost_live_text(cohort: str | None, row: MetricRow, *, has_won: bool) -> str:
+    where = "" if cohort is None else f" in {cohort}"
+    return f"{row_label(row)} {'won' if has_won else 'held'} offline, loses live{where}"
+
+
+def _rows_by_cohort(part: Part) -> list[tuple[str | None, MetricRow]]:
+    overall: list[tuple[str | None, MetricRow]] = [(None, row) for row in part.metrics]
+    return overall + [(cohort.cohort, row) for cohort in part.cohorts for row in cohort.metrics]
 
 
 def _finding(kind: str, cell: JudgedCell, row: MetricRow, text: str) -> Finding:

@@ -5,17 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tracecanary.analytics.answer import ArmCounts, CellState, Paired, PairedRow
+from tracecanary.analytics.answer import ArmCounts, CellState, MetricRow, Paired, PairedRow, Part, PartCohort
 from tracecanary.analytics.assessment import MIN_EVENTS
-from tracecanary.analytics.evidence import Evidence, MetricKey, merge_cells
-from tracecanary.analytics.measurement import MeasuredRow
+from tracecanary.analytics.evidence import Cell, Evidence, MetricKey, merge_cells
+from tracecanary.analytics.judging import Judge, Judged
 from tracecanary.analytics.metrics import Metric, MetricKind
+from tracecanary.analytics.question import Question
 from tracecanary.analytics.statistics.clock import Look
 from tracecanary.analytics.statistics.pairs import PairedHits, mcnemar_p_values, paired_rate_differences
+from tracecanary.analytics.verdict import JudgedCell, decide_cohort, is_taking_part, row_label
 
 
-def paired_answer(evidence: Evidence, rows: Sequence[MeasuredRow], look: Look) -> Paired | None:
-    """Compare pairs in every rate, over all cohorts and in each; None without any pair."""
+def paired_answer(question: Question, evidence: Evidence, judged: Judged) -> Paired | None:
+    """Compare pairs in every rate, over all cohorts and in each; None without any pair.
+
+    Args:
+        question: What is asked.
+        evidence: What is known.
+        judged: What all traces say: its rows, and how they are read.
+    """
     if not evidence.pairs:
         return None
     together: dict[MetricKey, PairedHits] = {}
@@ -34,11 +42,49 @@ def paired_answer(evidence: Evidence, rows: Sequence[MeasuredRow], look: Look) -
             [
                 (cohort, metric, evaluator, found[metric.name, evaluator])
                 for cohort, found in by_cohort
-                for metric, evaluator in rows
+                for metric, evaluator in judged.rows
                 if metric.kind is MetricKind.RATE and (metric.name, evaluator) in found
             ],
-            look,
+            judged.look,
         ),
+        held_out=_part(question, evidence.held_out),
+        live=_part(question, evidence.live),
+    )
+
+
+def _part(question: Question, evidence: Evidence | None) -> Part | None:
+    """Judge a part of the traces on its own. No check holds it back: it explains, and decides nothing."""
+    if evidence is None:
+        return None
+    judged = Judge(question, evidence, awaits_look=None).judged()
+    return Part(
+        traces=_arm_counts(evidence.cells),
+        metrics=_standing_rows(judged.overall),
+        cohorts=[
+            PartCohort(
+                cohort=cell.cohort or "",
+                verdict=decide_cohort(of_cohort).verdict,
+                traces=_arm_counts([cell]),
+                metrics=_standing_rows(of_cohort),
+            )
+            for cell, of_cohort in zip(evidence.cells, judged.cohorts, strict=True)
+        ],
+    )
+
+
+def _standing_rows(cell: JudgedCell) -> list[MetricRow]:
+    """Return the rows; harm that does not stand among all cells is only worse."""
+    return [
+        row.model_copy(update={"state": CellState.WORSE})
+        if row.state is CellState.HARM and is_taking_part(row) and row_label(row) not in cell.confirmed_harms
+        else row
+        for row in cell.rows
+    ]
+
+
+def _arm_counts(cells: Sequence[Cell]) -> ArmCounts:
+    return ArmCounts(
+        base=sum(cell.base.traces for cell in cells), candidate=sum(cell.candidate.traces for cell in cells)
     )
 
 

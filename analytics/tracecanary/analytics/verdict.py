@@ -70,13 +70,13 @@ def row_label(row: MetricRow) -> str:
     return row.metric if row.evaluator is None else f"{row.metric} ({row.evaluator})"
 
 
-def decide_cohort(cell: JudgedCell, checks: Checks) -> Decision:
-    """Decide for one cohort; `roll_back` means that it stays on the base."""
+def decide_cohort(cell: JudgedCell, checks: Checks | None = None) -> Decision:
+    """Decide for one cohort; `roll_back` means that it stays on the base. Without `checks` none holds it back."""
     if cell.confirmed_harms:
         return Decision(verdict=Verdict.ROLL_BACK, reasons=_reasons(cell, only=cell.confirmed_harms))
     if cell.blocking:
         return Decision(verdict=Verdict.HOLD, reasons=_reasons(cell))
-    warnings = _blocking_warnings(checks)
+    warnings = _blocking_warnings(checks) if checks else []
     if warnings:  # it looks safe, but what looks so might not be the model
         return Decision(verdict=Verdict.HOLD, reasons=warnings)
     return Decision(verdict=Verdict.SHIP, reasons=["every guardrail lies within its margin"])

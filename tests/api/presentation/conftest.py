@@ -18,6 +18,9 @@ from tracecanary.analytics.answer import (
     Examples,
     MetricRow,
     Overall,
+    Paired,
+    Part,
+    PartCohort,
     QuestionEcho,
     Routing,
     Verdict,
@@ -119,6 +122,23 @@ def _answer(
             }
         ),
     )
+
+
+@pytest.fixture
+def side_by_side_answer(narrow_answer: Answer) -> Answer:
+    """Held-out answers that telecom won, and live traffic in which it loses."""
+
+    def part(telecom: MetricRow) -> Part:
+        overall = [_row("eval_fail_rate", (0.30, 0.29), -0.01, (-0.03, 0.008), "safe", n=(900, 900))]
+        cohort = PartCohort(
+            cohort="telecom", verdict=Verdict.HOLD, traces=ArmCounts(base=400, candidate=400), metrics=[telecom]
+        )
+        return Part(traces=ArmCounts(base=900, candidate=900), metrics=overall, cohorts=[cohort])
+
+    won = _row("eval_fail_rate", (0.30, 0.22), -0.08, (-0.12, -0.04), "better", n=(400, 400))
+    lost = _row("eval_fail_rate", (0.30, 0.42), 0.12, (0.041, 0.197), "harm", n=(400, 400))
+    paired = Paired(pairs=400, unpaired=ArmCounts(base=1000, candidate=1), rows=[], held_out=part(won), live=part(lost))
+    return narrow_answer.model_copy(update={"paired": paired})
 
 
 @pytest.fixture

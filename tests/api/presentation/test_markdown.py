@@ -1,4 +1,5 @@
 """The comment on a pull request."""
+# ruff: noqa: RUF001 - the texts under test carry a true minus
 
 from __future__ import annotations
 
@@ -37,6 +38,17 @@ def test_reasons_checks_and_routing_follow(hold_answer: Answer) -> None:
     assert "- unknown: lost spans" in text
     assert "- Not verified yet: airline, retail, telecom" in text
     assert "- **airline**: a guardrail is not settled" in text
+
+
+def test_held_out_answers_stand_beside_live_traffic(side_by_side_answer: Answer) -> None:
+    lines = answer_markdown(side_by_side_answer).splitlines()
+
+    start = lines.index("#### Held-out answers and live traffic")
+    assert lines[start + 2] == ("400 pairs of answers to the same request; 1,000 and 1 trace have no partner.")
+    overall, telecom = lines[start + 6 : start + 8]
+    assert overall.startswith("| overall | task\\_reward fails | −1.0 pp | −3.0 … +0.8 pp | ✓ safe | −1.0 pp |")
+    assert telecom.startswith("| telecom | task\\_reward fails | −8.0 pp | −12.0 … −4.0 pp | ▼ better |")
+    assert telecom.endswith("| +12.0 pp | +4.1 … +19.7 pp | ✗ harmful |")
 
 
 def test_hostile_name_stays_one_cell_of_text(hostile_answer: Answer) -> None:

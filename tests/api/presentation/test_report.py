@@ -51,7 +51,11 @@ class _Page(HTMLParser):
 
 
 @pytest.mark.parametrize(
-    "name", ["narrow_answer", "hold_answer", "ship_answer", "roll_back_answer", "empty_arm_answer", "hostile_answer"]
+    "name",
+    [
+        *("narrow_answer", "hold_answer", "ship_answer", "roll_back_answer", "empty_arm_answer", "hostile_answer"),
+        "side_by_side_answer",
+    ],
 )
 def test_page_is_whole_and_fetches_nothing(request: pytest.FixtureRequest, name: str) -> None:
     answer: Answer = request.getfixturevalue(name)
@@ -129,3 +133,11 @@ def test_checks_routing_and_example_traces_are_there(hold_answer: Answer) -> Non
     assert "base: 140 · share: 0.1235" in page.text_of("p")
     assert page.text_of("code").count("4bf92f3577b34da6a3ce929d0e0e4736") == 3
     assert {"airline", "retail", "telecom"} <= set(page.text_of("li"))
+
+
+def test_held_out_answers_stand_beside_live_traffic(side_by_side_answer: Answer, narrow_answer: Answer) -> None:
+    page, without = (_Page(report_page(answer, json_url=_JSON)) for answer in (side_by_side_answer, narrow_answer))
+
+    assert "Held-out answers and live traffic" in page.text_of("h2")
+    assert "Held-out answers and live traffic" not in without.text_of("h2")
+    assert [{"−8.0 pp", "+12.0 pp"} <= set(page.text_of("td"))] == [True]

@@ -29,7 +29,9 @@ def _lines(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("width", [100, 120])
-@pytest.mark.parametrize("name", ["narrow_answer", "hold_answer", "ship_answer", "hostile_answer"])
+@pytest.mark.parametrize(
+    "name", ["narrow_answer", "hold_answer", "ship_answer", "hostile_answer", "side_by_side_answer"]
+)
 def test_numbers_stay_whole_and_lines_fit(request: pytest.FixtureRequest, name: str, width: int) -> None:
     answer: Answer = request.getfixturevalue(name)
 
@@ -44,6 +46,14 @@ def test_row_shows_both_arms_effect_interval_and_state_without_colour(narrow_ans
 
     assert "telecom task_reward fails 30.0 % 42.0 % +12.0 pp +4.1 … +19.7 pp ✗ harmful" in lines
     assert "650 / 650 runs cost per trace $0.0660 $0.2500 ×3.79 ×3.10 … ×4.60 ✗ harmful" in lines
+
+
+def test_held_out_answers_stand_beside_live_traffic(side_by_side_answer: Answer) -> None:
+    lines = [" ".join(words) for words in _lines(_printed(answer_view(side_by_side_answer)))]
+
+    assert "Held-out answers and live traffic" in lines
+    at = lines.index("telecom task_reward fails −8.0 pp ▼ better +12.0 pp ✗ harmful")
+    assert lines[at + 1] == "−12.0 … −4.0 pp +4.1 … +19.7 pp"
 
 
 def test_overall_comes_first(narrow_answer: Answer) -> None:

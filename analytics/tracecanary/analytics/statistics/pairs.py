@@ -60,7 +60,8 @@ def mcnemar_p_value(hits: PairedHits) -> float:
 def mcnemar_p_values(hits: Sequence[PairedHits]) -> Floats:
     """Compute the exact p-value of each table, as `mcnemar_p_value`."""
     _, base_only, candidate_only, _ = _counts(hits)
-    found = 2 * bdtr(np.minimum(base_only, candidate_only), base_only + candidate_only, 0.5)
+    differing = (base_only + candidate_only).astype(np.int64)
+    found = 2 * bdtr(np.minimum(base_only, candidate_only), differing, 0.5)
     return np.minimum(np.asarray(found, dtype=np.float64), 1.0)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tracecanary.api.presentation.figures import effect_text, interval_text, value_text
 from tracecanary.api.presentation.selection import labels_left_out, rows_by_cohort
 from tracecanary.api.presentation.sentences import summary
+from tracecanary.api.presentation.side_by_side import pairs_sentence, side_by_side_lines
 from tracecanary.api.presentation.wording import (
     CHECK_LABELS,
     STATE_SYMBOLS,
@@ -51,6 +52,7 @@ def answer_markdown(answer: Answer, *, metrics: Sequence[str] | None = None) -> 
     for cohort in answer.cohorts:
         reasons += [f"**{escaped(cohort.cohort)}**: {escaped(reason)}" for reason in cohort.reasons]
     parts += _section("Reasons", reasons)
+    parts += _side_by_side(answer, metrics)
     parts += _section("Checks", _checks(answer))
     parts += _section("Routing", _routing(answer))
     parts.append(f"Settings {escaped(question.spec_hash)}.")
@@ -93,6 +95,24 @@ def _cells(row: MetricRow) -> list[str]:
         _inline(interval_text(row)),
         f"{STATE_SYMBOLS[row.state]} {state_text(row)}",
     ]
+
+
+def _side_by_side(answer: Answer, metrics: Sequence[str] | None) -> list[str]:
+    sentence = pairs_sentence(answer)
+    if sentence is None:
+        return []
+    lines = side_by_side_lines(answer, metrics=metrics)
+    if not lines:
+        return ["#### Pairs", escaped(sentence)]
+    table = [
+        "| cohort | metric | held-out | interval | state | live | interval | state |",
+        "|:--|:--|--:|--:|:--|--:|--:|:--|",
+    ]
+    for line in lines:
+        parts = [(part.effect, part.interval, part.state_text) for part in (line.held_out, line.live)]
+        cells = [line.cohort, line.label, *(text for part in parts for text in part)]
+        table.append(f"| {' | '.join(map(_inline, cells))} |")
+    return ["#### Held-out answers and live traffic", escaped(sentence), "\n".join(table)]
 
 
 def _checks(answer: Answer) -> list[str]:

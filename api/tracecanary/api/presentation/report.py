@@ -14,6 +14,7 @@ from tracecanary.api.presentation.figures import MISSING, effect_text, interval_
 from tracecanary.api.presentation.forest import Mark, Tick, axis_unit, mark_of, scale_of, ticks_of
 from tracecanary.api.presentation.selection import METRICS_THAT_MATTER, CohortRows, rows_by_cohort
 from tracecanary.api.presentation.sentences import summary
+from tracecanary.api.presentation.side_by_side import pairs_sentence, side_by_side_lines
 from tracecanary.api.presentation.wording import (
     CHECK_LABELS,
     STATE_LEGEND,
@@ -105,6 +106,8 @@ def report_page(answer: Answer, *, json_url: str, metrics: Sequence[str] | None 
         plots=_plots(blocks),
         blocks=[_block(block) for block in blocks],
         reasons=[plain(reason) for reason in answer.overall.reasons],
+        pairs=pairs_sentence(answer),
+        side_by_side=side_by_side_lines(answer, metrics=metrics),
         routes=_routes(answer),
         checks=[_check(CHECK_LABELS[name], check) for name, check in answer.checks],
         examples=_examples(answer),

@@ -17,6 +17,7 @@ from tracecanary.analytics.answer import CellState, Verdict
 from tracecanary.api.presentation.figures import effect_text, interval_text, value_text
 from tracecanary.api.presentation.selection import CohortRows, labels_left_out, rows_by_cohort
 from tracecanary.api.presentation.sentences import summary
+from tracecanary.api.presentation.side_by_side import pairs_sentence, side_by_side_lines
 from tracecanary.api.presentation.wording import (
     CHECK_LABELS,
     STATE_SYMBOLS,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from tracecanary.analytics.answer import Answer, MetricRow
+    from tracecanary.api.presentation.side_by_side import SideBySideLine
 
 _STATE_STYLES = {
     CellState.SAFE: "green",
@@ -74,6 +76,7 @@ def answer_view(answer: Answer, *, metrics: Sequence[str] | None = None) -> Rend
     left_out = labels_left_out(answer, rows_by_cohort(answer, metrics=metrics))
     if left_out:
         parts.append(Text(f"Recorded but not shown: {', '.join(left_out)}.", "dim"))
+    parts += _side_by_side(answer, metrics)
     parts += _listed("Reasons", [*map(plain, answer.overall.reasons), *_cohort_reasons(answer)])
     parts += _listed("Checks that need a look", check_warnings(answer))
     return Group(*parts)
@@ -122,6 +125,34 @@ def _cells(row: MetricRow) -> list[Text]:
         Text(interval_text(row)),
         Text(f"{STATE_SYMBOLS[row.state]} {state_text(row)}", _STATE_STYLES[row.state]),
     ]
+
+
+def _side_by_side(answer: Answer, metrics: Sequence[str] | None) -> list[RenderableType]:
+    sentence, lines = pairs_sentence(answer), side_by_side_lines(answer, metrics=metrics)
+    if sentence is None:
+        return []
+    parts: list[RenderableType] = [Text("\nHeld-out answers and live traffic" if lines else "\nPairs", "bold")]
+    parts.append(Text(sentence))
+    if lines:
+        parts += [Text(""), _side_by_side_table(lines)]
+    return parts
+
+
+def _side_by_side_table(lines: Sequence[SideBySideLine]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
+    table.add_column("cohort", overflow="fold", max_width=_NAME_COLUMNS)
+    table.add_column("metric", overflow="fold", max_width=_METRIC_COLUMNS)
+    for part in ("held-out", "live"):
+        table.add_column(part, justify="right", no_wrap=True)
+        table.add_column("state", no_wrap=True)
+    for line in lines:
+        cells = [
+            Text(text, style)
+            for part in (line.held_out, line.live)
+            for text, style in ((f"{part.effect}\n{part.interval}", ""), (part.state_text, _STATE_STYLES[part.state]))
+        ]
+        table.add_row(Text(line.cohort), Text(line.label), *cells)
+    return table
 
 
 def _listed(heading: str, lines: Iterable[str]) -> list[RenderableType]:
