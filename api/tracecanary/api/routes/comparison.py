@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from tracecanary.analytics.answer import Answer, AnswerRow, Verdict, answer_rows, with_metrics
 from tracecanary.analytics.comparison import Comparison, compare
@@ -15,6 +15,7 @@ from tracecanary.analytics.policy import lake_policy
 from tracecanary.analytics.store import Store
 from tracecanary.api.parameters import CompareParameters
 from tracecanary.api.presentation import report_page
+from tracecanary.api.presentation.exposition import EXPOSITION_TYPE, answer_exposition
 from tracecanary.api.presentation.wording import plain
 from tracecanary.api.routes.lake import StoreOfService
 
@@ -42,6 +43,14 @@ def get_report(parameters: Parameters, store: StoreOfService, request: Request) 
     return HTMLResponse(report_page(answer, metrics=parameters.metric or None, json_url=f"compare?{request.url.query}"))
 
 
+@router.get("/compare/metrics", response_class=Response)
+def get_comparison_metrics(parameters: Parameters, store: StoreOfService) -> Response:
+    """Return the verdicts as numbers for Prometheus: 1 ship, 0 hold or narrow, -1 roll back."""
+    return Response(answer_exposition(_compared(store, parameters).answer), media_type=EXPOSITION_TYPE)
+
+
+# Flagger's webhooks post what they know of the canary; the question stands in the URL all the same.
+@router.post("/gate", response_class=PlainTextResponse, include_in_schema=False)
 @router.get(
     "/gate", response_class=PlainTextResponse, responses={409: {"description": "anything but ship, with the reason"}}
 )
@@ -50,6 +59,7 @@ def get_gate(parameters: Parameters, store: StoreOfService) -> PlainTextResponse
     return _gate(_compared(store, parameters).answer, Verdict.SHIP)
 
 
+@router.post("/rollback", response_class=PlainTextResponse, include_in_schema=False)
 @router.get("/rollback", response_class=PlainTextResponse, responses={409: {"description": "anything but roll_back"}})
 def get_rollback(parameters: Parameters, store: StoreOfService) -> PlainTextResponse:
     """Answer 200 if the candidate must be rolled back and 409 otherwise, with one line."""
