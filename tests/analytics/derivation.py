@@ -14,6 +14,7 @@ from tracecanary.analytics.derived_steps import (
     open_derived,
     open_known_rows,
     open_new_rows,
+    wide_dimensions,
 )
 from tracecanary.analytics.engine import Engine
 from tracecanary.schema import LakeTable, list_lake_files
@@ -52,6 +53,7 @@ def deriving_engine(
         open_known_rows(engine, spans=[])
         engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
         derive_facts(engine, settings, revision=1)
+        wide_dimensions(engine, DerivedState())
         if is_thorough:
             engine.table("intricate_traces", "dirty_traces_v1")
             derive_calls(engine, settings)

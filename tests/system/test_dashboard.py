@@ -39,6 +39,7 @@ TO = datetime(2025, 8, 1, 17, 0, tzinfo=UTC)
 CHOSEN = {
     "base": BASE,
     "candidate": CANDIDATE,
+    "cohort_by": "cohort",
     "step": "1h",
     "__from": str(int(FROM.timestamp() * 1000)),
     "__to": str(int(TO.timestamp() * 1000)),

@@ -75,6 +75,7 @@ def compare(store: Store, question: Question) -> Comparison:
         return found.content
 
     with store.session() as session:
+        store.check(question.selection)
         evidence = gather_evidence(session, question, freeze_caps=freeze_caps)
         evidence = with_parts(
             evidence, question, lambda part: gather_evidence(session, part, freeze_caps=lambda _: evidence.caps)

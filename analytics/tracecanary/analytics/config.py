@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracecanary.analytics.prices import PriceBook, PriceEntry, read_price_file
-from tracecanary.schema import ConfigFile, ConfigFileError, ConfigurationError, LakeTable, Section
+from tracecanary.schema import CohortDimension, ConfigFile, ConfigFileError, ConfigurationError, LakeTable, Section
 
 MS_PER_HOUR = 3_600_000
 _MS_PER_S = 1000
@@ -45,14 +45,17 @@ class DerivationSettings:
 
     Attributes:
         prices: What calls cost.
+        dimensions: Cohort dimensions of the installation's own.
     """
 
     prices: PriceBook = field(default_factory=PriceBook)
+    dimensions: tuple[CohortDimension, ...] = ()
 
     @property
     def fingerprint(self) -> str:
         """A text that differs when facts do."""
-        return self.prices.fingerprint
+        declared = sorted((dimension.name, dimension.stored_as) for dimension in self.dimensions)
+        return f"{self.prices.fingerprint} {declared!r}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from tracecanary.analytics.derived_steps import (
     open_derived,
     open_known_rows,
     open_new_rows,
+    wide_dimensions,
 )
 from tracecanary.analytics.engine import Engine, EngineLimits, file_statistics
 from tracecanary.schema import LakeTable
@@ -90,9 +91,7 @@ class Builder:
             if found.vanished.get(LakeTable.EVALUATIONS) or not can_follow(state, listing):
                 # Judgements of a file that went can't be told from those of another: begin anew.
                 self._folder.release(_file_names(state))
-                state = DerivedState(
-                    revision=state.revision, manifest=listing.manifest, kept_from_hour=listing.kept_from_hour
-                )
+                state = replace(self._emptied(state, listing), revision=state.revision)
                 found = difference(state, listing)
             step = self._next_step(state, listing, found)
             if step is None:
@@ -111,6 +110,17 @@ class Builder:
             return self._following(state, listing, self._extents(state, listing), found, Batch())
         place = first_to_merge(state.parts)
         return self._merge(state, place) if place < len(state.parts) else None
+
+    def _emptied(
+        self, state: DerivedState, listing: Listing, *, wide_dimensions: frozenset[str] = frozenset()
+    ) -> DerivedState:
+        """Return the state after `state` from which everything is derived anew."""
+        return DerivedState(
+            revision=state.revision + 1,
+            manifest=listing.manifest,
+            kept_from_hour=listing.kept_from_hour,
+            wide_dimensions=wide_dimensions,
+        )
 
     def _extents(self, state: DerivedState, listing: Listing) -> Extents:
         """Return the extents of every file, reading the footers of those that are new."""
@@ -151,7 +161,10 @@ class Builder:
         with Engine(self._limits) as engine:
             open_derived(engine, self._folder, state)
             self._open_inputs(engine, found, batch, extents)
-            derive_facts(engine, self._settings, revision=revision)
+            derive_facts(engine, self._settings, revision=revision, without_dimensions=state.wide_dimensions)
+            wide = wide_dimensions(engine, state) if self._settings.dimensions else []
+            if wide:  # begin anew, without them
+                return self._emptied(state, listing, wide_dimensions=state.wide_dimensions.union(wide))
             part = self._write(engine, revision)
         return replace(self._following(state, listing, extents, found, batch), parts=(*state.parts, part))
 
@@ -171,6 +184,7 @@ class Builder:
             is_whole=all(name in taken for names in found.unread.values() for name in names),
             kept_from_hour=listing.kept_from_hour,
             parts=state.parts,
+            wide_dimensions=state.wide_dimensions,
         )
 
     def _open_inputs(self, engine: Engine, found: Difference, batch: Batch, extents: Extents) -> None:

@@ -89,6 +89,7 @@ class DerivedState:
         is_whole: Whether it has every row that the lake had then.
         kept_from_hour: By table, the first hour that retention had kept.
         parts: Oldest first.
+        wide_dimensions: Names of cohort dimensions with so many values that nothing is derived by them.
     """
 
     revision: int = 0
@@ -98,6 +99,7 @@ class DerivedState:
     is_whole: bool = False
     kept_from_hour: Mapping[str, int] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
+    wide_dimensions: frozenset[str] = frozenset()
 
     @property
     def names(self) -> frozenset[str]:
@@ -207,6 +209,7 @@ def state_to_json(state: DerivedState) -> str:
                 for table, files in state.inputs.items()
             },
             "parts": [asdict(part) for part in state.parts],
+            "wide_dimensions": sorted(state.wide_dimensions),
         }
     )
 
@@ -232,6 +235,7 @@ def state_from_json(text: str) -> DerivedState:
                 for table, files in stored["inputs"].items()
             },
             parts=tuple(Part(**part) for part in stored["parts"]),
+            wide_dimensions=frozenset(stored["wide_dimensions"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a derived state: {error!r}") from error

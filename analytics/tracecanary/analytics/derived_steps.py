@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+
+import pyarrow as pa
 
 from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState
 from tracecanary.analytics.engine import Engine
 from tracecanary.analytics.prices import ModelNames, PriceBook, rate_table
+from tracecanary.analytics.question import MAX_DIMENSION_VALUES
 from tracecanary.schema import LakeTable
 
 # Rows of a derived table are replaced trace by trace, or added up.
@@ -89,6 +92,23 @@ def price_spans(engine: Engine, prices: PriceBook) -> None:
     engine.view("priced_spans", "priced_spans_v1")
 
 
+def derive_dimensions(engine: Engine, settings: DerivationSettings, *, without: Collection[str] = ()) -> None:
+    """Make `trace_dimensions` of `spans`: of the declared dimensions, but for those that are too wide."""
+    declared = [(one.name, one.stored_as) for one in settings.dimensions if one.name not in without]
+    if declared:
+        names, keys = zip(*declared, strict=True)
+        engine.arrow_table("declared_dimensions", pa.table({"name": names, "stored_as": keys}))
+        engine.table("trace_dimensions", "trace_dimensions_v1")
+    else:  # the usual case, without looking at the attributes of every span
+        engine.table("trace_dimensions", "no_trace_dimensions_v1")
+
+
+def wide_dimensions(engine: Engine, state: DerivedState) -> list[str]:
+    """Name the dimensions with more than `MAX_DIMENSION_VALUES` values, in what is derived and what is about to be."""
+    engine.union("seen_rollup_keys", ["new_rollup_keys", *(["stored_rollup_keys"] if state.parts else [])])
+    return [row["name"] for row in engine.rows("wide_dimensions_v1", {"most": MAX_DIMENSION_VALUES})]
+
+
 def derive_calls(engine: Engine, settings: DerivationSettings) -> None:
     """Make `spans`, `trace_calls`, `calls_of_models` and `judge_usage` from `landing_spans` and `intricate_traces`."""
     engine.view("plain_spans", "plain_spans_v1")
@@ -119,10 +139,13 @@ def derive_calls(engine: Engine, settings: DerivationSettings) -> None:
     engine.union("calls_of_models", [*parts, "no_calls_of_models"])
 
 
-def derive_facts(engine: Engine, settings: DerivationSettings, *, revision: int) -> None:
+def derive_facts(
+    engine: Engine, settings: DerivationSettings, *, revision: int, without_dimensions: Collection[str] = ()
+) -> None:
     """Make `new_<table>` of every derived table, from `landing_spans`, `new_evaluations` and what was there before."""
     engine.table("intricate_traces", "intricate_traces_v1")
     derive_calls(engine, settings)
+    derive_dimensions(engine, settings, without=without_dimensions)
     engine.table("trace_facts", "trace_facts_v2")
     engine.table("new_trace_models", "trace_models_v1", {"revision": revision})
     engine.union("arrived_evaluations", ["old_judgements", "new_evaluations"])
@@ -151,6 +174,7 @@ def derive_traces(
     engine.table("landing_spans", "known_spans_v1")
     engine.table("intricate_traces", "known_traces_v1")
     derive_calls(engine, settings)
+    derive_dimensions(engine, settings)
     engine.table("spans_above_tokens", "spans_above_tokens_v1")
     engine.table("landing_evaluations", "old_judgements_v1")
     engine.view("evaluations", "evaluations_v1")

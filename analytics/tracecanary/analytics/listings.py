@@ -83,6 +83,7 @@ def list_models(store: Store) -> list[ModelRow]:
 def list_cohorts(store: Store, selection: Selection) -> list[CohortRow]:
     """List the cohorts of the selected traces, by name."""
     with store.session() as session:
+        store.check(selection)
         select_keys(session, selection)
         rows = session.rows("cohorts_v2", window_of(selection))
     return [
@@ -123,6 +124,7 @@ def metric_series(
     if step_s < 1:
         raise InvalidQuestionError("step", step_s, "Use at least one second, such as 15m, 1h or 1d.")
     with store.session() as session:
+        store.check(selection)
         if entry.quantile is None and not evaluators and _is_whole_hours(selection, step_s):
             select_keys(session, selection)
             given = {"value_of": metric, "step_ns": step_s * _NS_PER_S, "is_by_cohort": is_by_cohort}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -19,6 +19,9 @@ CohortDimension = Literal["cohort", "route", "service", "environment", "release"
 ARM_DIMENSIONS: tuple[str, ...] = get_args(ArmBy)
 COHORT_DIMENSIONS: tuple[str, ...] = get_args(CohortDimension)
 
+# Rollups have a row for each combination of cohorts, day and group: a dimension of users would make them as large as
+# the lake, and no cohort of it would ever have traces enough.
+MAX_DIMENSION_VALUES = 1_000
 DEFAULT_CONFIDENCE = 0.95
 # Above it, correction for many cells would ask for more certainty than a float can hold.
 _MIN_CONFIDENCE, _MAX_CONFIDENCE = 0.5, 0.9999
@@ -49,11 +52,6 @@ class Selection:
             raise InvalidQuestionError("arm_by", self.arm_by, f"Use one of {', '.join(ARM_DIMENSIONS)}.")
         if not self.cohort_by:
             raise InvalidQuestionError("cohort_by", "", f"Use one or more of {', '.join(COHORT_DIMENSIONS)}.")
-        for dimension in self.cohort_by:
-            if dimension not in COHORT_DIMENSIONS:
-                raise InvalidQuestionError(
-                    "cohort_by", dimension, f"Use one or more of {', '.join(COHORT_DIMENSIONS)}, with commas."
-                )
         if self.from_time is not None and self.to_time is not None and self.from_time >= self.to_time:
             raise InvalidQuestionError(
                 "from", self.from_time.isoformat(), f"It must lie before 'to', which is {self.to_time.isoformat()}."
@@ -122,6 +120,27 @@ class Question:
     def candidate(self) -> str:
         """Arm that might take its place."""
         return self.selection.arms[1]
+
+
+def check_dimensions(selection: Selection, *, declared: Sequence[str], wide: Collection[str] = ()) -> None:
+    """Refuse a cohort dimension that nobody knows, or that has more values than cohorts can have.
+
+    Args:
+        selection: What is asked.
+        declared: Dimensions of the installation's own, beside those of every lake.
+        wide: Those of them with too many values.
+
+    Raises:
+        InvalidQuestionError: Names the dimension and those there are.
+    """
+    known = [name for name in (*COHORT_DIMENSIONS, *declared) if name not in wide]
+    for dimension in selection.cohort_by:
+        if dimension in wide:
+            many = f"It has more than {MAX_DIMENSION_VALUES:,} values: no cohort of it would have traces enough."
+            raise InvalidQuestionError("cohort_by", dimension, f"{many} Use one or more of {', '.join(known)}.")
+        if dimension not in known:
+            remedy = f"Use one or more of {', '.join(known)}, with commas; [cohorts.dimensions] declares others."
+            raise InvalidQuestionError("cohort_by", dimension, remedy)
 
 
 def check_metrics(metrics: tuple[str, ...]) -> None:

@@ -22,6 +22,7 @@ from tracecanary.analytics.derived_files import DERIVED_FOLDER, DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState, Listing
 from tracecanary.analytics.derived_steps import derive_traces, open_derived
 from tracecanary.analytics.engine import Engine, EngineLimits, Row, Session, all_query_texts, refuse_damaged_content
+from tracecanary.analytics.question import Selection, check_dimensions
 from tracecanary.schema import (
     SCHEMA_VERSION,
     FileLake,
@@ -86,6 +87,17 @@ class Store:
             yield session
         finally:
             session.close()
+
+    def check(self, selection: Selection) -> None:
+        """Refuse a selection by dimensions that the lake of the newest session has not.
+
+        Raises:
+            InvalidQuestionError: Names the dimension and those there are.
+        """
+        declared = [dimension.name for dimension in self._settings.dimensions]
+        with self._lock:
+            wide = self._state.wide_dimensions
+        check_dimensions(selection, declared=declared, wide=wide)
 
     @contextmanager
     def spans_session(self) -> Iterator[Session]:

@@ -134,6 +134,7 @@ def list_traces(
     if not 1 <= most <= MAX_TRACES:
         raise InvalidQuestionError("limit", most, f"Use 1 to {MAX_TRACES}.")
     with store.session() as session:
+        store.check(selection)
         select_keys(session, selection)
         rows = session.rows("trace_list_v1", {**window_of(selection), "state": state, "most": most})
     return [_trace_row(row, url_template) for row in rows]

@@ -106,6 +106,7 @@ def compare_trajectories(store: Store, question: Question, *, most: int = DEFAUL
     if not 1 <= most <= MAX_TRACES:
         raise InvalidQuestionError("limit", most, f"Use 1 to {MAX_TRACES}.")
     with store.session() as session:
+        store.check(question.selection)
         _check_arms(
             question, [str(row["arm_name"]) for row in session.rows("arms_v1", {"arm_by": question.selection.arm_by})]
         )

@@ -33,7 +33,7 @@ class ServiceSettings:
     @property
     def derivation(self) -> DerivationSettings:
         """What facts depend on beside the lake."""
-        return DerivationSettings(prices=PriceBook(self.prices.entries))
+        return DerivationSettings(prices=PriceBook(self.prices.entries), dimensions=self.rules.dimensions)
 
 
 def service_settings(config: Path | None) -> ServiceSettings:

@@ -76,6 +76,9 @@ Time = Annotated[datetime, BeforeValidator(parse_time)]
 Step = Annotated[int, BeforeValidator(parse_step)]
 
 
+_DIMENSIONS = f"{', '.join(COHORT_DIMENSIONS)}, or any that the configuration file declares"
+
+
 class NoParameters(BaseModel):
     """An endpoint that takes none; one that is given anyway is refused, since it would do nothing."""
 
@@ -88,9 +91,7 @@ class SelectionParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     arm_by: str = Field(default="model", description=f"what tells the arms apart: {', '.join(ARM_DIMENSIONS)}")
-    cohort_by: str = Field(
-        default="cohort", description=f"what makes a cohort, one or more with commas: {', '.join(COHORT_DIMENSIONS)}"
-    )
+    cohort_by: str = Field(default="cohort", description=f"what makes a cohort, one or more with commas: {_DIMENSIONS}")
     from_time: Time | None = Field(
         default=None, alias="from", description="traces that started then or later: ISO-8601 or epoch ms"
     )

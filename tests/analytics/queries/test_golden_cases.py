@@ -1,8 +1,9 @@
 """Each folder below `testdata/<query>/` is one case: rows in, rows out, small enough to check by hand.
 
 `spans*.yaml` and `evaluations*.yaml` are one segment each, with columns that are not named left null. `params.yaml`
-has the `selection` of traces, the `period_starts_ns`, and the query's own `parameters`. `expected.yaml` has the
-expected `rows`, in any order, with the columns that the case is about; `only` leaves other rows out, by column.
+has the `selection` of traces, the `period_starts_ns`, declared `dimensions` (attributes by name), and the query's own
+`parameters`. `expected.yaml` has the expected `rows`, in any order, with the columns that the case is about; `only`
+leaves other rows out, by column.
 """
 
 from contextlib import AbstractContextManager
@@ -14,10 +15,12 @@ import yaml
 from tests.analytics.derivation import compacting_engine, deriving_engine
 from tests.analytics.lake import write_evaluations, write_spans
 
+from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.gathering import select_strata, select_traces
 from tracecanary.analytics.listings import select_keys
 from tracecanary.analytics.question import Selection
 from tracecanary.analytics.store import Row, Session, Store
+from tracecanary.schema import CohortDimension, DimensionSource
 
 TESTDATA = Path(__file__).parent / "testdata"
 # Queries of sessions, which answer questions. The others are steps of deriving: an engine in the midst of it runs them.
@@ -51,7 +54,7 @@ def test_query_returns_the_expected_rows(case: Path, tmp_path: Path) -> None:
     expected = _load(case / "expected.yaml")
 
     query = case.parent.name
-    with open_session(tmp_path, query) as session:
+    with open_session(tmp_path, query, params.get("dimensions", {})) as session:
         rows = _run(session, query, params)
 
     only = expected.get("only", {})
@@ -66,12 +69,14 @@ def test_every_query_has_a_case() -> None:
     assert {case.parent.name for case in CASES} == {path.stem for path in queries.glob("*.sql")}
 
 
-def open_session(lake: Path, query: str) -> AbstractContextManager[Session]:
+def open_session(lake: Path, query: str, dimensions: dict[str, str]) -> AbstractContextManager[Session]:
+    declared = [CohortDimension(name, DimensionSource.ATTRIBUTE, key) for name, key in dimensions.items()]
+    settings = DerivationSettings(dimensions=tuple(declared))
     if query in ANSWERING or query.startswith("question_"):
-        return Store(lake).session()
+        return Store(lake, settings).session()
     if query.startswith("compacted_"):
         return compacting_engine(lake)
-    return deriving_engine(lake, is_thorough=query in THOROUGH)
+    return deriving_engine(lake, is_thorough=query in THOROUGH, settings=settings)
 
 
 def _run(session: Session, query: str, params: dict[str, Any]) -> list[Row]:

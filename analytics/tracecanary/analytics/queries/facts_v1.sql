@@ -36,7 +36,9 @@ SELECT
         trace_facts.retry_source, trace_facts.fallback_source, trace_facts.llm_calls > 0,
         trace_facts.pair_id IS NOT NULL,
         coalesce(trace_facts.cost_source, chr(0)),
-        coalesce(array_to_string(trace_facts.unpriced_models, chr(30)), chr(0))
+        coalesce(array_to_string(trace_facts.unpriced_models, chr(30)), chr(0)),
+        coalesce(array_to_string(map_keys(trace_facts.dimensions), chr(30)), chr(0)),
+        coalesce(array_to_string(map_values(trace_facts.dimensions), chr(30)), chr(0))
     )), 1, 15)) AS BIGINT) END AS rollup_key,
     CASE WHEN trace_facts.trace_id IS NOT NULL THEN CAST(concat('0x', substr(md5(concat(
         'tracecanary', coalesce(

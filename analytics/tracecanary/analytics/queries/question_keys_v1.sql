@@ -21,6 +21,7 @@ FROM (
                 WHEN 'environment' THEN rollup_keys.environment
                 WHEN 'release' THEN rollup_keys.release
                 WHEN 'prompt' THEN rollup_keys.prompt
+                ELSE rollup_keys.dimensions[dimension]
             END, '(none)'), ' / ', ' // ')
             FOR dimension IN $cohort_by
         ], ' / ') AS cohort_name

@@ -38,6 +38,7 @@ FROM (
                 WHEN 'environment' THEN trace_facts.environment
                 WHEN 'release' THEN trace_facts.release
                 WHEN 'prompt' THEN trace_facts.prompt
+                ELSE trace_facts.dimensions[dimension]
             END, '(none)'), ' / ', ' // ')
             FOR dimension IN $cohort_by
         ], ' / ') AS cohort_name

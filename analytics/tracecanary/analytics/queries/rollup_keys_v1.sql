@@ -18,7 +18,8 @@ SELECT DISTINCT
     llm_calls > 0 AS has_llm_calls,
     pair_id IS NOT NULL AS has_pair_id,
     cost_source,
-    unpriced_models
+    unpriced_models,
+    dimensions
 FROM new_facts
 WHERE rollup_key IS NOT NULL
 ORDER BY rollup_key

@@ -1,6 +1,7 @@
 -- One row per trace in which the application called a model; what evaluators call is apart (judge_usage).
 --   model      the model asked for first (intention to treat); models: all asked for, in order, each once
 --   context    cohort, route, ... of the root, else of the earliest span that has it
+--   dimensions  those that the configuration declares, by name
 --   tokens     leaf rule: a span counts only if none below it bears tokens, since many libraries repeat totals on parents.
 --              is_usage_incomplete: such a parent states over one token more than the counted spans below it together
 --   cost       of all counted spans, whoever answered (priced_spans_v1); null unless every one of them has one: unpriced is
@@ -19,7 +20,7 @@
 --   lost_spans  spans that others name as their parent and that are not there; where no root is, one of them may be elsewhere
 --   is_error   the root failed, or the last logical model call did; error_class: of the earliest span that failed
 -- grain: trace_id   params: none
--- reads: spans, priced_spans, landing_spans, intricate_traces, trace_calls, judge_usage
+-- reads: spans, priced_spans, landing_spans, intricate_traces, trace_calls, judge_usage, trace_dimensions
 WITH RECURSIVE placed AS (
     SELECT
         spans.*,
@@ -260,6 +261,7 @@ SELECT
     CAST(judge_usage.judge_input_tokens AS BIGINT) AS judge_input_tokens,
     CAST(judge_usage.judge_output_tokens AS BIGINT) AS judge_output_tokens,
     CAST(judge_usage.judge_cost_nano_usd AS BIGINT) AS judge_cost_nano_usd,
+    trace_dimensions.dimensions,
     traces.dropped_attributes,
     coalesce(torn.missing_parents, 0) - CASE WHEN traces.has_root OR torn.missing_parents IS NULL THEN 0 ELSE 1 END
         AS lost_spans,
@@ -276,3 +278,4 @@ LEFT JOIN usage ON traces.trace_id = usage.trace_id
 LEFT JOIN unpriced ON traces.trace_id = unpriced.trace_id
 LEFT JOIN incomplete ON traces.trace_id = incomplete.trace_id
 LEFT JOIN judge_usage ON traces.trace_id = judge_usage.trace_id
+LEFT JOIN trace_dimensions ON traces.trace_id = trace_dimensions.trace_id

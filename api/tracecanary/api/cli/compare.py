@@ -52,7 +52,7 @@ def compare_arms(
         str, typer.Option(help="what base and candidate name: model, variant, release, prompt")
     ] = "model",
     cohort_by: Annotated[
-        str, typer.Option(help="what makes a cohort: cohort, route, ...; several with commas")
+        str, typer.Option(help="what makes a cohort: cohort, route, ..., or one of --config; several with commas")
     ] = "cohort",
     from_time: Annotated[str | None, typer.Option("--from", help="traces from then on: ISO-8601 or epoch ms")] = None,
     to_time: Annotated[str | None, typer.Option("--to", help="traces before then: ISO-8601 or epoch ms")] = None,
