@@ -127,6 +127,34 @@ def test_a_lake_that_cannot_be_written_leaves_everything_in_the_journal(tmp_path
     assert published(tmp_path) == [1]
 
 
+def test_rows_kept_in_memory_are_published_once_and_then_read_from_the_file(tmp_path: Path) -> None:
+    (tmp_path / "landing").write_text("a file where the folder should be")
+    kept = Journal(tmp_path, TABLE, max_file_rows=1_000, max_bytes=1_000_000, keeps_rows=True)
+    kept.append(table(1, 2))
+    kept.append(table(3))
+    on_disk = [ids(path) for path in files(tmp_path)]
+
+    with pytest.raises(LakeError):  # here they are let go of
+        kept.publish()
+    (tmp_path / "landing").unlink()
+    kept.publish()
+
+    assert on_disk == [[1, 2, 3]]
+    assert published(tmp_path) == [1, 2, 3]
+    assert files(tmp_path) == []
+
+
+def test_rows_kept_in_memory_need_no_reading_of_the_file(tmp_path: Path) -> None:
+    kept = Journal(tmp_path, TABLE, max_file_rows=1_000, max_bytes=1_000_000, keeps_rows=True)
+    kept.append(table(1, 2))
+    os.truncate(files(tmp_path)[0], 0)
+
+    kept.publish()
+
+    assert published(tmp_path) == [1, 2]
+    assert files(tmp_path) == []
+
+
 def test_a_journal_that_is_full_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
     waiting = journal(tmp_path, max_bytes=1)
     waiting.append(table(1))

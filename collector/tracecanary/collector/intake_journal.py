@@ -23,7 +23,7 @@ from tracecanary.schema import (
 def intake_journal(lake: FileLake, table: LakeTable, *, max_file_rows: int, max_bytes: int) -> Journal:
     """Return a new journal of `table`, on this machine, whose rows are published to `lake`."""
     if isinstance(lake, Path):
-        return Journal(lake, table, max_file_rows=max_file_rows, max_bytes=max_bytes)
+        return Journal(lake, table, max_file_rows=max_file_rows, max_bytes=max_bytes, keeps_rows=True)
     destination = ObjectStoreDestination(lake, locks=ForkLocks())
     # Beside the spool of other processes: whoever comes next publishes what this one leaves.
     return Journal(
@@ -32,6 +32,7 @@ def intake_journal(lake: FileLake, table: LakeTable, *, max_file_rows: int, max_
         max_file_rows=max_file_rows,
         max_bytes=max_bytes,
         publish=lambda rows, name: destination.publish(table, rows, name=name),
+        keeps_rows=True,
     )
 
 

@@ -53,14 +53,23 @@ class Journal:
         max_file_rows: Most rows in a file, and so in a segment.
         max_bytes: Most bytes in all files.
         publish: Takes the rows in the end. Default: they become segments of the lake in `root`.
+        keeps_rows: Whether rows stay in memory, too, until they are published: see `JournalFile`.
     """
 
     def __init__(
-        self, root: Path, table: LakeTable, *, max_file_rows: int, max_bytes: int, publish: Publish | None = None
+        self,
+        root: Path,
+        table: LakeTable,
+        *,
+        max_file_rows: int,
+        max_bytes: int,
+        publish: Publish | None = None,
+        keeps_rows: bool = False,
     ) -> None:
         self._publish = publish or _publish_to(root, table)
         self._folder = journal_folder(root, table)
         self._max_file_rows, self._max_bytes = max_file_rows, max_bytes
+        self._keeps_rows = keeps_rows
         self._files: deque[JournalFile] = deque()  # oldest first; only the last one is added to
 
     @property
@@ -83,7 +92,7 @@ class Journal:
             raise FullJournalError(self._folder, self.size_bytes)
         last = self._files[-1] if self._files else None
         if last is None or not last.takes(rows.num_rows, most=self._max_file_rows):
-            self._files.append(JournalFile(self._folder, rows.schema))
+            self._files.append(JournalFile(self._folder, rows.schema, keeps_rows=self._keeps_rows))
         self._files[-1].append(rows)
 
     def publish(self, more: pa.Table | None = None) -> None:
@@ -106,6 +115,11 @@ class Journal:
         left = self.rows
         self.forget()
         return left
+
+    def forget_rows(self) -> None:
+        """Keep no rows in memory: they are read back when they are published."""
+        for file in self._files:
+            file.forget_rows()
 
     def forget(self) -> None:
         """Let go of all files, in a child that was forked: they are the parent's."""

@@ -41,12 +41,17 @@ _FRAME = struct.Struct("<II")  # length of the payload, its CRC-32
 class JournalFile:
     """A new journal file of this process. One thread at a time may add to it; any thread may close it.
 
+    With `keeps_rows`, what is added stays in memory until it is read for the first time: at most a segment's rows, and
+    worth it where they are sealed soon, since to read them back costs half as much as the segment.
+
     Raises:
         LakeError: It can't be made, for instance on a full disk, or where files can't be locked.
     """
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+    def __init__(self, folder: Path, schema: pa.Schema, *, keeps_rows: bool = False) -> None:
         self.rows = 0
+        # In memory, too, until they are read: None when they are not.
+        self._kept: list[pa.Table] | None = [] if keeps_rows else None
         self.size_bytes = 0
         self._waiting = _Waiting()
         self.is_usable = True  # whether it ends where the last whole append does, so that more can be added
@@ -90,6 +95,12 @@ class JournalFile:
         """
         self._append(table)
         self.rows += table.num_rows
+        if self._kept is not None:
+            self._kept.append(table)
+
+    def forget_rows(self) -> None:
+        """Keep no rows in memory."""
+        self._kept = None
 
     def read(self) -> JournalContents:
         """Return what was added, even if somebody has removed the file; damaged if it is less.
@@ -97,6 +108,11 @@ class JournalFile:
         Raises:
             OSError: The file can't be read, or is closed.
         """
+        kept, self._kept = self._kept, None
+        if kept:
+            import pyarrow as pa
+
+            return JournalContents(rows=pa.concat_tables(kept), is_damaged=False)
         try:
             descriptor = self._descriptors.pop()  # nobody closes it now: its number would be another file's
         except IndexError:

@@ -70,6 +70,8 @@ class Sealer:
         """Publish `journal`, which nobody may append to any more, and whose oldest row is of `oldest_s`, monotonic."""
         sealed = _Sealed(journal, rows=journal.rows, size_bytes=journal.size_bytes, oldest_s=oldest_s)
         with self._lock:
+            if self._waiting:  # while the lake is slow, or can't be written, memory must not grow
+                journal.forget_rows()
             self._waiting.append(sealed)
         self._queue.put(sealed)
 
