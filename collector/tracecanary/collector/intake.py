@@ -38,6 +38,9 @@ _logger = logging.getLogger(__name__)
 # As they come, and decompressed: decoded, a span takes several times its bytes on the wire.
 _MAX_GROUP_BYTES = 8 * 1024 * 1024
 _MAX_PART_BYTES = 16 * 1024 * 1024
+# As many requests as came together the last time are waited for, this long: senders that wait for an answer all send
+# again when they get it. A sender that is alone waits for nobody.
+_PATIENCE_S = 0.01
 _RETRY_AFTER_S = 1
 _CLOSE_PATIENCE_S = 30.0
 _UNSTORABLE = "spans with values that can't be stored"
@@ -73,6 +76,7 @@ class Intake:
         self._lock = threading.Lock()
         self._reserved_bytes = 0
         self._is_closed = False
+        self._last_requests = 0  # of the thread alone: how many came together
         self.is_storing = True  # whether the journal took what it was given last
         self._thread = threading.Thread(target=self._run, name="tracecanary-intake", daemon=True)
         self._thread.start()
@@ -185,8 +189,10 @@ class Intake:
         group: list[_Waiting] = []
         wishes: list[Future[Future[None]]] = []
         size_bytes = 0
+        expected, self._last_requests = self._last_requests, 0
         try:
             item = self._queue.get(timeout=self.settings.seal_interval_s / 4)
+            until_s = time.monotonic() + _PATIENCE_S
             while True:
                 if item is None:
                     return group, wishes, False
@@ -197,9 +203,11 @@ class Intake:
                     size_bytes += item.request.size_bytes
                     if size_bytes >= _MAX_GROUP_BYTES:
                         break
-                item = self._queue.get_nowait()
+                left_s = until_s - time.monotonic() if len(group) < expected and not wishes else 0
+                item = self._queue.get(timeout=left_s) if left_s > 0 else self._queue.get_nowait()
         except queue.Empty:
             pass
+        self._last_requests = len(group)
         return group, wishes, True
 
     def _store(self, part: Sequence[_Opened]) -> None:
