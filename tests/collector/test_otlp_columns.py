@@ -189,3 +189,21 @@ def test_spans_that_cant_be_stored_are_left_to_the_other_decoder(odd: dict[str, 
     request.resource_spans.add().scope_spans.add().spans.add(**values)
 
     assert columns_from_protobuf([request.SerializeToString()]) is None
+
+
+def test_judged_spans_stay_in_columns_and_their_judgements_are_read() -> None:
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    for number in range(3):
+        span = spans.add(trace_id=bytes([1]) * 16, span_id=bytes([number + 1]) * 8, name="chat", end_time_unix_nano=7)
+        span.events.add(name="gen_ai.first_chunk")
+    judged = spans[1].events.add(name="gen_ai.evaluation.result", time_unix_nano=5)
+    judged.attributes.add(key="gen_ai.evaluation.name").value.string_value = "helpful"
+    judged.attributes.add(key="gen_ai.evaluation.score.value").value.double_value = 0.5
+    evaluations = SpanEvaluations(received_ns=9)
+
+    columns = decoded(request.SerializeToString())
+    table = grouped_table(columns.groups, columns.single, Normaliser(), evaluations)
+
+    assert ([group.size for group in columns.groups], columns.single, table.num_rows) == ([3], [], 3)
+    assert [row[:5] for row in evaluations.rows] == [("01" * 16, "02" * 8, "helpful", "1", 0.5)]

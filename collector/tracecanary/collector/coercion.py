@@ -186,6 +186,10 @@ def to_tagged_step(value: object) -> int | None:
     return None
 
 
+# Made once: `json.dumps` makes one for each call, at the cost of the rest.
+_SORTING_ENCODER = json.JSONEncoder(sort_keys=True, default=_unknown_to_text)
+
+
 def to_hash(value: object) -> str | None:
     """Return a short hash of `value`: equal values have equal hashes, and the value can't be read back."""
     if isinstance(value, str) and value[:1] == "{" and len(value) <= MAX_JSON_LENGTH:
@@ -200,7 +204,7 @@ def to_hash(value: object) -> str | None:
 
 def _sorted_json(value: dict[Any, Any]) -> object:
     try:
-        return json.dumps(value, sort_keys=True, default=_unknown_to_text)
+        return _SORTING_ENCODER.encode(value)
     except (ValueError, TypeError, RecursionError):
         return value
 

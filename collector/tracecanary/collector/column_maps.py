@@ -35,20 +35,25 @@ def _side_by_side(columns: Sequence[Values], rows: int) -> ArrowArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    width, pools, start = len(columns), [], 0
+    width = len(columns)
+    # First what repeats, then columns of different texts.
+    repeating: list[str | None] = []
+    others = [(number, values) for number, values in enumerate(columns) if not isinstance(values, Constant | Coded)]
     places = array("i", bytes(4 * rows * width))
     for number, values in enumerate(columns):
         if isinstance(values, Constant):
-            pool, codes = pa.array([values.value], pa.string()), array("i", [start]) * rows
+            places[number::width] = array("i", [len(repeating)]) * rows
+            repeating.append(values.value)
         elif isinstance(values, Coded):
-            pool = pa.array(values.distinct, pa.string())
-            codes = array("i", int32_bytes(pc.add(values.codes, pa.scalar(start, pa.int32()))))
-        else:
-            pool, codes = values.array(pa.string()), array("i", range(start, start + rows))
-        places[number::width] = codes
-        pools.append(pool)
-        start += len(pool)
-    return _take(pa.concat_arrays(pools) if pools else pa.array([], pa.string()), places)
+            codes = pc.add(values.codes, pa.scalar(len(repeating), pa.int32()))
+            places[number::width] = array("i", int32_bytes(codes))
+            repeating += values.distinct
+    pools = [pa.array(repeating, pa.string())]
+    for start, (number, values) in enumerate(others):
+        first = len(repeating) + start * rows
+        places[number::width] = array("i", range(first, first + rows))
+        pools.append(values.array(pa.string()))
+    return _take(pa.concat_arrays(pools), places)
 
 
 def _take(pool: ArrowArray, places: array[int]) -> ArrowArray:

@@ -93,8 +93,11 @@ class Constant:
         """Return it as an array."""
         import pyarrow as pa
 
-        one: ArrowArray = pa.array([self.value], type_)
-        return pa.repeat(one[0], self.size)
+        type_of_any: Any = type_
+        if self.value is None:
+            return pa.nulls(self.size, type_of_any)
+        one: Any = pa.scalar(self.value, type_of_any)
+        return pa.repeat(one, self.size)
 
 
 @dataclass(frozen=True, slots=True)

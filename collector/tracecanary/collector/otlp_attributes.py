@@ -88,21 +88,24 @@ class _KeyValues:
     """The values of distinct attributes, given with the numbers of their names."""
 
     def __init__(self, values: ArrowArray, keys: ArrowArray) -> None:
-        self._values = values
+        self._values: Mapping[str, ArrowArray] = {kind: values.field(kind) for kind in _KINDS if kind}
         # By the number of a name: how many values of each kind there are.
         self.kinds: Mapping[int, Mapping[str, int]] = _kinds_by_key(values, keys)
         self._known: dict[int, Any] = {}
 
     def typed(self, kind: str) -> ArrowArray:
         """Return the values of a kind, null where they are of another one."""
-        return self._values.field(kind)
+        return self._values[kind]
 
     def one(self, code: int, kinds: Collection[str]) -> Any:
         """Return the value at `code`, which is of one of these kinds."""
         if code not in self._known:
-            import pyarrow as pa
-
-            self._known[code] = self.at(pa.array([code], pa.int32()), kinds)[0]
+            self._known[code] = None
+            for kind in kinds:
+                content = self._values[kind][code].as_py() if kind else None
+                if content is not None:
+                    read = _READERS.get(kind)
+                    self._known[code] = content if read is None else read(content)
         return self._known[code]
 
     def at(self, codes: ArrowArray, kinds: Collection[str]) -> list[Any]:
@@ -111,7 +114,7 @@ class _KeyValues:
         for kind in kinds:
             if not kind:
                 continue
-            found, read = self._values.field(kind).take(codes), _READERS.get(kind)
+            found, read = self._values[kind].take(codes), _READERS.get(kind)
             if read is None and not found.null_count:
                 return found.to_pylist()  # type: ignore[no-any-return]
             if found.null_count < len(found):

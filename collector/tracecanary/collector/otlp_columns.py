@@ -122,6 +122,7 @@ class _Spans:
         told, judged = self._with_events(_KEPT_EVENTS), self._with_events({EVALUATION_EVENT})
         is_odd = [status == ERROR for status in self.statuses[0]]
         odd = _either(told, _taken(is_odd, self.statuses[1]))
+        judgements = self._judgements(judged)
         groups: list[SpanColumnGroup] = []
         single: list[CapturedSpan] = []
         for shape, rows in self._shapes():
@@ -137,7 +138,8 @@ class _Spans:
             if rest is not None and len(rest):
                 single += self._captured(shape, rest)
             if len(plain):
-                groups.append(_Group(self, shape, plain, self._judged(plain, judged)))
+                found = [] if judged is None else _parted(plain, judged)[1].to_pylist()
+                groups.append(_Group(self, shape, plain, [judgements[row] for row in found]))
         return groups, single
 
     def _shapes(self) -> Iterator[tuple[SpanShape, ArrowArray]]:
@@ -187,15 +189,14 @@ class _Spans:
         events = self._captured_events(rows)
         return [captured_span(shape, span)._replace(events=told) for span, told in zip(spans, events, strict=True)]
 
-    def _judged(self, rows: ArrowArray, judged: ArrowArray | None) -> list[CapturedSpan]:
-        """Return what the judgement of those of `rows` that were judged is read from: ids, end and events."""
+    def _judgements(self, judged: ArrowArray | None) -> dict[int, CapturedSpan]:
+        """Return, by row, what judgements are read from: ids, end and events of a span."""
         if judged is None:
-            return []
-        _, found = _parted(rows, judged)
-        if not len(found):
-            return []
-        nothing = SpanShape((), 0, {}, None, None)
-        return self._captured(nothing, found)
+            return {}
+        import pyarrow.compute as pc
+
+        rows: ArrowArray = pc.indices_nonzero(judged)
+        return dict(zip(rows.to_pylist(), self._captured(SpanShape((), 0, {}, None, None), rows), strict=True))
 
     def _captured_events(self, rows: ArrowArray) -> list[tuple[CapturedEvent, ...]]:
         lists = self._events.take(rows)
