@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test crash-test collector-test npm-test compaction-stress check fmt bench simulate lock clean
+.PHONY: help install install-dev demo test crash-test collector-test npm-test json-exporter-test compaction-stress check fmt bench simulate lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -43,6 +43,9 @@ collector-test: $(VENV)/.installed-dev ## Build an OpenTelemetry Collector with 
 
 npm-test: $(VENV)/.installed-dev ## Let OpenTelemetry's three JavaScript exporters, from npm, send to the service
 	$(BIN)/python -m pytest -m npm tests/system/test_javascript_exporters.py
+
+json-exporter-test: $(VENV)/.installed-dev ## Let OpenTelemetry's OTLP/JSON exporter for Python send to the service
+	$(BIN)/python -m pytest -m pypi tests/system/test_json_exporter.py
 
 compaction-stress: $(VENV)/.installed-dev ## Read a lake 10,000 times while compaction rewrites it without pause
 	TRACECANARY_TEST_READS=10000 $(BIN)/python -m pytest tests/analytics/test_compaction_stress.py

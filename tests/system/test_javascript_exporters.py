@@ -6,11 +6,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
+from tests.system.exported_calls import assert_delivered
 
 from tracecanary.api.service import ServiceAddresses, running_receiver
-from tracecanary.schema import LakeTable, landing_segments
 
 pytestmark = [
     pytest.mark.npm,
@@ -45,11 +44,4 @@ def test_a_javascript_exporter_delivers_everything_once_with_types_intact(
         command = ["node", SCRIPT.name, exporter, _url(service, exporter), str(SPANS)]
         subprocess.run(command, cwd=package, check=True, timeout=120)
 
-    rows = [row for path in landing_segments(lake, LakeTable.SPANS) for row in pq.read_table(path).to_pylist()]
-    rows.sort(key=lambda row: row["input_tokens"])
-    assert [row["input_tokens"] for row in rows] == list(range(1000, 1000 + SPANS))
-    assert len({row["span_id"] for row in rows}) == SPANS
-    assert {row["finish_reason"] for row in rows} == {"stop"}
-    assert [row["fallback_used"] for row in rows] == [number % 2 == 0 for number in range(SPANS)]
-    assert [dict(row["attributes"])["app.fraction"] for row in rows] == [f"{number}.5" for number in range(SPANS)]
-    assert [dict(row["attributes"])["app.word"] for row in rows] == [f"wörd-{number}" for number in range(SPANS)]
+    assert_delivered(lake, SPANS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,6 @@ from tracecanary.collector import CanarySpanProcessor
 
 NewExporter = Callable[[ServiceAddresses], SpanExporter]
 TRACES = 60
-needs_json = pytest.mark.skipif(
-    importlib.util.find_spec("opentelemetry.exporter.otlp.json") is None,
-    reason="opentelemetry-exporter-otlp-json-http is not installed",
-)
-
-
-def _json_exporter(service: ServiceAddresses) -> SpanExporter:
-    module: Any = importlib.import_module("opentelemetry.exporter.otlp.json.http.trace_exporter")
-    exporter: SpanExporter = module.OTLPSpanExporter(f"{service.url}/v1/traces")
-    return exporter
 
 
 def _grpc_exporter(service: ServiceAddresses, *, is_compressed: bool = False) -> SpanExporter:
@@ -80,7 +69,6 @@ def _work(tracer: Tracer) -> None:
             lambda service: HttpExporter(f"{service.url}/v1/traces", compression=Compression.Deflate),
             id="http-deflate",
         ),
-        pytest.param(_json_exporter, id="http-json", marks=needs_json),
         pytest.param(_grpc_exporter, id="grpc"),
         pytest.param(lambda service: _grpc_exporter(service, is_compressed=True), id="grpc-gzip"),
     ],
