@@ -25,7 +25,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("json-exporter") / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=300)
     interpreter = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    command = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--pre", PACKAGE]
+    command = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--pre", PACKAGE]
     installed = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if installed.returncode:
         pytest.skip(f"{PACKAGE} can't be installed: {installed.stderr.strip()[-300:]}")

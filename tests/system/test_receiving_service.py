@@ -114,6 +114,22 @@ def test_both_ports_speak_tls_with_a_certificate(tmp_path: Path) -> None:
     assert stored_spans(tmp_path / "lake") == [1, 2]
 
 
+def test_the_figures_tell_of_compactions(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[compaction]\nevery_s = 0.05\n")
+
+    with serving(tmp_path / "lake", "--config", tmp_path / "config.toml") as printed:
+        assert post(printed["url"], body(1)) == 200
+        httpx.get(f"{printed['url']}/models", timeout=60)
+        deadline = time.monotonic() + 30
+        wanted = 'tracecanary_compacted_files_total{what="adopted"} 1.0'
+        while wanted not in (figures := httpx.get(f"{printed['url']}/metrics").text):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    assert 'tracecanary_compaction_seconds_count{outcome="done"}' in figures
+    assert "\ntracecanary_compaction_skipped_files 0.0\n" in figures
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "small"

@@ -4,59 +4,73 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tracecanary.analytics.compaction import CompactionReport, compact
 from tracecanary.analytics.config import CompactionSettings
+from tracecanary.api.repeated_work import repeating
 from tracecanary.schema import FileLake, LakeError, StoreError
 
 _logger = logging.getLogger(__name__)
-# Between two of its steps; what it has not published by then is done again by the next one.
-_STOP_LIMIT_S = 30.0
+
+# Takes what a compaction did, None for one that failed, and the seconds that it took.
+Observe = Callable[[CompactionReport | None, float], None]
 
 
 @contextmanager
-def compacting(lake: FileLake, settings: CompactionSettings) -> Iterator[None]:
-    """Compact `lake` now and every `settings.every_s` seconds while the block runs; 0 turns it off."""
+def compacting(
+    lake: FileLake,
+    settings: CompactionSettings,
+    *,
+    after: threading.Event | None = None,
+    observe: Observe = lambda _report, _seconds: None,
+) -> Iterator[None]:
+    """Compact `lake` again and again, `settings.every_s` seconds apart, while the block runs; 0 turns it off.
+
+    Args:
+        lake: A folder, or an object store.
+        settings: How.
+        after: The first compaction waits for it.
+        observe: Gets each outcome.
+    """
     if settings.every_s <= 0:
         yield
         return
-    has_ended = threading.Event()
-
-    def repeat() -> None:
-        last_failure = ""
-        while not has_ended.is_set():
-            last_failure = _compact_once(lake, settings, has_ended, last_failure)
-            has_ended.wait(settings.every_s)
-
-    thread = threading.Thread(target=repeat, name="tracecanary-compaction", daemon=True)
-    thread.start()
-    try:
+    repeated = _RepeatedCompaction(lake, settings, observe)
+    with repeating(repeated.compact, name="tracecanary-compaction", every_s=settings.every_s, after=after):
         yield
-    finally:
-        has_ended.set()
-        thread.join(_STOP_LIMIT_S)
 
 
-def _compact_once(lake: FileLake, settings: CompactionSettings, has_ended: threading.Event, last_failure: str) -> str:
-    """Compact; return what went wrong, which is logged when it is something new."""
-    try:
-        report = compact(lake, settings, should_stop=has_ended.is_set)
-    except (LakeError, StoreError) as error:
-        failure = str(error)
-    except Exception as error:
-        # Whatever it is, the service goes on, and so does the next compaction.
-        _logger.exception("compaction failed; it is tried again")
-        return str(error)
-    else:
-        _log(report)
-        failure = "; ".join(sorted(report.skipped.values()))
-    if failure and failure != last_failure:
-        _logger.warning("compaction: %s", failure)
-    elif last_failure and not failure:
-        _logger.info("compaction of %s works again", lake)
-    return failure
+class _RepeatedCompaction:
+    """Remembers what went wrong last: it is logged once, and so is that it works again."""
+
+    def __init__(self, lake: FileLake, settings: CompactionSettings, observe: Observe) -> None:
+        self._lake, self._settings, self._observe = lake, settings, observe
+        self._last_failure = ""
+
+    def compact(self, has_ended: threading.Event) -> None:
+        report: CompactionReport | None = None
+        begun_s = time.perf_counter()
+        try:
+            report = compact(self._lake, self._settings, should_stop=has_ended.is_set)
+            _log(report)
+            self._note("; ".join(sorted(report.skipped.values())))
+        except (LakeError, StoreError) as error:
+            self._note(str(error))
+        except Exception as error:
+            # Whatever it is, the service goes on, and so does the next compaction.
+            _logger.exception("compaction failed; it is tried again")
+            self._last_failure = str(error)
+        self._observe(report, time.perf_counter() - begun_s)
+
+    def _note(self, failure: str) -> None:
+        if failure and failure != self._last_failure:
+            _logger.warning("compaction: %s", failure)
+        elif self._last_failure and not failure:
+            _logger.info("compaction of %s works again", self._lake)
+        self._last_failure = failure
 
 
 def _log(report: CompactionReport) -> None:

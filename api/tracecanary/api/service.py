@@ -18,6 +18,8 @@ from tracecanary.api.app import create_app
 from tracecanary.api.background_compaction import compacting
 from tracecanary.api.config import ServiceSettings
 from tracecanary.api.receiver.config import ReceiverSettings
+from tracecanary.api.receiver.metrics import ServiceMetrics
+from tracecanary.api.repeated_work import repeating
 from tracecanary.collector.destinations import publish_left_rows
 from tracecanary.schema import (
     ConfigurationError,
@@ -88,10 +90,21 @@ def serve_forever(
     """Run the service until it is told to stop (SIGINT, SIGTERM); call `on_start` when it answers."""
     listener.listen(_BACKLOG)  # who connects before the event loop runs waits, and is not refused
     _collect_seldom()
-    app = create_app(lake, settings, receiver=receiver, grpc_address=grpc_address, on_start=on_start)
+    answers = threading.Event()
+
+    def note_start() -> None:
+        answers.set()
+        on_start()
+
+    app = create_app(lake, settings, receiver=receiver, grpc_address=grpc_address, on_start=note_start)
     server = _server(lake, app, receiver)
     compaction = (settings or ServiceSettings()).compaction
-    with _orphans_published(lake), compacting(lake, compaction):
+    metrics: ServiceMetrics = app.state.metrics
+    with (
+        # Now and from time to time: what killed processes have left in their journals.
+        repeating(_publish_orphans(lake), name="tracecanary-orphans", every_s=_ORPHANS_INTERVAL_S, after=answers),
+        compacting(lake, compaction, after=answers, observe=metrics.observe_compaction),
+    ):
         server.run(sockets=[listener])
 
 
@@ -150,27 +163,17 @@ def _running(lake: FileLake, app: FastAPI, receiver: ReceiverSettings | None) ->
         listener.close()
 
 
-@contextmanager
-def _orphans_published(lake: FileLake) -> Iterator[None]:
-    """Add, now and from time to time, what killed processes have left in their journals."""
-    has_ended = threading.Event()
+def _publish_orphans(lake: FileLake) -> Callable[[threading.Event], None]:
+    def publish(_has_ended: threading.Event) -> None:
+        try:
+            publish_left_rows(lake)
+        except LakeError as error:
+            _logger.warning("%s", error)
+        except Exception:
+            # Whatever it is, the rows stay where they are, and the next try comes.
+            _logger.exception("what killed processes left could not be added; it is tried again")
 
-    def publish() -> None:
-        while True:
-            try:
-                publish_left_rows(lake)
-            except LakeError as error:
-                _logger.warning("%s", error)
-            if has_ended.wait(_ORPHANS_INTERVAL_S):
-                return
-
-    thread = threading.Thread(target=publish, name="tracecanary-orphans", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        has_ended.set()
-        thread.join(_START_LIMIT_S)
+    return publish
 
 
 def _server(lake: FileLake, app: FastAPI, receiver: ReceiverSettings | None) -> uvicorn.Server:
