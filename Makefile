@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+EXTENSION := $(wildcard collector/tracecanary/collector/_packed*.[ch])
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test facts-proof crash-test collector-test npm-test json-exporter-test compaction-stress check fmt bench simulate lock clean
+.PHONY: help install install-dev demo test crash-test collector-test npm-test json-exporter-test compaction-stress check fmt bench simulate lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -19,7 +20,7 @@ $(VENV)/bin/python:
 	  || { echo "tracecanary needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python pyproject.toml requirements.lock
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml requirements.lock hatch_build.py $(EXTENSION)
 	@echo "installing tracecanary into $(VENV) ..."
 	$(PIP_INSTALL) --editable '.[server]'
 	@touch $@
@@ -34,9 +35,6 @@ demo: $(VENV)/.installed ## Compare gpt-4.1 with its fine-tune on 280 recorded r
 
 test: $(VENV)/.installed-dev ## Run the tests
 	$(BIN)/python -m pytest
-
-facts-proof: $(VENV)/.installed-dev ## Derive facts of 10,000 odd traces step by step, at once, and in plain Python, and compare
-	TRACECANARY_TEST_TRACES=10000 $(BIN)/python -m pytest tests/analytics/test_derived.py
 
 crash-test: $(VENV)/.installed-dev ## Kill an application and the service under load at 200 random moments each
 	TRACECANARY_TEST_KILLS=200 $(BIN)/python -m pytest tests/system/test_crashes.py tests/system/test_service_crashes.py

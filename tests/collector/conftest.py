@@ -34,9 +34,12 @@ def stored(lake: Path) -> Callable[[], list[Row]]:
     return read
 
 
-@pytest.fixture
-def capture(lake: Path) -> Iterator[tuple[CanarySpanProcessor, Tracer]]:
-    """Return a processor that writes only when told, and a tracer that feeds it."""
+@pytest.fixture(params=["compiled", "python"])
+def capture(
+    lake: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[CanarySpanProcessor, Tracer]]:
+    """Return a processor that writes only when told, and a tracer that feeds it: with compiled code, and without."""
+    monkeypatch.setenv("TRACECANARY_ACCELERATED", str(request.param == "compiled"))
     processor = CanarySpanProcessor(lake, flush_interval_s=3600)
     provider = TracerProvider(resource=Resource({"service.name": "shop", "service.version": "1.4.2"}))
     provider.add_span_processor(processor)

@@ -56,10 +56,23 @@ def test_import_loads_nothing_heavy() -> None:
     assert ast.literal_eval(loaded) == []
 
 
-def test_capturing_itself_loads_nothing_heavy(lake: Path) -> None:
-    loaded = run(SETUP + "tracer.start_span('chat').end()\nprint('pyarrow' in sys.modules)", lake)
+def test_the_writers_thread_loads_arrow_and_waits_for_the_first_span_only(lake: Path) -> None:
+    loading_thread = run(
+        SETUP + "import importlib.abc, threading, time\n"
+        "loading = []\n"
+        "class Watch(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'pyarrow': loading.append(threading.current_thread().name)\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "assert 'pyarrow' not in sys.modules\n"
+        "tracer.start_span('chat').end()\n"
+        "deadline = time.monotonic() + 60\n"
+        "while not loading and time.monotonic() < deadline: time.sleep(0.01)\n"
+        "print(*loading)",
+        lake,
+    )
 
-    assert loaded == "False"
+    assert loading_thread == "tracecanary-writer"
 
 
 def test_pending_spans_are_written_at_exit_without_a_shutdown_call(lake: Path, stored: Stored) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import resource
+import shlex
+import shutil
+import sysconfig
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +51,17 @@ def finished_span(span_id: int = 1, *, trace_id: int = 1, **values: Any) -> Read
 def make_spans(tracer: Tracer, count: int) -> None:
     for number in range(count):
         tracer.start_span(f"span {number}").end()
+
+
+def test_compiled_code_copies_spans_where_it_could_be_compiled(lake: Path) -> None:
+    compiler, *_ = shlex.split(sysconfig.get_config_var("CC") or "none")
+    has_headers = Path(sysconfig.get_path("include"), "Python.h").exists()
+    processor = CanarySpanProcessor(lake)
+
+    is_accelerated = processor.is_accelerated
+    processor.shutdown()
+
+    assert is_accelerated or shutil.which(compiler) is None or not has_headers
 
 
 def test_values_of_a_finished_span_arrive_in_the_lake(capture: Capture, stored: Stored) -> None:

@@ -340,7 +340,7 @@ def test_the_build_context_holds_what_the_wheel_needs() -> None:
     lines = (DEPLOY.parent / ".dockerignore").read_text(encoding="utf-8").splitlines()
     kept = {line.removeprefix("!").rstrip("/") for line in lines if line.startswith("!")}
 
-    assert {"analytics", "api", "collector", "pyproject.toml", "README.md", "LICENSE"} <= kept
+    assert {"analytics", "api", "collector", "hatch_build.py", "pyproject.toml", "README.md", "LICENSE"} <= kept
 
 
 def _yaml(path: Path) -> Any:

@@ -68,7 +68,7 @@ class CaptureSettings:
 
     `canary_reserve` is the fraction of the queue, 0..1, that only canary traffic may fill. `spool`, `token`, `headers`
     and `send_timeout_s` are for lakes that are not on this machine. `keep_explanations` stores what evaluations say in
-    words, which may quote prompts and completions.
+    words, which may quote prompts and completions. `is_accelerated` uses compiled code, where there is any.
     """
 
     lake: LakeLocation
@@ -86,6 +86,7 @@ class CaptureSettings:
     token: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     send_timeout_s: float = DEFAULT_SEND_TIMEOUT_S
+    is_accelerated: bool = True
 
     @property
     def request_headers(self) -> dict[str, str]:
@@ -375,4 +376,5 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "headers": ("TRACECANARY_HEADERS", _to_headers),
     "send_timeout_s": ("TRACECANARY_SEND_TIMEOUT_S", float),
     "keep_explanations": ("TRACECANARY_KEEP_EXPLANATIONS", _to_bool),
+    "is_accelerated": ("TRACECANARY_ACCELERATED", _to_bool),
 }

@@ -157,8 +157,11 @@ class JournalFile:
         except BaseException:
             self._waiting.take()  # of several batches, some may be there; the next append must not begin with them
             raise
-        payload = self._waiting.take()
-        return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+        parts = self._waiting.take()
+        length, checksum = 0, 0
+        for part in parts:
+            length, checksum = length + len(part), zlib.crc32(part, checksum)
+        return b"".join([_FRAME.pack(length, checksum), *parts])
 
     def close(self) -> None:
         """Let go of the file; again does nothing. In a forked child, this leaves the parent's lock alone."""
@@ -202,7 +205,8 @@ def _contents(journal: bytes | bytearray) -> JournalContents:
     if not payloads:
         return JournalContents(rows=None, is_damaged=is_damaged)
     try:
-        rows = pa.ipc.open_stream(pa.py_buffer(b"".join(payloads))).read_all()
+        options = pa.ipc.IpcReadOptions(use_threads=False)  # which cost more than they save, as for writing
+        rows = pa.ipc.open_stream(pa.py_buffer(b"".join(payloads)), options=options).read_all()
     except (pa.ArrowException, OSError):  # no journal at all: Arrow says either
         return JournalContents(rows=None, is_damaged=True)
     return JournalContents(rows=rows if rows.num_rows else None, is_damaged=is_damaged)
@@ -274,7 +278,6 @@ class _Waiting(io.RawIOBase):
         self._parts.append(bytes(part))
         return len(self._parts[-1])
 
-    def take(self) -> bytes:
-        contents = b"".join(self._parts)
-        self._parts.clear()
-        return contents
+    def take(self) -> list[bytes]:
+        parts, self._parts = self._parts, []
+        return parts

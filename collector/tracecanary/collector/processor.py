@@ -139,6 +139,11 @@ class CanarySpanProcessor(SpanProcessor):
         return self._writer.dropped
 
     @property
+    def is_accelerated(self) -> bool:
+        """Whether compiled code copies spans: where there was no C compiler at installation, Python alone does."""
+        return self._writer.is_accelerated
+
+    @property
     def dropped_evaluations(self) -> Mapping[str, int]:
         """Evaluations lost, or not made by `evaluators`, so far in this process, by reason.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import repeat, starmap
 from typing import Any
 
 from tracecanary.collector.config import CaptureSettings
@@ -22,7 +23,7 @@ class SpanBuffer:
     """
 
     def __init__(self, settings: CaptureSettings, losses: Losses) -> None:
-        self.packer = SpanPacker()
+        self.packer = SpanPacker(is_accelerated=settings.is_accelerated)
         self._losses = losses
         self.waiting: deque[PackedSpan] = deque()
         self._max_spans, self._max_bytes = settings.max_pending_spans, settings.max_pending_bytes
@@ -31,7 +32,8 @@ class SpanBuffer:
         self._open_spans = self._max_spans - int(self._max_spans * settings.canary_reserve)
         self._open_bytes = self._max_bytes * is_open
         # The writer starts before the queue is full, so that a burst finds room while it works.
-        self._wake_spans = min(settings.max_segment_spans, max(1, self._max_spans // 2))
+        self._full_spans = min(settings.max_segment_spans, max(1, self._max_spans // 2))
+        self._wake_spans = 1  # until the writer has got ready
         self._wake_bytes = self._max_bytes / 2
         # Bytes ever added and ever taken. Two threads may lose an addition of each other's: set right at every flush
         # that leaves the queue empty.
@@ -45,6 +47,15 @@ class SpanBuffer:
     def size_bytes(self) -> int:
         """Estimated bytes that wait."""
         return self._added_bytes - self._taken_bytes
+
+    @property
+    def is_worth_writing(self) -> bool:
+        """Whether so much waits that the writer should not wait longer."""
+        return len(self.waiting) >= self._full_spans or self.size_bytes >= self._wake_bytes
+
+    def wake_when_full(self) -> None:
+        """Don't call the writer before there is much to write: the first span did, so that it gets ready."""
+        self._wake_spans = self._full_spans
 
     def add(self, span: Any, is_canary: Callable[[Any], bool]) -> bool:
         """Take the values of an ended span, or count it as lost; return whether it is time to write."""
@@ -66,14 +77,15 @@ class SpanBuffer:
         """Remove and return the oldest `spans`, fewer if there are not as many."""
         taken: list[PackedSpan] = []
         with contextlib.suppress(IndexError):  # emptied by a shutdown whose time was up, which has counted the rest
-            while len(taken) < spans:
-                taken.append(self.waiting.popleft())
+            taken.extend(starmap(self.waiting.popleft, repeat((), spans)))  # what came before an error stays in it
         return taken
 
     def release(self, taken: Sequence[PackedSpan]) -> None:
         """Free the room of spans that were taken and are stored: until then, they are still in memory."""
         if self.waiting:
-            self._taken_bytes += sum(map(size_bytes, taken))
+            self._taken_bytes += sum(
+                [len(one) + PACKED_BYTES if one.__class__ is bytes else size_bytes(one) for one in taken]
+            )
         else:
             self._taken_bytes = self._added_bytes
 

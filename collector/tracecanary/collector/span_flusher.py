@@ -29,9 +29,12 @@ _logger = logging.getLogger(__name__)
 # A fork waits at most this long for Arrow to be out of use. Mostly that is at once; on a busy machine, importing Arrow
 # takes seconds, and a child that is forked meanwhile can't write.
 FORK_PATIENCE_S = 10.0
-# Unpacked together: the values of more would not stay in the processor's cache until they are read.
-_CHUNK_SPANS = 1_024
+# Unpacked together: the values of more would not stay in the processor's cache until they are read. Compiled code
+# reads what repeats once a chunk, however large.
+_CHUNK_SPANS, _ACCELERATED_CHUNK_SPANS = 1_024, 8_192
 _GROWTH = 8
+# Rows that are worth a batch of their own in the journal.
+_LEAST_BATCH = 1_024
 
 
 class SpanFlusher:
@@ -59,6 +62,15 @@ class SpanFlusher:
     def unstored_spans(self) -> int:
         """Spans that were taken from the queue and are not stored yet."""
         return len(self._in_hand)
+
+    def load_arrow(self) -> None:
+        """Import what writing needs: beside busy threads, that may take longer than spans are to wait."""
+        try:
+            with self._writing:
+                import pyarrow.compute
+                import pyarrow.parquet  # noqa: F401  used by others
+        except Exception:  # it is told when there is something to write
+            _logger.debug("Arrow can't be loaded", exc_info=True)
 
     def flush(self, *, is_publishing: bool = True) -> bool:
         """Store what waits now, in the lake, or in the journal unless `is_publishing`.
@@ -143,10 +155,13 @@ class SpanFlusher:
     def _table(self, taken: Sequence[PackedSpan], evaluations: SpanEvaluations) -> pa.Table:
         import pyarrow as pa
 
-        chunks = [taken[first : first + _CHUNK_SPANS] for first in range(0, len(taken), _CHUNK_SPANS)]
+        size = _ACCELERATED_CHUNK_SPANS if self._buffer.packer.is_accelerated else _CHUNK_SPANS
+        chunks = [taken[first : first + size] for first in range(0, len(taken), size)]
         tables = [table for chunk in chunks for table in self._chunk_tables(chunk, evaluations)]
-        # Each chunk would be compressed by itself.
-        return pa.concat_tables(tables or [arrow_schema(SPAN_COLUMNS).empty_table()]).combine_chunks()
+        joined = pa.concat_tables(tables or [arrow_schema(SPAN_COLUMNS).empty_table()])
+        # Each chunk is compressed by itself; to copy large ones would cost more than that.
+        is_fragmented = joined.num_rows < _LEAST_BATCH * joined.column(0).num_chunks
+        return joined.combine_chunks() if is_fragmented else joined
 
     def _chunk_tables(self, chunk: Sequence[PackedSpan], evaluations: SpanEvaluations) -> list[pa.Table]:
         known_evaluations = len(evaluations.rows)

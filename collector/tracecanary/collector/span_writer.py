@@ -4,7 +4,7 @@ Theory of operation. One daemon thread drains the queue every `flush_interval_s`
 spans waits or the queue is half full, applies the conventions and appends to the journal. Every `seal_interval_s`, and
 when somebody asks for a flush, all that is journaled becomes one Parquet segment of the lake. What can't be stored
 stays queued and is tried again. A forked child starts with an empty queue and a thread of its own; a fork that no hook
-told of is noticed by the process id.
+told of is noticed by the process id. The first span wakes the thread at once, to load Arrow while the span waits.
 """
 
 from __future__ import annotations
@@ -50,6 +50,11 @@ class SpanWriter:
 
     def __len__(self) -> int:
         return len(self._buffer)
+
+    @property
+    def is_accelerated(self) -> bool:
+        """Whether compiled code packs spans."""
+        return self._buffer.packer.is_accelerated
 
     @property
     def dropped(self) -> Mapping[str, int]:
@@ -170,13 +175,12 @@ class SpanWriter:
         self._wakes.put(None)
 
     def _run(self) -> None:
-        is_last = False
+        is_last = is_ready = False
         while not is_last:
-            with contextlib.suppress(queue.Empty):
-                self._wakes.get(timeout=self._settings.flush_interval_s)
-                while True:
-                    self._wakes.get_nowait()
-            self._is_woken = False
+            self._wait(self._settings.flush_interval_s)
+            if self._waiting and not is_ready:
+                self._get_ready()
+                is_ready = True
             is_last = self.is_shut_down
             with self._flushed:
                 self._flushes_started += 1
@@ -193,6 +197,22 @@ class SpanWriter:
             with self._flushed:
                 self._flushes_done, self._last_flush_succeeded, self._has_stopped = number, succeeded, is_last
                 self._flushed.notify_all()
+
+    def _get_ready(self) -> None:
+        """Load Arrow while the first span waits; an application without spans is spared that."""
+        flush_s = time.monotonic() + self._settings.flush_interval_s
+        self._buffer.wake_when_full()
+        self._flusher.load_arrow()
+        # Spans that came before this thread had noticed the first one have not called it again.
+        if not self._is_publication_wanted and not self.is_shut_down and not self._buffer.is_worth_writing:
+            self._wait(max(0.0, flush_s - time.monotonic()))
+
+    def _wait(self, timeout_s: float) -> None:
+        with contextlib.suppress(queue.Empty):
+            self._wakes.get(timeout=timeout_s)
+            while True:
+                self._wakes.get_nowait()
+        self._is_woken = False
 
     def _is_seal_due(self) -> bool:
         # The next flush would be too late.
