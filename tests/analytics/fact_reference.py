@@ -1,17 +1,30 @@
 """Facts and rollups of traces in plain Python: written from what they mean, not from the queries, and slow."""
 
 import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any
 
 Record = Mapping[str, Any]
-DAY_NS = 86_400_000_000_000
+HOUR_NS, DAY_NS = 3_600_000_000_000, 86_400_000_000_000
+FIRST_NS = 1_780_272_000_000_000_000
+# USD per million tokens: input, cached input, cache write, output, reasoning.
+_CHEAP, _DEAR, _LATER = (3, 0.75, 3.75, 12, 15), (6, 0.75, 3.75, 18, 15), (4, 4, 4, 16, 16)
+_PUBLISHED = (2, 0.5, 2, 8, 8)
+_LATER_FROM_NS = int(datetime(2026, 6, 3, tzinfo=UTC).timestamp()) * 10**9
 
 
 def unique_spans(spans: Iterable[Record]) -> list[Record]:
-    """Keep each span once; the generated duplicates are equal."""
-    return list({(span["trace_id"], span["span_id"]): span for span in spans}.values())
+    """Keep each span once: of those delivered twice the one that knows more."""
+    richest: dict[tuple[str, str], Record] = {}
+    for span in spans:
+        key = (span["trace_id"], span["span_id"])
+        if key not in richest or len(span["attributes"]) > len(richest[key]["attributes"]):
+            richest[key] = span
+    return list(richest.values())
 
 
 def newest_judgements(spans: Iterable[Record], evaluations: Iterable[Record]) -> list[Record]:
@@ -41,32 +54,40 @@ def facts_of(spans: Sequence[Record], evaluations: Iterable[Record]) -> dict[str
     return {trace_id: one for trace_id, one in facts.items() if one["models"]}
 
 
-def _trace_facts(spans: Sequence[Record], judgements: Sequence[Record]) -> dict[str, Any]:
+def _trace_facts(members: Sequence[Record], judgements: Sequence[Record]) -> dict[str, Any]:
+    judges = {span["span_id"] for span in members if span["kind"] == "evaluator"}
+    judging = [span for span in members if judges & {span["span_id"], span["parent_span_id"]}]
+    spans = [span for span in members if span not in judging]
     in_time = sorted(spans, key=lambda span: (span["start_unix_ns"], span["span_id"]))
-    by_place = sorted(in_time, key=lambda span: span.get("parent_span_id") is not None)
-    roots = [span for span in in_time if span.get("parent_span_id") is None]
+    by_place = sorted(in_time, key=lambda span: span["parent_span_id"] is not None)
+    roots = [span for span in in_time if span["parent_span_id"] is None]
     calls = [span for span in in_time if span["kind"] == "llm"]
     tools = [span for span in in_time if span["kind"] == "tool"]
-    counted = _counted(spans)
-    first = min(span["start_unix_ns"] for span in spans)
-    extent = max(span["start_unix_ns"] + span["duration_ns"] for span in spans) - first
-    costs = [span.get("reported_cost_nano_usd") for span in counted]
+    first = min((span["start_unix_ns"] for span in spans), default=0)
+    extent = max((span["start_unix_ns"] + span["duration_ns"] for span in spans), default=0) - first
     repeated = Counter((tool["tool_name"], tool["tool_arguments_hash"]) for tool in tools)
+    plans = [span["attributes"]["app.plan"] for span in by_place if "app.plan" in span["attributes"]]
     return {
         # Calls that begin in the same nanosecond are in order of their models' names.
         "models": list(dict.fromkeys(sorted((call["model"] for call in calls), key=_first_start(calls)))),
         "start_unix_ns": first,
         "duration_ns": roots[0]["duration_ns"] if roots else extent,
         "latency_source": "root" if roots else "extent",
-        "cohort": next((span["cohort"] for span in by_place if span.get("cohort")), None),
-        "user_id": next((span["user_id"] for span in by_place if span.get("user_id")), None),
-        "input_tokens": sum(span["input_tokens"] for span in counted) if counted else None,
-        "cost_nano_usd": sum(costs) if costs and None not in costs else None,
+        "cohort": next((span["cohort"] for span in by_place if span["cohort"]), None),
+        "dimensions": {"plan": plans[0]} if plans else None,
+        "user_id": next((span["user_id"] for span in by_place if span["user_id"]), None),
+        "is_error": bool(roots) and roots[0]["status"] == "error",
         "llm_calls": len(calls),
         "llm_errors": sum(call["status"] == "error" for call in calls),
+        "llm_duration_ns": sum(call["duration_ns"] for call in calls),
         "tool_calls": len(tools),
         "tool_errors": sum(tool["status"] == "error" for tool in tools),
         "repeated_tool_calls": sum(repeated.values()) - len(repeated) if tools else None,
+        "steps": len(calls) + len(tools),
+        "dropped_attributes": sum(span["dropped_attributes"] for span in spans),
+        "sampling_probability": min((span["sampling_probability"] or 2 for span in spans), default=2) % 2 or None,
+        **_usage(_counted(spans)),
+        **_judge_usage(judging),
         "outcomes": _outcomes(judgements),
     }
 
@@ -78,15 +99,90 @@ def _first_start(calls: Sequence[Record]) -> Any:
 
 def _counted(spans: Sequence[Record]) -> list[Record]:
     """Leaf rule: a span that bears tokens counts unless one below it does."""
-    parents = {span["span_id"]: span.get("parent_span_id") for span in spans}
-    bearing = [span for span in spans if span.get("input_tokens") is not None]
+    parents = {span["span_id"]: span["parent_span_id"] for span in spans}
+    bearing = [span for span in spans if (span["input_tokens"], span["output_tokens"]) != (None, None)]
     above: set[str] = set()
     for span in bearing:
-        place = span.get("parent_span_id")
+        place = span["parent_span_id"]
         while place is not None and place not in above:
             above.add(place)
             place = parents.get(place)
     return [span for span in bearing if span["span_id"] not in above]
+
+
+def _usage(counted: Sequence[Record]) -> dict[str, Any]:
+    costs = [_cost(span) for span in counted]
+    sources = {source for _, source in costs}
+    unpriced = sorted({span["model"] or "(unknown)" for span in counted if not _reported(span) and not _rates(span)})
+    is_priced = bool(counted) and None not in sources
+    return {
+        "input_tokens": _sum(span["input_tokens"] for span in counted),
+        "output_tokens": _sum(span["output_tokens"] for span in counted),
+        "cache_read_tokens": _sum(span["cache_read_tokens"] for span in counted),
+        "calls_with_tokens": len(counted),
+        "cost_nano_usd": sum(cost or 0 for cost, _ in costs) if is_priced else None,
+        "cost_source": ("mixed" if len(sources) > 1 else sources.pop()) if is_priced else None,
+        "reported_cost_nano_usd": _whole(_reported(span) for span in counted),
+        "computed_cost_nano_usd": _whole(_computed(span) for span in counted),
+        "unpriced_models": unpriced or None,
+    }
+
+
+def _judge_usage(judging: Sequence[Record]) -> dict[str, Any]:
+    calls = [span for span in judging if span["kind"] == "llm"]
+    return {
+        "judge_calls": len(calls),
+        "judge_cost_nano_usd": sum(_cost(call)[0] or 0 for call in calls) if calls else None,
+    }
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _whole(values: Iterable[int | None]) -> int | None:
+    """Return the sum if each value is known and there are any."""
+    found = list(values)
+    return None if not found or None in found else _sum(found)
+
+
+def _cost(span: Record) -> tuple[int | None, str | None]:
+    """Return cost and source of a call: the installation's own price, else what is reported, else a published price."""
+    computed, reported = _computed(span), _reported(span)
+    if span["model"] == "candidate" and computed is not None:
+        return computed, "file"
+    if reported is not None:
+        return reported, "reported"
+    return computed, None if computed is None else "genai-prices"
+
+
+def _reported(span: Record) -> int | None:
+    used = (span["input_tokens"] or 0) + (span["output_tokens"] or 0)
+    reported: int | None = span["reported_cost_nano_usd"]
+    return reported if reported or not used else None
+
+
+def _rates(span: Record) -> Sequence[float] | None:
+    if span["model"] == "gpt-4.1":
+        return _PUBLISHED
+    if span["model"] != "candidate":
+        return None
+    if span["start_unix_ns"] >= _LATER_FROM_NS:
+        return _LATER
+    return _DEAR if (span["input_tokens"] or 0) > 3000 else _CHEAP
+
+
+def _computed(span: Record) -> int | None:
+    rates, given, made = _rates(span), span["input_tokens"], span["output_tokens"]
+    if rates is None or given is None or made is None:
+        return None
+    read = min(span["cache_read_tokens"] or 0, given)
+    written = min(span["cache_write_tokens"] or 0, given - read)
+    reasoned = min(span["reasoning_tokens"] or 0, made)
+    counts = (given - read - written, read, written, made - reasoned, reasoned)
+    usd = sum((Fraction(rate) * count for rate, count in zip(rates, counts, strict=True)), Fraction()) / 1_000_000
+    return math.floor(usd * 10**9 + Fraction(1, 2))
 
 
 def _outcomes(judgements: Sequence[Record]) -> list[dict[str, Any]] | None:
@@ -100,16 +196,71 @@ def _outcomes(judgements: Sequence[Record]) -> list[dict[str, Any]] | None:
     ] or None
 
 
-def group_sums(facts: Mapping[str, Mapping[str, Any]]) -> dict[tuple[int, str | None, int], tuple[int, ...]]:
-    """Add up by day, cohort and cluster group: traces, tool errors, input tokens and their squares, cost."""
-    sums: dict[tuple[int, str | None, int], list[int]] = defaultdict(lambda: [0] * 5)
+Sums = dict[tuple[Any, ...], dict[str, int]]
+GROUP_SUMS = (
+    *("traces", "with_tool_errors", "input_tokens_total", "input_tokens_sq", "with_cost", "cost_total"),
+    *("judged", "failed", "sampling_weight_milli"),
+)
+HOUR_SUMS = ("traces", "errors", "without_root", "with_dropped_attributes", "with_cost", "cost_total", "steps_total")
+
+
+def group_sums(facts: Mapping[str, Record]) -> Sums:
+    """Add up by day, cohort, plan and cluster group."""
+    sums: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
     for trace_id, one in facts.items():
         cluster = f"user {one['user_id']}" if one["user_id"] else f"trace {trace_id}"
         group = hashlib.md5(f"tracecanary{cluster}".encode(), usedforsecurity=False).digest()[0] % 128
-        tokens = one["input_tokens"] or 0
-        values = (1, int(one["tool_errors"] > 0), tokens, tokens**2, one["cost_nano_usd"] or 0)
         day = one["start_unix_ns"] // DAY_NS * DAY_NS
-        total = sums[day, one["cohort"], group]
-        for place, value in enumerate(values):
-            total[place] += value
-    return {key: tuple(total) for key, total in sums.items()}
+        sums[day, *_cohort(one), group].update({name: _added(one)[name] for name in GROUP_SUMS})
+    return {key: dict(total) for key, total in sums.items()}
+
+
+def hour_sums(facts: Mapping[str, Record]) -> Sums:
+    """Add up by hour, cohort and plan."""
+    sums: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+    for one in facts.values():
+        hour = one["start_unix_ns"] // HOUR_NS * HOUR_NS
+        sums[hour, *_cohort(one)].update({name: _added(one)[name] for name in HOUR_SUMS})
+    return {key: dict(total) for key, total in sums.items()}
+
+
+def histograms(facts: Mapping[str, Record]) -> Counter[tuple[Any, ...]]:
+    """Count values by day, cohort, plan, metric and bucket: bucket b holds values above 2^(b/32), to 2^((b+1)/32)."""
+    counts: Counter[tuple[Any, ...]] = Counter()
+    for one in facts.values():
+        cost = one["cost_nano_usd"]
+        values = {
+            "latency": one["duration_ns"] / 1e9,
+            "cost_per_trace": None if cost is None else cost / 1e9,
+            "input_tokens": one["input_tokens"],
+            "output_tokens": one["output_tokens"],
+        }
+        day = one["start_unix_ns"] // DAY_NS * DAY_NS
+        for metric, value in values.items():
+            if value is not None:
+                bucket = math.ceil(math.log2(value) * 32) - 1 if value > 0 else None
+                counts[day, *_cohort(one), metric, bucket] += 1
+    return counts
+
+
+def _cohort(one: Record) -> tuple[str | None, str | None]:
+    return one["cohort"], (one["dimensions"] or {}).get("plan")
+
+
+def _added(one: Record) -> dict[str, int]:
+    tokens = one["input_tokens"] or 0
+    return {
+        "traces": 1,
+        "errors": int(one["is_error"]),
+        "with_tool_errors": int(one["tool_errors"] > 0),
+        "without_root": int(one["latency_source"] == "extent"),
+        "with_dropped_attributes": int(one["dropped_attributes"] > 0),
+        "with_cost": int(one["cost_nano_usd"] is not None),
+        "cost_total": one["cost_nano_usd"] or 0,
+        "input_tokens_total": tokens,
+        "input_tokens_sq": tokens**2,
+        "steps_total": one["steps"],
+        "judged": int(one["outcomes"] is not None),
+        "failed": int(any(outcome["has_failed"] for outcome in one["outcomes"] or ())),
+        "sampling_weight_milli": round(1000 / (one["sampling_probability"] or 1)),
+    }

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tracecanary.analytics.comparison import compare
 from tracecanary.analytics.listings import ModelRow, list_models
+from tracecanary.analytics.question import Question, Selection
 from tracecanary.analytics.store import Store
+from tracecanary.analytics.traces import explain_trace, list_traces
+from tracecanary.analytics.trajectory import compare_trajectories
 from tracecanary.collector.ingest import decode_otlp_file, store_spans
 
 CAPTURES = Path(__file__).parents[1] / "collector" / "testdata" / "captures"
@@ -38,17 +43,23 @@ FALLBACKS = {
 }
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(scope="module", params=NAMES)
 def capture(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def models(capture: str, tmp_path: Path) -> dict[str, ModelRow]:
+@pytest.fixture(scope="module")
+def store(capture: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    lake = tmp_path_factory.mktemp("lake")
     body = (CAPTURES / f"{capture}.otlp.pb").read_bytes()
-    store_spans(tmp_path, decode_otlp_file(body))
-    store_spans(tmp_path, decode_otlp_file(body))  # delivered twice, as an exporter that retries does
-    return {row.model: row for row in list_models(Store(tmp_path))}
+    store_spans(lake, decode_otlp_file(body))
+    store_spans(lake, decode_otlp_file(body))  # delivered twice, as an exporter that retries does
+    return Store(lake)
+
+
+@pytest.fixture(scope="module")
+def models(store: Store) -> dict[str, ModelRow]:
+    return {row.model: row for row in list_models(store)}
 
 
 @pytest.fixture
@@ -94,3 +105,36 @@ def test_retries_and_fallbacks_that_spans_show_are_counted_once(capture: str, mo
         assert (*left, *taken) == FALLBACKS[capture]
     else:
         assert left == []
+
+
+def test_each_trace_explains_its_tokens_and_together_they_are_those_of_the_models(
+    store: Store, models: dict[str, ModelRow]
+) -> None:
+    found = 0
+    for row in list_traces(store, Selection()):
+        trace = explain_trace(store, row.trace_id)
+        explained = sum(span.input_tokens or 0 for span in trace.spans if span.counted)
+        assert trace.facts is not None
+        assert explained == (row.input_tokens or 0) == (trace.facts["input_tokens"] or 0)
+        found += explained + (trace.facts["judge_input_tokens"] or 0)
+
+    assert found == sum(model.input_tokens or 0 for model in models.values())
+
+
+def test_comparisons_and_trajectories_are_of_the_listed_traces(store: Store) -> None:
+    rows = list_traces(store, Selection())
+    of_arm = {arm: [row for row in rows if row.arm == arm] for arm in sorted({row.arm for row in rows})}
+
+    for arms in itertools.pairwise(of_arm):
+        question = Question(selection=Selection(arms=arms))
+        counts, trajectory = compare(store, question).answer.overall, compare_trajectories(store, question)
+        calls = [one for one in trajectory.places if (one.dimension, one.place, one.cohort) == ("kind", "llm", None)]
+        listed = tuple(len(of_arm[arm]) for arm in arms)
+        assert (counts.traces.base, counts.traces.candidate) == tuple(trajectory.of_traces.values()) == listed
+        errors = {row.metric: row for row in counts.metrics}["error_rate"]
+        assert (errors.base.value, errors.candidate.value) == tuple(
+            sum(row.error for row in of_arm[arm]) / len(of_arm[arm]) for arm in arms
+        )
+        assert (sum(one.base.calls for one in calls), sum(one.candidate.calls for one in calls)) == tuple(
+            sum(row.llm_calls for row in of_arm[arm]) for arm in arms
+        )

@@ -1,5 +1,6 @@
 """What is derived step by step equals what is derived at once, and what plain Python derives."""
 
+import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.analytics.fact_reference import DAY_NS, Record, facts_of, group_sums, newest_judgements
+from tests.analytics.fact_reference import (
+    GROUP_SUMS,
+    HOUR_SUMS,
+    Record,
+    Sums,
+    facts_of,
+    group_sums,
+    histograms,
+    hour_sums,
+    newest_judgements,
+)
+from tests.analytics.fact_traces import make_trace, poorer, settings_of
 from tests.analytics.lake import write_evaluations, write_spans
 
 from tracecanary.analytics.derived_build import Builder
@@ -21,8 +33,8 @@ from tracecanary.analytics.derived_steps import SUM_TABLES, open_derived
 from tracecanary.analytics.engine import Engine, Row
 from tracecanary.schema import LakeTable, landing_segments
 
-HOUR_NS = 3_600_000_000_000
-FIRST_NS = 1_780_272_000_000_000_000
+# `make facts-proof` takes 10,000.
+TRACES = int(os.environ.get("TRACECANARY_TEST_TRACES", "500"))
 
 
 class GrowingLake:
@@ -33,7 +45,8 @@ class GrowingLake:
         self.compacted: dict[LakeTable, list[str]] = {table: [] for table in LakeTable}
         self.adopted: set[str] = set()
         self.derived = DerivedFolder(folder / "derived", "one")
-        self.builder = Builder(self.derived, self.fetch, batch_spans=batch_spans)
+        self.settings = settings_of(folder)
+        self.builder = Builder(self.derived, self.fetch, settings=self.settings, batch_spans=batch_spans)
         self.state = DerivedState()
 
     def fetch(self, names: Sequence[str]) -> list[Path]:
@@ -66,7 +79,7 @@ class GrowingLake:
 
     def rebuilt(self) -> dict[str, list[Any]]:
         folder = DerivedFolder(self.lake / "derived", "two")
-        state = Builder(folder, self.fetch).advance(DerivedState(), self.listing())
+        state = Builder(folder, self.fetch, settings=self.settings).advance(DerivedState(), self.listing())
         return derived_rows(folder, state)
 
     def rows(self) -> dict[str, list[Any]]:
@@ -103,61 +116,6 @@ def seeded(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311  # a test, no secret
 
 
-def make_trace(rng: random.Random, number: int) -> tuple[list[Record], list[Record]]:
-    """Return spans and evaluations of one trace: with or without a root, of one or two models, some spans days late."""
-    trace_id = f"{rng.getrandbits(128):032x}"
-    start = FIRST_NS + rng.randrange(4 * 24) * HOUR_NS + rng.randrange(HOUR_NS)
-    has_root = rng.random() < 0.8
-    cohort = rng.choice(["shop", "telecom", None])
-    spans: list[Record] = []
-    for place in range(rng.randint(1, 6)):
-        is_root = place == 0 and has_root
-        kind = "agent" if is_root else rng.choice(["llm", "llm", "tool"])
-        late = rng.choice([0, 0, 0, 0, HOUR_NS, 3 * 24 * HOUR_NS])
-        spans.append(
-            {
-                "trace_id": trace_id,
-                "span_id": f"{number:08x}{place:08x}",
-                "parent_span_id": None if is_root else f"{number:08x}{0:08x}" if has_root else "f" * 16,
-                "kind": kind,
-                "start_unix_ns": start + place * 1000 + late + rng.choice([0, 0, -5_000]),
-                "duration_ns": rng.choice([0, 1, 10**6, 3 * 10**9]) + rng.randrange(1000),
-                "status": "error" if kind == "tool" and rng.random() < 0.2 else "unset",
-                "convention": "otel_genai",
-                "cohort": cohort if rng.random() < 0.7 else None,
-                "user_id": f"user-{number % 17}" if number % 3 else None,
-                "model": rng.choice(["base", "candidate", "base", "base"]) if kind == "llm" else None,
-                # A few traces share the answer to one request.
-                "response_id": rng.choice([f"r{number}-{place}", f"shared-{number // 3}"]) if kind == "llm" else None,
-                # The agent repeats what its calls used.
-                "input_tokens": rng.randrange(5000) if kind != "tool" and rng.random() < 0.9 else None,
-                "reported_cost_nano_usd": rng.randrange(10**7) if kind == "llm" and rng.random() < 0.9 else None,
-                "tool_name": "search" if kind == "tool" else None,
-                "tool_arguments_hash": rng.choice(["a", "b"]) if kind == "tool" else None,
-            }
-        )
-    evaluations = [make_evaluation(rng, spans, start, again) for again in range(rng.randint(0, 3))]
-    return spans, evaluations
-
-
-def make_evaluation(rng: random.Random, spans: Sequence[Record], start: int, again: int) -> Record:
-    """Judge a trace, one of its spans, or the answer of one, which the span alone tells to be of the trace."""
-    span = rng.choice(spans)
-    way = rng.choice(["trace", "span", "answer", "answer"])
-    return {
-        "trace_id": None if way == "answer" else span["trace_id"],
-        "span_id": span["span_id"] if way == "span" else None,
-        "response_id": (span["response_id"] or "unknown") if way == "answer" else None,
-        "name": rng.choice(["reward", "tone"]),
-        "version": rng.choice(["1", "2"]),
-        "passed": rng.choice([True, False, None]),
-        "label": f"newest of {again}",
-        "source": "code",
-        "time_unix_ns": start + again,
-        "received_unix_ns": start + again * 1000,
-    }
-
-
 def deliver(
     rng: random.Random, lake: GrowingLake, traces: int, steps: int, *, may_compact: bool
 ) -> tuple[list[Record], list[Record]]:
@@ -167,8 +125,9 @@ def deliver(
     evaluations = [one for _, members in made for one in members]
     parcels: dict[int, tuple[list[Record], list[Record]]] = defaultdict(lambda: ([], []))
     for span in spans:
-        for step in {rng.randrange(steps), *([rng.randrange(steps)] if rng.random() < 0.1 else [])}:
-            parcels[step][0].append(span)
+        parcels[rng.randrange(steps)][0].append(span)
+        if rng.random() < 0.1:
+            parcels[rng.randrange(steps)][0].append(rng.choice([span, poorer(span)]))
     for one in evaluations:
         parcels[rng.randrange(steps)][1].append(one)
     for step in range(steps):
@@ -195,20 +154,26 @@ def check_against_reference(lake: GrowingLake, spans: Sequence[Record], evaluati
     assert len([one for one in rows["judgements"] if one["trace_id"].startswith("response ")]) == len(waiting)
     found = {row["trace_id"]: row for row in rows["facts"] if row["rollup_key"] is not None}
     assert {trace_id: {name: row[name] for name in expected[trace_id]} for trace_id, row in found.items()} == expected
-    cohorts = {row["rollup_key"]: row["cohort"] for row in rows["rollup_keys"]}
-    sums: dict[Any, Counter[str]] = defaultdict(Counter)
-    names = ("traces", "with_tool_errors", "input_tokens_total", "input_tokens_sq", "cost_total")
-    for row in rows["rollup_groups"]:
-        sums[row["day_unix_ns"], cohorts[row["rollup_key"]], row["g"]].update({name: int(row[name]) for name in names})
-    assert {key: tuple(total[name] for name in names) for key, total in sums.items()} == group_sums(expected)
-    assert all(row["day_unix_ns"] % DAY_NS == 0 for row in rows["rollup_groups"])
+    cohorts = {row["rollup_key"]: (row["cohort"], (row["dimensions"] or {}).get("plan")) for row in rows["rollup_keys"]}
+
+    def sums(table: str, keys: Sequence[str], names: Sequence[str]) -> Sums:
+        added: dict[Any, Counter[str]] = defaultdict(Counter)
+        for row in rows[table]:
+            place = (row[keys[0]], *cohorts[row["rollup_key"]], *(row[key] for key in keys[1:]))
+            added[place].update({name: int(row[name]) for name in names})
+        return {place: dict(total) for place, total in added.items()}
+
+    assert sums("rollup_groups", ["day_unix_ns", "g"], GROUP_SUMS) == group_sums(expected)
+    assert sums("rollup_hours", ["hour_unix_ns"], HOUR_SUMS) == hour_sums(expected)
+    counted = sums("rollup_histograms", ["day_unix_ns", "metric", "bucket"], ["n"])
+    assert {place: total["n"] for place, total in counted.items()} == histograms(expected)
 
 
 @pytest.mark.parametrize("may_compact", [False, True], ids=["landing", "compaction"])
 def test_many_traces_in_steps_equal_a_rebuild_and_plain_python(tmp_path: Path, *, may_compact: bool) -> None:
-    lake = GrowingLake(tmp_path, batch_spans=1500)
+    lake = GrowingLake(tmp_path, batch_spans=1 + TRACES * 3 // 2)
 
-    spans, evaluations = deliver(seeded(5), lake, 1000, 6, may_compact=may_compact)
+    spans, evaluations = deliver(seeded(5 + may_compact), lake, TRACES, 6, may_compact=may_compact)
 
     assert lake.rows() == lake.rebuilt()
     check_against_reference(lake, spans, evaluations)

@@ -122,6 +122,29 @@ def test_numbered_steps_hold_for_the_spans_that_follow(tmp_path: Path) -> None:
     ]
 
 
+def test_a_call_without_an_agent_is_that_of_the_nearest_agent_above(tmp_path: Path) -> None:
+    call = {"trace_id": "b1", "kind": "llm", "model": "base", "start_unix_ns": 1}
+    above = [
+        {"trace_id": "b1", "span_id": "r", "kind": "agent", "agent_name": "planner"},
+        {"trace_id": "b1", "span_id": "s", "parent_span_id": "r", "kind": "agent", "agent_name": "searcher"},
+        {"trace_id": "b1", "span_id": "c", "parent_span_id": "s", "kind": "chain"},
+    ]
+    calls = [{**call, "span_id": f"l{parent}", "parent_span_id": parent} for parent in ("c", "r", "lost")]
+    write_spans(tmp_path, [*above, *calls, *trace("c1", "candidate")])
+
+    rows = compare_trajectories(Store(tmp_path), QUESTION).places
+
+    agents = {row.place: row.base.calls for row in rows if row.dimension == "agent" and not row.cohort}
+    assert agents == {"searcher": 1, "planner": 1, "(none)": 1, "support": 0}
+
+
+def test_of_more_traces_than_are_looked_at_the_answer_says_how_many_there_are(store: Store) -> None:
+    answer = compare_trajectories(store, QUESTION, most=1)
+
+    assert answer.traces == {"base": 1, "candidate": 1}
+    assert answer.of_traces == {"base": 2, "candidate": 3}
+
+
 def test_shorter_sequences_differ_where_they_end() -> None:
     found = first_differences([(["a", "b"], ["a"]), (["a", "b"], ["a"]), ([], ["x"]), (["a"], ["a"])])
 

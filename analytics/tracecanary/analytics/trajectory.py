@@ -75,11 +75,15 @@ class ToolDifference(_Row):
 
 
 class Trajectory(_Row):
-    """The trajectories of both arms: `places`, and for paired traces the first tool calls that differ."""
+    """The trajectories of both arms: `places`, and for paired traces the first tool calls that differ.
+
+    All of it is of the newest `traces` of each arm, out of `of_traces`.
+    """
 
     base: str
     candidate: str
     traces: dict[str, int]
+    of_traces: dict[str, int]
     places: list[PlaceRow]
     pairs: int
     same_tools: int
@@ -94,6 +98,9 @@ class _Traces:
 
     def of_arm(self, arm: str) -> list[Row]:
         return [row for row in self.rows if row["arm_name"] == arm]
+
+    def all_of_arm(self, arm: str) -> int:
+        return max((row["of_traces"] for row in self.of_arm(arm)), default=0)
 
 
 def compare_trajectories(store: Store, question: Question, *, most: int = DEFAULT_TRACES) -> Trajectory:
@@ -118,6 +125,7 @@ def compare_trajectories(store: Store, question: Question, *, most: int = DEFAUL
         base=question.base,
         candidate=question.candidate,
         traces={"base": len(chosen.of_arm(question.base)), "candidate": len(chosen.of_arm(question.candidate))},
+        of_traces={"base": chosen.all_of_arm(question.base), "candidate": chosen.all_of_arm(question.candidate)},
         places=_place_rows(places, chosen, question),
         pairs=len(pairs),
         same_tools=sum(base == candidate for base, candidate in pairs),

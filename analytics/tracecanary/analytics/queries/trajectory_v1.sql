@@ -1,17 +1,33 @@
 -- What happened at each place of the trajectories: by step, agent, tool and kind of span.
 --   step     as the application or its framework numbers it; a span without number is of the last one begun before it;
 --            in a trace without numbers, the ordinal of its model and tool calls (step_source derived)
+--   agent    the span's own, else that of the nearest span above it that names one
 --   problem  an error, a tool error, a repeated call (a tool called before with the same arguments), or a failed
 --            evaluation of the span
 --   first_problems  failed traces whose first problem was there; failed_traces of the arm and cohort beside it
 -- grain: dimension, place, step_source, arm_name, cohort_name   params: none
 -- reads: spans, priced_spans, attempts, evaluations, compared_traces
-WITH acted AS (
+WITH RECURSIVE climbing (trace_id, span_id, agent_name, above_id) AS (
+    SELECT trace_id, span_id, agent_name, parent_span_id
+    FROM spans
+    WHERE kind IN ('llm', 'tool')
+    UNION
+    SELECT climbing.trace_id, climbing.span_id, spans.agent_name, spans.parent_span_id
+    FROM climbing
+    INNER JOIN spans ON climbing.trace_id = spans.trace_id AND climbing.above_id = spans.span_id
+    WHERE climbing.agent_name IS NULL
+),
+acting AS (
+    SELECT trace_id, span_id, agent_name
+    FROM climbing
+    WHERE agent_name IS NOT NULL
+),
+acted AS (
     SELECT
         spans.trace_id,
         spans.span_id,
         spans.kind,
-        spans.agent_name,
+        acting.agent_name,
         spans.tool_name,
         spans.start_unix_ns,
         spans.duration_ns,
@@ -33,6 +49,7 @@ WITH acted AS (
         ) AS is_judged_failed
     FROM spans
     LEFT JOIN attempts ON spans.trace_id = attempts.trace_id AND spans.span_id = attempts.span_id
+    LEFT JOIN acting ON spans.trace_id = acting.trace_id AND spans.span_id = acting.span_id
     LEFT JOIN priced_spans ON spans.trace_id = priced_spans.trace_id AND spans.span_id = priced_spans.span_id
     WHERE spans.kind IN ('llm', 'tool')
 ),
