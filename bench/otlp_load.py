@@ -187,6 +187,41 @@ def make_load(requests: int, *, seed: int = 4) -> Load:
     return Load(bodies=bodies, spans=requests * SPANS_PER_REQUEST, evaluations=traces.evaluations)
 
 
+class Renewed:
+    """A request that can be sent again and again, each time with other ids and as of now."""
+
+    def __init__(self, body: bytes) -> None:
+        self._request = ExportTraceServiceRequest.FromString(body)
+        self._body = bytearray(body)
+        spans = self._request.resource_spans[0].scope_spans[0].spans
+        first_ns = min(span.start_time_unix_nano for span in spans)
+        self._times = {
+            place: time_ns - first_ns
+            for span in spans
+            for time_ns in (span.start_time_unix_nano, span.end_time_unix_nano)
+            for place in self._places(time_ns.to_bytes(8, "little"))
+        }
+        ids = {one for span in spans for one in (span.trace_id, span.span_id)}
+        self._ids = {place: one for one in ids for place in self._places(one)}
+
+    def body(self) -> bytes:
+        """Return the next request."""
+        mask, now_ns = random.randbytes(16), time.time_ns()
+        for place, one in self._ids.items():
+            other = int.from_bytes(one) ^ int.from_bytes(mask[: len(one)])
+            self._body[place : place + len(one)] = other.to_bytes(len(one))
+        for place, after_ns in self._times.items():
+            self._body[place : place + 8] = (now_ns + after_ns).to_bytes(8, "little")
+        return bytes(self._body)
+
+    def _places(self, part: bytes) -> list[int]:
+        places, start = [], self._body.find(part)
+        while start >= 0:
+            places.append(start)
+            start = self._body.find(part, start + 1)
+        return places
+
+
 def zipped(bodies: list[bytes]) -> list[bytes]:
     """Return the requests as exporters compress them."""
     return [gzip.compress(body) for body in bodies]
