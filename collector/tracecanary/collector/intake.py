@@ -113,7 +113,7 @@ class Intake:
             OverloadedError: Too many bytes wait already.
         """
         with self._lock:
-            if self._reserved_bytes + size_bytes > self.settings.max_waiting_bytes:
+            if self._reserved_bytes + max(size_bytes, 1) > self.settings.max_waiting_bytes:
                 raise OverloadedError(
                     f"{self._reserved_bytes} bytes wait for the disk. Send again in {_RETRY_AFTER_S} s.",
                     retry_after_s=_RETRY_AFTER_S,

@@ -11,7 +11,7 @@ import grpc
 
 from tracecanary.api.receiver.config import TlsFiles
 from tracecanary.api.receiver.receiver import Receiver
-from tracecanary.api.receiver.refusals import refusal_of, unauthenticated
+from tracecanary.api.receiver.refusals import refusal_of, too_slow, unauthenticated
 from tracecanary.api.receiver.responses import logs_response, trace_response
 from tracecanary.collector.intake_requests import IntakeRequest, OtlpBody, TraceRequest
 from tracecanary.schema import ConfigurationError, TraceCanaryError
@@ -19,8 +19,11 @@ from tracecanary.schema import ConfigurationError, TraceCanaryError
 _TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _LOGS = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 _STATUS_DETAILS = "grpc-status-details-bin"
-# Each may hold a message; more are answered RESOURCE_EXHAUSTED at once.
+# More are answered RESOURCE_EXHAUSTED at once.
 _MAX_CALLS = 512
+# So many read their message at a time, each of at most 16 MiB; the others hold nothing but a window of HTTP/2.
+_MAX_READING = 16
+_READ_PATIENCE_S = 30.0
 _STOP_PATIENCE_S = 5.0
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -58,22 +61,27 @@ async def running_grpc_server(receiver: Receiver, address: str, tls: TlsFiles | 
 
 
 class _OtlpHandler(grpc.GenericRpcHandler):
-    """Takes messages as bytes, since the intake decodes them."""
+    """Takes messages as bytes, since the intake decodes them.
+
+    To the server they are streams of one message, which senders can't tell: a message is then read when there is room
+    for it, where gRPC would else hold those of all calls.
+    """
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
+        self._reading = asyncio.Semaphore(_MAX_READING)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         if handler_call_details.method == _TRACES:
-            return grpc.unary_unary_rpc_method_handler(self._export(TraceRequest, trace_response))
+            return grpc.stream_unary_rpc_method_handler(self._export(TraceRequest, trace_response))
         if handler_call_details.method == _LOGS:
-            return grpc.unary_unary_rpc_method_handler(self._export(self._receiver.log_request, logs_response))
+            return grpc.stream_unary_rpc_method_handler(self._export(self._receiver.log_request, logs_response))
         return None
 
     def _export(self, new_request: Callable[[OtlpBody], IntakeRequest], respond: Callable[..., bytes]) -> Any:
-        async def export(message: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        async def export(messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
             try:
-                return await self._stored(message, context, new_request, respond)
+                return await self._stored(messages, context, new_request, respond)
             except TraceCanaryError as error:
                 refusal = refusal_of(error)
             self._receiver.intake.counts.refuse(refusal.reason)
@@ -85,7 +93,7 @@ class _OtlpHandler(grpc.GenericRpcHandler):
 
     async def _stored(
         self,
-        message: bytes,
+        messages: AsyncIterator[bytes],
         context: grpc.aio.ServicerContext[bytes, bytes],
         new_request: Callable[[OtlpBody], IntakeRequest],
         respond: Callable[..., bytes],
@@ -94,10 +102,25 @@ class _OtlpHandler(grpc.GenericRpcHandler):
         if not self._receiver.tokens.allow(str(headers.get("authorization", ""))):
             raise unauthenticated()
         intake = self._receiver.intake
-        body = OtlpBody(contents=message, is_json=False, max_decompressed_bytes=intake.settings.max_decompressed_bytes)
-        intake.reserve(len(message))
+        message = await self._read(messages)
         try:
+            body = OtlpBody(
+                contents=message, is_json=False, max_decompressed_bytes=intake.settings.max_decompressed_bytes
+            )
             acknowledgement = await asyncio.wrap_future(intake.submit(new_request(body)))
         finally:
             intake.release(len(message))
         return respond(acknowledgement, is_json=False)
+
+    async def _read(self, messages: AsyncIterator[bytes]) -> bytes:
+        """Return the message, whose bytes are reserved in the intake."""
+        intake = self._receiver.intake
+        intake.reserve(0)  # refused before it is read when there is no room for anything
+        async with self._reading:
+            try:
+                async with asyncio.timeout(_READ_PATIENCE_S):
+                    message = await anext(messages, b"")
+            except TimeoutError:
+                raise too_slow(f"the message did not arrive within {_READ_PATIENCE_S:.0f} s.") from None
+            intake.reserve(len(message))
+            return message
