@@ -69,6 +69,7 @@ bench: $(VENV)/.installed-dev ## Measure capturing, receiving (beside Phoenix an
 	$(BIN)/python bench/queries.py
 	$(BIN)/python bench/ingest.py --peers
 	$(BIN)/python bench/freshness.py
+	$(BIN)/python bench/overload.py
 	OMP_NUM_THREADS=1 $(BIN)/python bench/statistics_cpu.py
 
 simulate: $(VENV)/.installed-dev ## Measure coverage, false alarms and wrong verdicts on simulated traffic (SIZE=small for a minute)
