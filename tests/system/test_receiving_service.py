@@ -18,11 +18,14 @@ from typing import IO, Any
 
 import grpc
 import httpx
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tracecanary.schema import LakeTable, landing_segments
+from tracecanary.collector.journal_files import JournalFile
+from tracecanary.collector.segments import publish_segment
+from tracecanary.schema import SPAN_COLUMNS, LakeTable, arrow_schema, journal_folder, landing_segments
 
 TRACECANARY = Path(sys.executable).with_name("tracecanary")
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -168,3 +171,63 @@ def test_a_full_disk_is_answered_with_retry_and_nothing_acknowledged_is_lost(sma
         acknowledged += range(1, 101)
 
     assert set(acknowledged) <= set(stored_spans(lake))
+
+
+def test_a_read_only_disk_is_answered_with_retry_and_the_service_recovers_by_itself(small_disk: Path) -> None:
+    lake = small_disk / "lake"
+
+    def remount(how: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{how}", small_disk], check=True)
+
+    def readiness() -> httpx.Response:
+        return httpx.get(f"{printed['url']}/readyz", timeout=60)
+
+    with serving(lake) as printed:
+        assert post(printed["url"], body(1)) == 200
+        assert readiness().status_code == 200  # and no journal is open any more, which would keep the disk writable
+        remount("ro")
+        refused, reason = post(printed["url"], body(2)), readiness()
+        alive = httpx.get(f"{printed['url']}/healthz", timeout=60).status_code
+        remount("rw")
+        accepted, ready = post(printed["url"], body(3)), readiness().status_code
+
+    assert (refused, reason.status_code, alive) == (503, 503, 200)
+    assert "Read-only file system" in reason.json()["detail"]
+    assert "Check that the folder is writable" in reason.json()["detail"]
+    assert (accepted, ready) == (200, 200)
+    assert stored_spans(lake) == [1, 3]
+
+
+def test_a_torn_journal_and_a_truncated_segment_cost_no_other_row(tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    publish_segment(lake, LakeTable.SPANS, span_rows(1))
+    truncated = publish_segment(lake, LakeTable.SPANS, span_rows(2))
+    whole = truncated.read_bytes()
+    truncated.write_bytes(whole[: len(whole) // 2])
+    left = JournalFile(journal_folder(lake, LakeTable.SPANS), arrow_schema(SPAN_COLUMNS))
+    left.append(span_rows(3))
+    left.append(span_rows(4))
+    left.close()
+    os.truncate(left.path, left.size_bytes - 10)
+
+    with serving(lake) as printed:
+        assert post(printed["url"], body(5)) == 200
+        unready = httpx.get(f"{printed['url']}/readyz", timeout=60)
+        checked = subprocess.run([TRACECANARY, "doctor", "--lake", lake], capture_output=True, text=True, check=False)
+        truncated.write_bytes(whole)
+        deadline = time.monotonic() + 60
+        while httpx.get(f"{printed['url']}/readyz", timeout=60).status_code != 200:
+            assert time.monotonic() < deadline
+        while any(journal_folder(lake, LakeTable.SPANS).iterdir()):
+            assert time.monotonic() < deadline
+
+    assert unready.status_code == 503
+    assert truncated.name in unready.json()["detail"]
+    assert checked.returncode == 1
+    assert f"error: landing/spans/{truncated.name}: " in checked.stdout
+    assert stored_spans(lake) == [1, 2, 3, 5], "4 was never acknowledged"
+
+
+def span_rows(span_id: int) -> pa.Table:
+    row = {"trace_id": f"{span_id:032x}", "span_id": f"{span_id:016x}", "start_unix_ns": 1, "duration_ns": 1}
+    return pa.Table.from_pylist([{**row, "status": "unset"}], schema=arrow_schema(SPAN_COLUMNS))
