@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.analytics.lake import write_evaluations, write_spans
 
 from tracecanary.analytics.config import DerivationSettings
-from tracecanary.analytics.derived_files import SWEEP_AFTER_S, DerivedFolder, forget_derived
+from tracecanary.analytics.derived_files import FORGOTTEN_AFTER_S, SWEEP_AFTER_S, DerivedFolder, forget_derived
 from tracecanary.analytics.derived_state import (
     DerivedState,
     Extent,
@@ -136,6 +136,19 @@ def test_sweep_deletes_what_no_reader_can_need(tmp_path: Path) -> None:
     folder.sweep(state, now=now + SWEEP_AFTER_S + 1)
 
     assert (kept.exists(), left.exists(), folder.newest()) == (True, False, state)
+
+
+def test_sweep_deletes_what_other_settings_derived_once_nobody_uses_it(tmp_path: Path) -> None:
+    used, left = DerivedFolder(tmp_path, "one"), DerivedFolder(tmp_path, "two")
+    for folder in (used, left):
+        folder.new_file("facts").touch()
+    begun = left.path.stat().st_mtime
+
+    used.sweep(DerivedState(), now=begun + FORGOTTEN_AFTER_S - 1)
+    assert left.path.exists()
+    used.sweep(DerivedState(), now=begun + FORGOTTEN_AFTER_S + 60)
+
+    assert (used.path.exists(), left.path.exists()) == (True, False)
 
 
 def test_of_two_states_with_one_number_the_first_counts(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from tracecanary.analytics.derived_state import DerivedState, state_from_json, s
 DERIVED_FOLDER = "derived"
 _STATE_PREFIX, _STATE_SUFFIX = "state-", ".json"
 _DIGITS = 12
+# Of other prices, cohort dimensions or versions of tracecanary. Whoever asks by them again derives them again.
+FORGOTTEN_AFTER_S = 2 * 24 * 3600.0
 # A reader opens the files of a state within this time after it has read the state.
 SWEEP_AFTER_S = 15 * 60.0
 _KEPT_STATES = 2
@@ -84,8 +86,9 @@ class DerivedFolder:
                 os.utime(self.path / name)
 
     def sweep(self, state: DerivedState, *, now: float | None = None) -> None:
-        """Delete what no reader of `state` or of a recent one needs."""
+        """Delete what no reader of `state` or of a recent one needs, and definitions that nobody has used for long."""
         now = time.time() if now is None else now
+        self._forget_others(now)
         kept = {name for part in state.parts for name in part.files.values()}
         numbers = sorted(self._numbers(), reverse=True)[:_KEPT_STATES]
         kept |= {self._state_path(number).name for number in numbers}
@@ -93,6 +96,13 @@ class DerivedFolder:
             with contextlib.suppress(OSError):  # another process sweeps, too
                 if path.name not in kept and path.stat().st_mtime < now - SWEEP_AFTER_S:
                     path.unlink()
+
+    def _forget_others(self, now: float) -> None:
+        with contextlib.suppress(OSError):  # another process sweeps, too
+            os.utime(self.path)
+            for path in self.path.parent.iterdir():
+                if path != self.path and path.stat().st_mtime < now - FORGOTTEN_AFTER_S:
+                    shutil.rmtree(path)
 
     def discard(self, names: list[str]) -> None:
         """Delete files that were written and never published."""

@@ -27,7 +27,8 @@ class _Row(BaseModel):
 class TraceRow(_Row):
     """One trace and what is known of it. Latency in s, cost in USD; null where it is not known.
 
-    `latency_source` is `root` or `extent`: without a root span, latency is the extent of the spans.
+    `latency_source` is `root` or `extent`: without a root span, latency is the extent of the spans. What evaluators cost
+    is not in `cost_usd`, but in `judge_cost_usd`.
     """
 
     trace_id: str
@@ -39,6 +40,8 @@ class TraceRow(_Row):
     latency: float
     latency_source: str
     cost_usd: float | None
+    cost_source: str | None
+    judge_cost_usd: float | None
     input_tokens: int | None
     output_tokens: int | None
     steps: int
@@ -175,6 +178,7 @@ def _trace_row(row: Row, url_template: str | None) -> TraceRow:
         cohort=row.pop("cohort_name"),
         latency=row.pop("duration_ns") / _NS_PER_S,
         cost_usd=_usd(row.pop("cost_nano_usd")),
+        judge_cost_usd=_usd(row.pop("judge_cost_nano_usd")),
         fell_back=row.pop("is_fallback"),
         error=row.pop("is_error"),
         failed_by=row.pop("failed_by") or [],

@@ -12,6 +12,8 @@ SELECT
     live_facts.duration_ns,
     live_facts.latency_source,
     live_facts.cost_nano_usd,
+    live_facts.cost_source,
+    live_facts.judge_cost_nano_usd,
     live_facts.input_tokens,
     live_facts.output_tokens,
     live_facts.steps,
