@@ -27,8 +27,8 @@ class _Row(BaseModel):
 class TraceRow(_Row):
     """One trace and what is known of it. Latency in s, cost in USD; null where it is not known.
 
-    `latency_source` is `root` or `extent`: without a root span, latency is the extent of the spans. What evaluators cost
-    is not in `cost_usd`, but in `judge_cost_usd`.
+    `latency_source` is `root` or `extent`: without a root span, latency is the extent of the spans. What evaluators
+    cost is not in `cost_usd`, but in `judge_cost_usd`.
     """
 
     trace_id: str
