@@ -27,6 +27,7 @@ from tracecanary.collector.conventions.evaluation import (
     named_form,
 )
 from tracecanary.collector.documents import parse_document
+from tracecanary.collector.holdable import MAX_HELD_CHARACTERS
 from tracecanary.collector.passing import NO_RULES, EvaluatorRules, derive_passed, normalised_label
 
 Source = Literal["code", "llm", "human"]
@@ -103,10 +104,19 @@ def read_evaluations(
     return found
 
 
-# An application has few shapes; hostile ones must not fill the memory.
-@lru_cache(maxsize=2_048)
 def evaluation_forms(attribute_names: tuple[str, ...]) -> tuple[EvaluationForm, ...]:
     """Return the forms of evaluations that attributes of these names may hold."""
+    is_held = sum(map(len, attribute_names)) <= MAX_HELD_CHARACTERS
+    return _held_forms(attribute_names) if is_held else _forms(attribute_names)
+
+
+# An application has few shapes; hostile ones must not fill the memory.
+@lru_cache(maxsize=2_048)
+def _held_forms(attribute_names: tuple[str, ...]) -> tuple[EvaluationForm, ...]:
+    return _forms(attribute_names)
+
+
+def _forms(attribute_names: tuple[str, ...]) -> tuple[EvaluationForm, ...]:
     present: Collection[str] = frozenset(attribute_names)
     forms: dict[str, EvaluationForm] = {}
     for name in attribute_names:

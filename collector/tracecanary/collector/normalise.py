@@ -30,6 +30,7 @@ from tracecanary.collector.conventions.context import TAGS
 from tracecanary.collector.derived import complete_row
 from tracecanary.collector.documents import parse_document, read_path
 from tracecanary.collector.events import is_wanted_flag, read_events
+from tracecanary.collector.holdable import is_holdable
 from tracecanary.collector.models import canonical_model
 from tracecanary.collector.plans import COLUMN_INDEX, LEADING_COLUMNS, Plan, compile_plan
 from tracecanary.collector.rules import Rules
@@ -126,9 +127,10 @@ class Normaliser:
                 dimensions=self._dimensions,
                 taken=self._resource_dimensions,
             )
-            if len(self._plans) >= _MAX_PLANS:
-                self._plans.clear()
-            self._plans[key] = plan
+            if is_holdable(key):
+                if len(self._plans) >= _MAX_PLANS:
+                    self._plans.clear()
+                self._plans[key] = plan
         return plan
 
     def resource_values(self, resource: Mapping[str, Any]) -> tuple[tuple[int, Any], ...]:
@@ -143,9 +145,10 @@ class Normaliser:
         if self._resource_dimensions:
             found = ((stored_as, to_name(resource.get(name))) for stored_as, name in self._resource_dimensions.items())
             values[_ATTRIBUTES] = tuple((stored_as, value) for stored_as, value in found if value is not None)
-        if len(self._resources) >= _MAX_RESOURCES:
-            self._resources.clear()
-        self._resources[id(resource)] = (resource, tuple(values.items()))
+        if is_holdable(resource):
+            if len(self._resources) >= _MAX_RESOURCES:
+                self._resources.clear()
+            self._resources[id(resource)] = (resource, tuple(values.items()))
         return tuple(values.items())
 
     def model(self, request_model: str | None, response_model: str | None) -> str | None:

@@ -19,6 +19,7 @@ from tracecanary.collector.captured import CapturedEvent, CapturedSpan
 from tracecanary.collector.column_values import ArrowArray, Typed, Values, coded_values, length_bounds
 from tracecanary.collector.evaluations import evaluation_forms
 from tracecanary.collector.events import TOOL_MESSAGE_EVENT, WANTED_EVENTS
+from tracecanary.collector.holdable import MAX_HELD_CHARACTERS
 from tracecanary.collector.otlp import is_sampled
 from tracecanary.collector.otlp_attributes import AttributeLists
 from tracecanary.collector.otlp_lean import LeanDecoders, lean_decoders
@@ -329,16 +330,32 @@ def _status(serialised: bytes) -> int:
     return Status.FromString(serialised).code if serialised else 0
 
 
-@functools.lru_cache(maxsize=_MAX_RESOURCES)
 def _scope(serialised: bytes) -> tuple[str, str]:
+    return _held_scope(serialised) if len(serialised) <= MAX_HELD_CHARACTERS else _read_scope(serialised)
+
+
+@functools.lru_cache(maxsize=_MAX_RESOURCES)
+def _held_scope(serialised: bytes) -> tuple[str, str]:
+    return _read_scope(serialised)
+
+
+def _read_scope(serialised: bytes) -> tuple[str, str]:
     from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 
     scope = InstrumentationScope.FromString(serialised)
     return scope.name, scope.version
 
 
-@functools.lru_cache(maxsize=_MAX_RESOURCES)
 def _resource(serialised: bytes) -> dict[str, Any]:
+    return _held_resource(serialised) if len(serialised) <= MAX_HELD_CHARACTERS else _read_resource(serialised)
+
+
+@functools.lru_cache(maxsize=_MAX_RESOURCES)
+def _held_resource(serialised: bytes) -> dict[str, Any]:
+    return _read_resource(serialised)
+
+
+def _read_resource(serialised: bytes) -> dict[str, Any]:
     from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
     return protobuf_attributes(Resource.FromString(serialised).attributes)

@@ -87,3 +87,12 @@ def test_requests_made_from_the_openapi_document_never_fail_the_service(service_
     result = subprocess.run([*command, *options], capture_output=True, text=True, timeout=240, check=False)
 
     assert result.returncode == 0, result.stdout[-4_000:]
+
+
+def test_memory_does_not_grow_with_what_senders_make_up(tmp_path: Path) -> None:
+    # In a process of its own: this one holds the requests.
+    command = [sys.executable, str(Path(__file__).with_name("memory_growth.py")), str(tmp_path / "lake")]
+
+    grown_mb = float(subprocess.run(command, capture_output=True, text=True, timeout=240, check=True).stdout)
+
+    assert grown_mb < 100, "400 MB were sent, and none of it is held"

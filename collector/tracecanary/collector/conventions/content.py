@@ -100,6 +100,8 @@ CONTENT_PREFIXES: tuple[str, ...] = (
     "langfuse.trace.input",
     "langfuse.trace.output",
 )
+# Longer ones are text, and would be stored with every span.
+_MAX_NAME_LENGTH = 1_024
 CONTENT_SUFFIXES: tuple[str, ...] = (
     ".messages",
     ".choices",
@@ -113,8 +115,12 @@ CONTENT_SUFFIXES: tuple[str, ...] = (
 )
 
 
+def is_content(name: str) -> bool:
+    """Tell whether the attribute `name` may hold prompts, completions or secrets, or is too long to be a name."""
+    return len(name) > _MAX_NAME_LENGTH or _is_named_as_content(name)
+
+
 # Names are few and asked for again and again; hostile ones must not fill the memory.
 @lru_cache(maxsize=8_192)
-def is_content(name: str) -> bool:
-    """Tell whether the attribute `name` may hold prompts, completions or secrets."""
+def _is_named_as_content(name: str) -> bool:
     return name in CONTENT_ATTRIBUTES or name.startswith(CONTENT_PREFIXES) or name.endswith(CONTENT_SUFFIXES)
