@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tracecanary.collector.captured import CapturedEvent, CapturedSpan
+from tracecanary.collector.otlp_text import with_readable_text
 from tracecanary.collector.otlp_values import (
     SPAN_ID_BYTES,
     TRACE_ID_BYTES,
@@ -45,7 +46,10 @@ def spans_from_protobuf(body: bytes) -> list[CapturedSpan]:
     try:
         request.ParseFromString(body)
     except DecodeError as error:
-        raise MalformedInputError(f"this is no OTLP trace request in protobuf: {error}") from error
+        mended = with_readable_text(body, ExportTraceServiceRequest)
+        if mended is None:
+            raise MalformedInputError(f"this is no OTLP trace request in protobuf: {error}") from error
+        request.ParseFromString(mended)
     return [span for resource_spans in request.resource_spans for span in _protobuf_spans(resource_spans)]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tracecanary.collector.otlp_text import with_readable_text
 from tracecanary.collector.otlp_values import (
     SPAN_ID_BYTES,
     TRACE_ID_BYTES,
@@ -52,7 +53,10 @@ def events_from_protobuf(body: bytes) -> list[LoggedEvent]:
     try:
         request.ParseFromString(body)
     except DecodeError as error:
-        raise MalformedInputError(f"this is no OTLP log request in protobuf: {error}") from error
+        mended = with_readable_text(body, ExportLogsServiceRequest)
+        if mended is None:
+            raise MalformedInputError(f"this is no OTLP log request in protobuf: {error}") from error
+        request.ParseFromString(mended)
     return [
         event
         for resource_logs in request.resource_logs
