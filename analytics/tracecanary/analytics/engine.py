@@ -37,6 +37,11 @@ LAKE_COLUMNS: Mapping[LakeTable, Sequence[Column]] = {
 # Rows handed over at a time, and so those of a row group: pruning by trace wants them small, compression large.
 _BATCH_ROWS = 65_536
 
+# Columns whose extents tell which files to look into.
+_TIMES = ("start_unix_ns", "received_unix_ns")
+# Version 2 has encodings that take a quarter less room for ids and times; higher levels of zstd only take time.
+_FILE_FORMAT = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 1"
+
 Row = dict[str, Any]
 
 
@@ -151,7 +156,7 @@ class Engine(Session):
     def write(self, name: str, path: Path) -> None:
         """Write the rows of `name` into the new Parquet file `path`."""
         target = str(path).replace("'", "''")
-        self._run(f"COPY (FROM {name}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 65536)")
+        self._run(f"COPY (FROM {name}) TO '{target}' ({_FILE_FORMAT})")
 
     def lake_view(self, name: str, table: LakeTable, paths: Sequence[Path]) -> None:
         """Make the view `name` of lake files of `table`; a column that a file lacks reads as null."""
@@ -229,26 +234,51 @@ def refuse_damaged_content(paths: Iterable[Path]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileStatistics:
-    """What a file's footer says of its rows: how many, and the extent of `column`; None where it does not say."""
+    """What a file's footer says of its rows: how many, and the extent of a column; None where it does not say."""
 
     rows: int
     smallest: int | None
     largest: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Footer:
+    """What is used of a segment's footer; `statistics` by column of time."""
+
+    columns: tuple[str, ...]
+    version: bytes
+    statistics: Mapping[str, FileStatistics]
+
+
 def file_statistics(path: Path, column: str) -> FileStatistics:
-    """Read the footer of a lake file.
+    """Return what the footer of a lake file says of a column of times.
 
     Raises:
         StoreError: The file is damaged.
     """
+    return _footer(path).statistics[column]
+
+
+# Segments never change, so each is looked at once.
+@functools.lru_cache(maxsize=100_000)
+def _footer(path: Path) -> _Footer:
     try:
         metadata = pq.read_metadata(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        names = tuple(metadata.schema.to_arrow_schema().names)
+    except (pa.ArrowException, OSError) as error:
         raise _damaged_error(path, error) from error
+    return _Footer(
+        columns=names,
+        version=(metadata.metadata or {}).get(b"tracecanary.schema_version", b"0"),
+        statistics={column: _statistics(metadata, column) for column in _TIMES},
+    )
+
+
+def _statistics(metadata: pq.FileMetaData, column: str) -> FileStatistics:
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    leaves = [group.column(place) for group in groups for place in range(group.num_columns)]
-    found = [leaf.statistics for leaf in leaves if leaf.path_in_schema == column]
+    # The same in each row group; asking for one is much faster than looking through all.
+    paths = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
+    found = [group.column(paths.index(column)).statistics for group in groups] if column in paths else []
     known = [one for one in found if one is not None and one.has_min_max]
     if not known or len(known) < len(groups):
         return FileStatistics(rows=metadata.num_rows, smallest=None, largest=None)
@@ -263,18 +293,18 @@ def _damaged_error(path: Path, error: Exception) -> StoreError:
     return StoreError(f"the segment {path} is damaged: {error}. Move it out of the lake to go on without its rows.")
 
 
-@functools.lru_cache(maxsize=100_000)
-def check_segment(path: Path) -> tuple[str, ...]:
-    """Return the column names of a segment; refuse one that can't be read. None changes, so each is looked at once.
+def check_segment(path: Path, *, is_seen_anew: bool = False) -> tuple[str, ...]:
+    """Return the column names of a segment; refuse one that can't be read.
+
+    With `is_seen_anew`, whatever was seen of it before is forgotten.
 
     Raises:
         StoreError: It is damaged, or newer than this version reads.
     """
-    try:
-        schema = pq.read_schema(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _damaged_error(path, error) from error
-    stated = (schema.metadata or {}).get(b"tracecanary.schema_version", b"0")
+    if is_seen_anew:
+        _footer.cache_clear()
+    footer = _footer(path)
+    stated = footer.version
     version = int(stated) if stated.isdigit() else None
     if version is None:
         raise StoreError(
@@ -286,7 +316,7 @@ def check_segment(path: Path) -> tuple[str, ...]:
             f"the segment {path} has schema version {version}, but this tracecanary reads up to {SCHEMA_VERSION}. "
             "Upgrade tracecanary where it reads the lake."
         )
-    return tuple(schema.names)
+    return footer.columns
 
 
 def _literal_pattern(path: Path) -> str:

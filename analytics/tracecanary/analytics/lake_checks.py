@@ -177,8 +177,7 @@ def _file_findings(copies: LocalCopies, name: str, *, is_deep: bool) -> tuple[li
     try:
         lease = copies.lease([name])
         path = lease.paths[0]
-        check_segment.cache_clear()  # look at the file, not at what was seen before
-        check_segment(path)
+        check_segment(path, is_seen_anew=True)
         if is_deep:
             refuse_damaged_content([path])
         rows = int(pq.read_metadata(path).num_rows)
