@@ -35,7 +35,7 @@ from tracecanary.schema import LakeTable
 # Spans derived at once: what bounds the memory of building a large lake from nothing.
 BATCH_SPANS = 4_000_000
 _ALL_TIME = (-(2**63), 2**63 - 1)
-_HOUR_NS = 3_600_000_000_000
+_SEARCH_GAP_NS = 60_000_000_000
 
 
 # By table, the extents of files by their names.
@@ -195,7 +195,7 @@ class Builder:
                 evaluations=self._fetch(batch.evaluations),
                 touched=batch.traces_from,
             ),
-            gap_ns=_HOUR_NS,
+            gap_ns=_SEARCH_GAP_NS,
         )
         unread = set(found.unread.get(LakeTable.SPANS, ()))
         spans = extents.get(LakeTable.SPANS, {})

@@ -16,7 +16,7 @@ from tracecanary.analytics.question import MAX_DIMENSION_VALUES
 from tracecanary.schema import LakeTable
 
 # Rows of a derived table are replaced trace by trace, or added up.
-ROW_TABLES = ("facts", "judgements", "trace_models")
+ROW_TABLES = ("facts", "judgements", "trace_models", "responses")
 SUM_TABLES = (
     "rollup_keys",
     "rollup_groups",
@@ -27,9 +27,17 @@ SUM_TABLES = (
     "rollup_models",
     "rollup_tools",
 )
+# The queries of tables that have no rows yet.
+_EMPTY = {
+    "facts": "no_facts_v2",
+    "judgements": "no_judgements_v1",
+    "trace_models": "no_trace_models_v1",
+    "responses": "no_responses_v1",
+    "superseded": "no_superseded_v1",
+}
 DERIVED_TABLES = (*ROW_TABLES, "superseded", *SUM_TABLES)
-# What is known of a trace is looked for in the files of the hours that its spans are in.
-_SEARCH_WIDTH_NS = 3_600_000_000_000
+# What is known of a trace is looked for in the files of the minutes that its spans are in.
+_SEARCH_WIDTH_NS = 60_000_000_000
 
 
 def open_derived(engine: Engine, folder: DerivedFolder, state: DerivedState) -> None:
@@ -39,7 +47,7 @@ def open_derived(engine: Engine, folder: DerivedFolder, state: DerivedState) -> 
         if names:
             engine.files_view(f"stored_{table}", [folder.path / name for name in names])
         elif table not in SUM_TABLES:
-            engine.table(f"stored_{table}", f"no_{table}_v1")
+            engine.table(f"stored_{table}", _EMPTY[table])
     for table in ROW_TABLES:
         engine.view(f"live_{table}", f"live_{table}_v1")
 
@@ -120,14 +128,14 @@ def derive_calls(engine: Engine, settings: DerivationSettings) -> None:
     engine.table("plain_trace_calls", "plain_trace_calls_v1")
     engine.view("plain_calls_of_models", "plain_calls_of_models_v1")
     engine.table("no_calls_of_models", "no_calls_of_models_v1")
+    engine.view("intricate_spans", "application_spans_v1")
     if engine.count("intricate_traces"):
-        engine.view("spans", "application_spans_v1")
+        engine.union("spans", ["intricate_spans"])
         engine.table("attempts", "attempts_v1")
         engine.table("calls", "calls_v1")
         engine.table("intricate_trace_calls", "trace_calls_v1")
         engine.union("trace_calls", ["intricate_trace_calls", "plain_trace_calls"])
         engine.table("intricate_calls_of_models", "calls_of_models_v1")
-        engine.view("intricate_spans", "application_spans_v1")
         engine.union("spans", ["intricate_spans", "plain_spans"])
         engine.view("judge_calls_of_models", "judge_calls_of_models_v1")
         parts = ["intricate_calls_of_models", "plain_calls_of_models", "embedding_calls", "judge_calls_of_models"]
@@ -143,20 +151,25 @@ def derive_facts(
     engine: Engine, settings: DerivationSettings, *, revision: int, without_dimensions: Collection[str] = ()
 ) -> None:
     """Make `new_<table>` of every derived table, from `landing_spans`, `new_evaluations` and what was there before."""
+    engine.table("trace_outlines", "trace_outlines_v1")
     engine.table("intricate_traces", "intricate_traces_v1")
     derive_calls(engine, settings)
     derive_dimensions(engine, settings, without=without_dimensions)
-    engine.table("trace_facts", "trace_facts_v2")
+    engine.table("contexts", "contexts_v1")
+    engine.table("call_contexts", "call_contexts_v1")
+    engine.table("trace_contexts", "trace_contexts_v1")
+    engine.view("trace_facts", "trace_facts_v2")
     engine.table("new_trace_models", "trace_models_v1", {"revision": revision})
+    engine.table("new_responses", "responses_v1", {"revision": revision})
     engine.union("arrived_evaluations", ["old_judgements", "new_evaluations"])
     engine.table("answers", "answers_v1")
     engine.table("landing_evaluations", "placed_evaluations_v1")
     engine.table("new_judgements", "judgements_v1", {"revision": revision})
-    engine.view("evaluations", "evaluations_v1")
+    engine.table("evaluations", "evaluations_v1")
     engine.view("trace_evaluations", "trace_evaluations_v1")
     engine.view("trace_feedback", "trace_feedback_v1")
     engine.table("outcomes", "outcomes_v1")
-    engine.table("new_facts", "facts_v1", {"revision": revision})
+    engine.table("new_facts", "facts_v2", {"revision": revision})
     engine.table("new_superseded", "superseded_v1", {"revision": revision})
     engine.view("rolled", "rolled_v1")
     for table in SUM_TABLES:

@@ -1,23 +1,16 @@
 -- What is kept of each trace: its facts, when its spans lie, and how it was judged. A trace in which no model was asked
 -- has a row too, without model, so that its late spans and its evaluations find it.
 --   rollup_key     names everything that a question may tell traces apart by (rollup_keys); 60 bits of a digest
---   answers        spans that have a gen_ai.response.id, by time: evaluations may name them by it
 --   cluster_group  0..127, from a digest of what repeats: user, else conversation, else pair, else trace
+--   first_span_ns, last_span_ns  within these its spans start; whole seconds, which compress
 -- grain: trace_id   params: $revision BIGINT
--- reads: dirty_traces, rederived_traces, landing_spans, answering_spans, new_judgements, trace_facts, old_facts, outcomes
+-- reads: dirty_traces, rederived_traces, trace_outlines, new_judgements, trace_facts, old_facts, outcomes
 WITH extents AS (
-    SELECT trace_id, min(start_unix_ns) AS first_span_ns, max(start_unix_ns) AS last_span_ns
-    FROM landing_spans
-    GROUP BY trace_id
-),
-answered AS (
     SELECT
         trace_id,
-        list(
-            {'span_id': span_id, 'response_id': response_id, 'start_unix_ns': start_unix_ns} ORDER BY start_unix_ns, span_id
-        ) AS answers
-    FROM answering_spans
-    GROUP BY trace_id
+        first_start_unix_ns - first_start_unix_ns % 1000000000 AS first_span_ns,
+        last_start_unix_ns - last_start_unix_ns % 1000000000 + 999999999 AS last_span_ns
+    FROM trace_outlines
 )
 SELECT
     $revision AS revision,
@@ -25,7 +18,6 @@ SELECT
         AS first_span_ns,
     coalesce(extents.last_span_ns, CASE WHEN rederived_traces.trace_id IS NULL THEN old_facts.last_span_ns END)
         AS last_span_ns,
-    coalesce(answered.answers, CASE WHEN rederived_traces.trace_id IS NULL THEN old_facts.answers END) AS answers,
     CASE WHEN trace_facts.trace_id IS NOT NULL THEN CAST(concat('0x', substr(md5(concat_ws(chr(31),
         array_to_string(trace_facts.models, chr(30)),
         coalesce(trace_facts.cohort, chr(0)), coalesce(trace_facts.route, chr(0)), coalesce(trace_facts.release, chr(0)),
@@ -53,7 +45,6 @@ SELECT
     outcomes.is_escalated
 FROM dirty_traces
 LEFT JOIN extents ON dirty_traces.trace_id = extents.trace_id
-LEFT JOIN answered ON dirty_traces.trace_id = answered.trace_id
 LEFT JOIN trace_facts ON dirty_traces.trace_id = trace_facts.trace_id
 LEFT JOIN outcomes ON dirty_traces.trace_id = outcomes.trace_id
 LEFT JOIN old_facts ON dirty_traces.trace_id = old_facts.trace_id

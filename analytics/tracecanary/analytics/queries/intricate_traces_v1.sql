@@ -2,44 +2,37 @@
 -- call that succeeded at once, and every span that bears tokens counts. Most traces are of that kind, and cost little.
 -- Intricate is a trace with a span delivered twice, a failed LLM span, an attempt, a judge, a statement on retries or
 -- fallbacks, anything below a span that asks a model or bears tokens, or an agent span in the place of LLM spans.
--- grain: trace_id   params: none   reads: landing_spans
-WITH telling AS (
-    SELECT trace_id
+-- grain: trace_id   params: none   reads: landing_spans, trace_outlines
+WITH doubtful AS (
+    SELECT
+        landing_spans.trace_id,
+        landing_spans.span_id,
+        landing_spans.parent_span_id,
+        landing_spans.kind = 'llm' OR landing_spans.input_tokens IS NOT NULL OR landing_spans.output_tokens IS NOT NULL
+            AS bears
     FROM landing_spans
+    INNER JOIN trace_outlines AS told ON landing_spans.trace_id = told.trace_id
     WHERE
-        kind IN ('attempt', 'evaluator')
-        OR (kind = 'llm' AND status = 'error')
-        OR retry_count IS NOT NULL
-        OR fallback_used IS NOT NULL
-        OR fallback_from IS NOT NULL
-        OR parent_span_id = span_id
-        OR attributes['pydantic_ai.model_request.attempt'] IS NOT NULL
+        NOT told.is_telling
+        AND (
+            (bit_count(told.ids) < told.spans AND bit_count(told.other_ids) < told.spans)
+            OR ((told.bearing & told.parents) != 0 AND (told.other_bearing & told.other_parents) != 0)
+        )
 ),
 delivered_twice AS (
     SELECT trace_id
-    FROM landing_spans
+    FROM doubtful
     GROUP BY trace_id, span_id
     HAVING count(*) > 1
 ),
 standing_above AS (
     SELECT upper.trace_id
-    FROM landing_spans AS upper
-    INNER JOIN landing_spans AS below ON upper.trace_id = below.trace_id AND upper.span_id = below.parent_span_id
-    WHERE upper.kind = 'llm' OR upper.input_tokens IS NOT NULL OR upper.output_tokens IS NOT NULL
-),
-asked_by_agents AS (
-    SELECT trace_id
-    FROM landing_spans
-    WHERE kind IN ('llm', 'agent')
-    GROUP BY trace_id
-    HAVING
-        count(*) FILTER (WHERE kind = 'agent' AND coalesce(model, attributes['gen_ai.request.model']) IS NOT NULL) > 0
-        AND count(*) FILTER (WHERE kind = 'llm' AND coalesce(model, attributes['gen_ai.request.model']) IS NOT NULL) = 0
+    FROM doubtful AS upper
+    INNER JOIN doubtful AS below ON upper.trace_id = below.trace_id AND upper.span_id = below.parent_span_id
+    WHERE upper.bears
 )
-SELECT trace_id FROM telling
+SELECT trace_id FROM trace_outlines WHERE is_telling OR is_asked_by_agents
 UNION
 SELECT trace_id FROM delivered_twice
 UNION
 SELECT trace_id FROM standing_above
-UNION
-SELECT trace_id FROM asked_by_agents

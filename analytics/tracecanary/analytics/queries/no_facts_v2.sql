@@ -6,7 +6,6 @@ SELECT
     CAST(NULL AS BIGINT) AS first_span_ns,
     CAST(NULL AS BIGINT) AS last_span_ns,
     CAST(NULL AS BIGINT) AS rollup_key,
-    CAST(NULL AS STRUCT(span_id VARCHAR, response_id VARCHAR, start_unix_ns BIGINT)[]) AS answers,
     NULL AS outcomes,
     CAST(NULL AS BOOLEAN) AS is_thumbs_down,
     CAST(NULL AS BOOLEAN) AS is_escalated

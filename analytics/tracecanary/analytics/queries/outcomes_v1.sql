@@ -8,8 +8,7 @@ SELECT
 FROM (
     SELECT
         trace_id,
-        list(struct_pack(evaluator := evaluator, version := version, has_failed := has_failed)
-            ORDER BY evaluator, version) AS outcomes
+        list_sort(list(struct_pack(evaluator := evaluator, version := version, has_failed := has_failed))) AS outcomes
     FROM trace_evaluations
     GROUP BY trace_id
 ) AS judged

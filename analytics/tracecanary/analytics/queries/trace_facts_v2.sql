@@ -20,38 +20,36 @@
 --   lost_spans  spans that others name as their parent and that are not there; where no root is, one of them may be elsewhere
 --   is_error   the root failed, or the last logical model call did; error_class: of the earliest span that failed
 -- grain: trace_id   params: none
--- reads: spans, priced_spans, landing_spans, intricate_traces, trace_calls, judge_usage, trace_dimensions
-WITH RECURSIVE placed AS (
-    SELECT
-        spans.*,
-        -- Sorts like (is no root, start, span id); one text is compared faster than three values.
-        concat(
-            CASE WHEN parent_span_id IS NULL THEN '0' ELSE '1' END, lpad(CAST(start_unix_ns AS VARCHAR), 20, '0'), span_id
-        ) AS place
-    FROM spans
-),
+-- reads: spans, priced_spans, landing_spans, trace_outlines, intricate_spans, intricate_traces, trace_contexts, trace_calls,
+-- judge_usage, trace_dimensions
+WITH RECURSIVE
 -- In plain traces all spans that bear tokens count.
 token_spans AS (
     SELECT spans.trace_id, spans.span_id, spans.parent_span_id, spans.input_tokens, spans.output_tokens
-    FROM spans
-    INNER JOIN intricate_traces ON spans.trace_id = intricate_traces.trace_id
+    FROM intricate_spans AS spans
     WHERE spans.input_tokens IS NOT NULL OR spans.output_tokens IS NOT NULL
 ),
-spans_above_tokens (trace_id, span_id, below_id) AS (
-    SELECT token_spans.trace_id, token_spans.parent_span_id, token_spans.span_id
+spans_below_tokens (trace_id, span_id, below_id) AS (
+    SELECT token_spans.trace_id, token_spans.span_id, spans.span_id
     FROM token_spans
-    WHERE token_spans.parent_span_id IS NOT NULL
+    INNER JOIN intricate_spans AS spans
+        ON token_spans.trace_id = spans.trace_id AND token_spans.span_id = spans.parent_span_id
     UNION
-    SELECT spans.trace_id, spans.parent_span_id, spans_above_tokens.below_id
-    FROM spans_above_tokens
-    INNER JOIN spans
-        ON spans_above_tokens.trace_id = spans.trace_id AND spans_above_tokens.span_id = spans.span_id
-    WHERE spans.parent_span_id IS NOT NULL
+    SELECT spans_below_tokens.trace_id, spans_below_tokens.span_id, spans.span_id
+    FROM spans_below_tokens
+    INNER JOIN intricate_spans AS spans
+        ON spans_below_tokens.trace_id = spans.trace_id AND spans_below_tokens.below_id = spans.parent_span_id
+),
+tokens_below_tokens AS (
+    SELECT spans_below_tokens.*
+    FROM spans_below_tokens
+    INNER JOIN token_spans
+        ON spans_below_tokens.trace_id = token_spans.trace_id AND spans_below_tokens.below_id = token_spans.span_id
 ),
 counted AS (
     SELECT token_spans.*
     FROM token_spans
-    LEFT JOIN (SELECT DISTINCT trace_id, span_id FROM spans_above_tokens) AS above
+    LEFT JOIN (SELECT DISTINCT trace_id, span_id FROM tokens_below_tokens) AS above
         ON token_spans.trace_id = above.trace_id AND token_spans.span_id = above.span_id
     WHERE above.span_id IS NULL
 ),
@@ -61,7 +59,7 @@ stated_totals AS (
         max(coalesce(token_spans.input_tokens, 0) + coalesce(token_spans.output_tokens, 0)) AS stated,
         sum(coalesce(counted.input_tokens, 0) + coalesce(counted.output_tokens, 0)) AS found
     FROM token_spans
-    INNER JOIN spans_above_tokens AS above
+    INNER JOIN tokens_below_tokens AS above
         ON token_spans.trace_id = above.trace_id AND token_spans.span_id = above.span_id
     INNER JOIN counted ON above.trace_id = counted.trace_id AND above.below_id = counted.span_id
     GROUP BY token_spans.trace_id, token_spans.span_id
@@ -81,18 +79,24 @@ stepped AS (
     WHERE step IS NOT NULL
     GROUP BY trace_id
 ),
-spoken AS (
-    SELECT trace_id, list(convention ORDER BY convention) AS conventions
-    FROM (SELECT DISTINCT trace_id, convention FROM spans WHERE kind = 'llm' AND convention IS NOT NULL) AS named
+-- Where as many bits are set as there are calls, no two are the same.
+tools AS (
+    SELECT
+        trace_id,
+        count(*) AS calls,
+        bit_count(bit_or(CAST(1 AS BIGINT) << CAST(hash(tool_name, tool_arguments_hash) % 62 AS INTEGER))) AS different
+    FROM spans
+    WHERE kind = 'tool' AND tool_arguments_hash IS NOT NULL
     GROUP BY trace_id
 ),
 repeated AS (
     SELECT trace_id, CAST(sum(calls - 1) AS BIGINT) AS repeated_tool_calls
     FROM (
-        SELECT trace_id, tool_name, tool_arguments_hash, count(*) AS calls
+        SELECT spans.trace_id, spans.tool_name, spans.tool_arguments_hash, count(*) AS calls
         FROM spans
-        WHERE kind = 'tool' AND tool_arguments_hash IS NOT NULL
-        GROUP BY trace_id, tool_name, tool_arguments_hash
+        INNER JOIN tools ON spans.trace_id = tools.trace_id
+        WHERE spans.kind = 'tool' AND spans.tool_arguments_hash IS NOT NULL AND tools.different < tools.calls
+        GROUP BY spans.trace_id, spans.tool_name, spans.tool_arguments_hash
     ) AS tool_calls
     GROUP BY trace_id
 ),
@@ -108,53 +112,65 @@ equipped AS (
 torn AS (
     SELECT below.trace_id, count(DISTINCT below.parent_span_id) AS missing_parents
     FROM landing_spans AS below
+    INNER JOIN trace_outlines ON below.trace_id = trace_outlines.trace_id
     LEFT JOIN landing_spans AS upper
         ON below.trace_id = upper.trace_id AND below.parent_span_id = upper.span_id
-    WHERE below.parent_span_id IS NOT NULL AND upper.span_id IS NULL
+    WHERE trace_outlines.may_be_torn AND below.parent_span_id IS NOT NULL AND upper.span_id IS NULL
     GROUP BY below.trace_id
+),
+-- Few spans say these, and comparing every span by time would cost more than the rest.
+started AS (
+    SELECT trace_id, min_by(time_to_first_token_ns, (start_unix_ns, span_id)) AS time_to_first_token_ns
+    FROM spans
+    WHERE time_to_first_token_ns IS NOT NULL
+    GROUP BY trace_id
+),
+failed AS (
+    SELECT trace_id, min_by(error_class, (start_unix_ns, span_id)) AS error_class
+    FROM spans
+    WHERE status = 'error' AND error_class IS NOT NULL
+    GROUP BY trace_id
+),
+stated AS (
+    SELECT
+        trace_id,
+        max(retry_count) FILTER (WHERE retry_source IS DISTINCT FROM 'http_children') AS retries,
+        bool_or(coalesce(fallback_used, fallback_from IS NOT NULL OR NULL)) AS is_fallback,
+        min_by(fallback_from, (start_unix_ns, span_id)) FILTER (WHERE fallback_from IS NOT NULL) AS fallback_from
+    FROM intricate_spans
+    WHERE
+        coalesce(kind, 'other') IN ('chain', 'other', 'agent')
+        AND (retry_count IS NOT NULL OR fallback_used IS NOT NULL OR fallback_from IS NOT NULL)
+    GROUP BY trace_id
 ),
 traces AS (
     SELECT
         trace_id,
-        bool_or(parent_span_id IS NULL) AS has_root,
+        count(*) - count(parent_span_id) AS roots,
+        max(CASE WHEN parent_span_id IS NULL THEN duration_ns END) AS root_duration_ns,
+        coalesce(max(CASE WHEN parent_span_id IS NULL AND status = 'error' THEN 1 END), 0) = 1 AS has_root_failed,
         min(start_unix_ns) AS start_unix_ns,
         max(start_unix_ns + duration_ns) - min(start_unix_ns) AS extent_ns,
-        min_by(duration_ns, place) FILTER (WHERE parent_span_id IS NULL) AS root_duration_ns,
-        min_by(status, place) FILTER (WHERE parent_span_id IS NULL) AS root_status,
-        min_by(cohort, place) FILTER (WHERE cohort IS NOT NULL) AS cohort,
-        min_by(route, place) FILTER (WHERE route IS NOT NULL) AS route,
-        min_by(release, place) FILTER (WHERE release IS NOT NULL) AS release,
-        min_by(variant, place) FILTER (WHERE variant IS NOT NULL) AS variant,
-        min_by(pair_id, place) FILTER (WHERE pair_id IS NOT NULL) AS pair_id,
-        min_by(concat_ws('@', prompt_name, prompt_version), place)
-            FILTER (WHERE prompt_name IS NOT NULL OR prompt_version IS NOT NULL) AS prompt,
-        min_by(conversation_id, place) FILTER (WHERE conversation_id IS NOT NULL) AS conversation_id,
-        min_by(user_id, place) FILTER (WHERE user_id IS NOT NULL) AS user_id,
-        min_by(service_name, place) FILTER (WHERE service_name IS NOT NULL) AS service_name,
-        min_by(environment, place) FILTER (WHERE environment IS NOT NULL) AS environment,
-        min_by(scope_name, (start_unix_ns, span_id)) FILTER (WHERE kind = 'llm' AND scope_name IS NOT NULL)
-            AS instrumentation,
-        min_by(time_to_first_token_ns, (start_unix_ns, span_id)) FILTER (WHERE time_to_first_token_ns IS NOT NULL)
-            AS time_to_first_token_ns,
-        min_by(error_class, (start_unix_ns, span_id)) FILTER (WHERE status = 'error' AND error_class IS NOT NULL)
-            AS error_class,
         count(*) FILTER (WHERE kind = 'tool') AS tool_calls,
         count(*) FILTER (WHERE kind = 'tool' AND status = 'error') AS tool_errors,
         count(*) FILTER (WHERE finish_reason = 'length') AS finished_by_length,
         count(*) FILTER (WHERE finish_reason = 'content_filter') AS finished_by_content_filter,
         count(*) FILTER (WHERE finish_reason = 'refusal') AS finished_by_refusal,
-        max(retry_count) FILTER (
-            WHERE coalesce(kind, 'other') IN ('chain', 'other', 'agent') AND retry_source IS DISTINCT FROM 'http_children'
-        ) AS retries_stated,
-        bool_or(coalesce(fallback_used, fallback_from IS NOT NULL OR NULL))
-            FILTER (WHERE coalesce(kind, 'other') IN ('chain', 'other', 'agent')) AS is_fallback_stated,
-        min_by(fallback_from, (start_unix_ns, span_id))
-            FILTER (WHERE coalesce(kind, 'other') IN ('chain', 'other', 'agent') AND fallback_from IS NOT NULL)
-            AS fallback_from_stated,
         CAST(sum(dropped_attributes) AS BIGINT) AS dropped_attributes,
         min(sampling_probability) AS sampling_probability
-    FROM placed
+    FROM spans
     GROUP BY trace_id
+),
+-- The earliest of several roots.
+first_roots AS (
+    SELECT
+        spans.trace_id,
+        min_by(spans.duration_ns, (spans.start_unix_ns, spans.span_id)) AS duration_ns,
+        min_by(spans.status, (spans.start_unix_ns, spans.span_id)) = 'error' AS has_failed
+    FROM spans
+    INNER JOIN traces ON spans.trace_id = traces.trace_id
+    WHERE spans.parent_span_id IS NULL AND traces.roots > 1
+    GROUP BY spans.trace_id
 ),
 billed AS (
     SELECT priced_spans.*
@@ -198,30 +214,31 @@ SELECT
     traces.start_unix_ns,
     trace_calls.models[1] AS model,
     trace_calls.models,
-    traces.cohort,
-    traces.route,
-    traces.release,
-    traces.variant,
-    traces.pair_id,
-    traces.prompt,
-    traces.conversation_id,
-    traces.user_id,
-    traces.service_name,
-    traces.environment,
-    spoken.conventions,
-    traces.instrumentation,
-    traces.has_root,
-    coalesce(traces.root_duration_ns, traces.extent_ns) AS duration_ns,
-    CASE WHEN traces.root_duration_ns IS NULL THEN 'extent' ELSE 'root' END AS latency_source,
+    trace_contexts.cohort,
+    trace_contexts.route,
+    trace_contexts.release,
+    trace_contexts.variant,
+    trace_contexts.pair_id,
+    trace_contexts.prompt,
+    trace_contexts.conversation_id,
+    trace_contexts.user_id,
+    trace_contexts.service_name,
+    trace_contexts.environment,
+    trace_contexts.conventions,
+    trace_contexts.instrumentation,
+    traces.roots > 0 AS has_root,
+    coalesce(first_roots.duration_ns, traces.root_duration_ns, traces.extent_ns) AS duration_ns,
+    CASE WHEN traces.roots = 0 THEN 'extent' ELSE 'root' END AS latency_source,
     trace_calls.llm_duration_ns,
-    traces.time_to_first_token_ns,
-    (coalesce(traces.root_status, 'unset') = 'error' OR coalesce(trace_calls.has_last_call_failed, FALSE)) AS is_error,
-    traces.error_class,
+    started.time_to_first_token_ns,
+    (coalesce(first_roots.has_failed, traces.has_root_failed) OR coalesce(trace_calls.has_last_call_failed, FALSE))
+        AS is_error,
+    failed.error_class,
     trace_calls.llm_calls,
     trace_calls.llm_errors,
     traces.tool_calls,
     traces.tool_errors,
-    repeated.repeated_tool_calls,
+    CASE WHEN tools.trace_id IS NOT NULL THEN coalesce(repeated.repeated_tool_calls, 0) END AS repeated_tool_calls,
     traces.finished_by_length,
     traces.finished_by_content_filter,
     traces.finished_by_refusal,
@@ -237,13 +254,13 @@ SELECT
     END AS step_source,
     -- What a span states that stands above no call, such as one beside it, speaks of the trace.
     CASE WHEN trace_calls.retry_source = 'attribute' THEN trace_calls.retries
-        ELSE coalesce(traces.retries_stated, trace_calls.retries) END AS retries,
-    CASE WHEN traces.retries_stated IS NOT NULL THEN 'attribute' ELSE trace_calls.retry_source END AS retry_source,
+        ELSE coalesce(stated.retries, trace_calls.retries) END AS retries,
+    CASE WHEN stated.retries IS NOT NULL THEN 'attribute' ELSE trace_calls.retry_source END AS retry_source,
     CASE WHEN trace_calls.fallback_source = 'attribute' THEN trace_calls.is_fallback
-        ELSE coalesce(traces.is_fallback_stated, trace_calls.is_fallback) END AS is_fallback,
-    CASE WHEN traces.is_fallback_stated IS NOT NULL THEN 'attribute' ELSE trace_calls.fallback_source END
+        ELSE coalesce(stated.is_fallback, trace_calls.is_fallback) END AS is_fallback,
+    CASE WHEN stated.is_fallback IS NOT NULL THEN 'attribute' ELSE trace_calls.fallback_source END
         AS fallback_source,
-    coalesce(trace_calls.fallback_from, traces.fallback_from_stated) AS fallback_from,
+    coalesce(trace_calls.fallback_from, stated.fallback_from) AS fallback_from,
     trace_calls.fallback_to,
     usage.input_tokens,
     usage.output_tokens,
@@ -263,14 +280,19 @@ SELECT
     CAST(judge_usage.judge_cost_nano_usd AS BIGINT) AS judge_cost_nano_usd,
     trace_dimensions.dimensions,
     traces.dropped_attributes,
-    coalesce(torn.missing_parents, 0) - CASE WHEN traces.has_root OR torn.missing_parents IS NULL THEN 0 ELSE 1 END
+    coalesce(torn.missing_parents, 0) - CASE WHEN traces.roots > 0 OR torn.missing_parents IS NULL THEN 0 ELSE 1 END
         AS lost_spans,
     traces.sampling_probability,
     equipped.tool_versions
 FROM traces
 INNER JOIN trace_calls ON traces.trace_id = trace_calls.trace_id
+LEFT JOIN trace_contexts ON traces.trace_id = trace_contexts.trace_id
+LEFT JOIN first_roots ON traces.trace_id = first_roots.trace_id
+LEFT JOIN started ON traces.trace_id = started.trace_id
+LEFT JOIN failed ON traces.trace_id = failed.trace_id
+LEFT JOIN stated ON traces.trace_id = stated.trace_id
 LEFT JOIN stepped ON traces.trace_id = stepped.trace_id
-LEFT JOIN spoken ON traces.trace_id = spoken.trace_id
+LEFT JOIN tools ON traces.trace_id = tools.trace_id
 LEFT JOIN repeated ON traces.trace_id = repeated.trace_id
 LEFT JOIN equipped ON traces.trace_id = equipped.trace_id
 LEFT JOIN torn ON traces.trace_id = torn.trace_id

@@ -34,7 +34,7 @@ SELECT
         AS compared_reported_nano_usd,
     CAST(coalesce(sum(computed_cost_nano_usd) FILTER (WHERE reported_cost_nano_usd IS NOT NULL), 0) AS BIGINT)
         AS compared_computed_nano_usd,
-    list_sort(list(DISTINCT convention) FILTER (WHERE convention IS NOT NULL)) AS conventions,
+    list_sort(list_distinct(list(convention) FILTER (WHERE convention IS NOT NULL))) AS conventions,
     min(start_unix_ns) AS first_start_unix_ns,
     max(start_unix_ns) AS last_start_unix_ns
 FROM calls_of_models
@@ -44,4 +44,4 @@ SELECT $revision AS revision, old_trace_models.* EXCLUDE (revision)
 FROM old_trace_models
 LEFT JOIN rederived_traces ON old_trace_models.trace_id = rederived_traces.trace_id
 WHERE rederived_traces.trace_id IS NULL
-ORDER BY trace_id, model, is_judge
+ORDER BY first_start_unix_ns, trace_id, model, is_judge
