@@ -11,6 +11,7 @@ from tracecanary.analytics.derived_steps import (
     DERIVED_TABLES,
     derive_calls,
     derive_facts,
+    find_dirty,
     open_derived,
     open_known_rows,
     open_new_rows,
@@ -50,6 +51,7 @@ def deriving_engine(
     with Engine() as engine:
         open_derived(engine, DerivedFolder(lake / "derived", "none"), DerivedState())
         open_new_rows(engine, spans=spans, evaluations=evaluations)
+        find_dirty(engine)
         open_known_rows(engine, spans=[])
         engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
         derive_facts(engine, settings, revision=1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_files import DerivedFolder
+from tracecanary.analytics.derived_keys import KEYS_TABLE, write_keys
 from tracecanary.analytics.derived_state import (
     DerivedState,
     Difference,
@@ -24,9 +25,12 @@ from tracecanary.analytics.derived_steps import (
     ROW_TABLES,
     SUM_TABLES,
     derive_facts,
+    find_dirty,
     open_derived,
+    open_known,
     open_known_rows,
     open_new_rows,
+    parts_to_open,
     wide_dimensions,
 )
 from tracecanary.analytics.engine import Engine, EngineLimits, file_statistics
@@ -159,8 +163,10 @@ class Builder:
         extents = self._extents(state, listing)
         batch = self._next_batch(found, extents, state)
         with Engine(self._limits) as engine:
-            open_derived(engine, self._folder, state)
-            self._open_inputs(engine, found, batch, extents)
+            open_new_rows(engine, spans=self._fetch(batch.spans), evaluations=self._fetch(batch.evaluations))
+            parts = parts_to_open(engine, self._folder, state, touched=batch.traces_from)
+            open_known(engine, self._folder, state, parts)
+            self._open_known_spans(engine, found, batch, extents)
             derive_facts(engine, self._settings, revision=revision, without_dimensions=state.wide_dimensions)
             wide = wide_dimensions(engine, state) if self._settings.dimensions else []
             if wide:  # begin anew, without them
@@ -187,16 +193,8 @@ class Builder:
             wide_dimensions=state.wide_dimensions,
         )
 
-    def _open_inputs(self, engine: Engine, found: Difference, batch: Batch, extents: Extents) -> None:
-        ranges = merged_ranges(
-            open_new_rows(
-                engine,
-                spans=self._fetch(batch.spans),
-                evaluations=self._fetch(batch.evaluations),
-                touched=batch.traces_from,
-            ),
-            gap_ns=_SEARCH_GAP_NS,
-        )
+    def _open_known_spans(self, engine: Engine, found: Difference, batch: Batch, extents: Extents) -> None:
+        ranges = merged_ranges(find_dirty(engine, touched=batch.traces_from), gap_ns=_SEARCH_GAP_NS)
         unread = set(found.unread.get(LakeTable.SPANS, ()))
         spans = extents.get(LakeTable.SPANS, {})
         earlier = [name for name, extent in spans.items() if name not in unread and extent.meets(ranges)]
@@ -208,7 +206,16 @@ class Builder:
             path = self._folder.new_file(table)
             engine.write(f"new_{table}", path)
             files[table] = path.name
-        return Part(revision=revision, traces=engine.count("new_facts"), files=files)
+        keys = engine.integers("fact_keys_v1")
+        path = self._folder.new_file(KEYS_TABLE, suffix=".npy")
+        write_keys(path, keys)
+        (found,) = engine.rows("by_response_v1")
+        return Part(
+            revision=revision,
+            traces=len(keys),
+            files={**files, KEYS_TABLE: path.name},
+            by_response=found["judgements"],
+        )
 
     def _merge(self, state: DerivedState, place: int) -> DerivedState:
         """Make one part of those from `place` on."""
@@ -216,7 +223,7 @@ class Builder:
         with Engine(self._limits) as engine:
             open_derived(engine, self._folder, merged)
             for table in ROW_TABLES:
-                engine.table(f"new_{table}", f"live_{table}_v1")
+                engine.view(f"new_{table}", f"live_{table}_v1")  # no table: these rows may not fit into memory
             engine.table("new_superseded", "merged_superseded_v1", {"is_whole": place == 0})
             for table in SUM_TABLES:
                 engine.table(f"new_{table}", f"{table}_sum_v1")

@@ -74,10 +74,10 @@ class DerivedFolder:
             draft.unlink(missing_ok=True)
         return True
 
-    def new_file(self, table: str) -> Path:
-        """Return the path of a new Parquet file."""
+    def new_file(self, table: str, *, suffix: str = ".parquet") -> Path:
+        """Return the path of a new file."""
         self.path.mkdir(parents=True, exist_ok=True)
-        return self.path / f"{table}-{uuid.uuid4().hex}.parquet"
+        return self.path / f"{table}-{uuid.uuid4().hex}{suffix}"
 
     def release(self, names: Iterable[str]) -> None:
         """Note that a state without these files is about to come: readers of earlier ones have until the sweep."""

@@ -70,11 +70,19 @@ class Extent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """Derived rows of one revision or several merged: names of files by derived table, and the number of traces."""
+    """Derived rows of one revision or several merged.
+
+    Attributes:
+        revision: The newest of its rows.
+        traces: Number of traces.
+        files: Names of files by derived table.
+        by_response: Judgements that belong to a trace by gen_ai.response.id alone.
+    """
 
     revision: int
     traces: int
     files: Mapping[str, str]
+    by_response: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

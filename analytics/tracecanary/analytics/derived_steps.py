@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_files import DerivedFolder
-from tracecanary.analytics.derived_state import DerivedState
+from tracecanary.analytics.derived_keys import KEYS_TABLE, knows_any
+from tracecanary.analytics.derived_state import DerivedState, Part
 from tracecanary.analytics.engine import Engine
 from tracecanary.analytics.prices import ModelNames, PriceBook, rate_table
 from tracecanary.analytics.question import MAX_DIMENSION_VALUES
@@ -41,37 +43,64 @@ _SEARCH_WIDTH_NS = 60_000_000_000
 
 
 def open_derived(engine: Engine, folder: DerivedFolder, state: DerivedState) -> None:
-    """Make views of everything derived: `stored_<table>` of each table, and `live_facts` and `live_judgements`."""
-    for table in DERIVED_TABLES:
+    """Make views of everything derived: `stored_<table>` of each table, and `live_<table>` of those of rows."""
+    _open_tables(engine, folder, state, DERIVED_TABLES)
+
+
+def open_known(engine: Engine, folder: DerivedFolder, state: DerivedState, parts: Sequence[Part]) -> None:
+    """Make the views of rows and of rollup keys; those of rows of `parts` alone: of all that may know what is looked for."""
+    # A later part supersedes rows of an earlier one; whether a dimension has too many values, all parts tell together.
+    _open_tables(engine, folder, state, ("superseded", "rollup_keys"))
+    _open_tables(engine, folder, replace(state, parts=tuple(parts)), ROW_TABLES)
+
+
+def _open_tables(engine: Engine, folder: DerivedFolder, state: DerivedState, tables: Sequence[str]) -> None:
+    for table in tables:
         names = state.files_of(table)
         if names:
             engine.files_view(f"stored_{table}", [folder.path / name for name in names])
         elif table not in SUM_TABLES:
             engine.table(f"stored_{table}", _EMPTY[table])
     for table in ROW_TABLES:
-        engine.view(f"live_{table}", f"live_{table}_v1")
+        if table in tables:
+            engine.view(f"live_{table}", f"live_{table}_v1")
 
 
-def open_new_rows(
-    engine: Engine,
-    *,
-    spans: Sequence[Path],
-    evaluations: Sequence[Path],
-    touched: Sequence[tuple[int, int]] = (),
-) -> list[tuple[int, int]]:
-    """Make `new_spans`, `new_evaluations`, `dirty_traces` and what was derived of these before.
+def open_new_rows(engine: Engine, *, spans: Sequence[Path], evaluations: Sequence[Path]) -> None:
+    """Make `new_spans` and `new_evaluations` of files of new rows."""
+    engine.lake_view("new_spans", LakeTable.SPANS, spans)
+    engine.lake_view("new_evaluations", LakeTable.EVALUATIONS, evaluations)
+
+
+def parts_to_open(
+    engine: Engine, folder: DerivedFolder, state: DerivedState, *, touched: Sequence[tuple[int, int]] = ()
+) -> list[Part]:
+    """Return the parts that may know what `new_spans` and `new_evaluations` speak of.
 
     Args:
-        engine: Has what was derived before.
-        spans: Files of new spans.
-        evaluations: Files of new evaluations.
+        engine: Has the new rows.
+        folder: Where derived files stand.
+        state: What was derived before.
+        touched: As for `find_dirty`.
+    """
+    # Responses have no keys, and which traces were touched is not known yet.
+    (new,) = engine.rows("new_by_response_v1")
+    if touched or new["are_by_response"] or any(part.by_response for part in state.parts):
+        return list(state.parts)
+    keys = engine.integers("new_keys_v1")
+    return [part for part in state.parts if knows_any(folder.path / part.files[KEYS_TABLE], keys)]
+
+
+def find_dirty(engine: Engine, *, touched: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int]]:
+    """Make `dirty_traces` of the new rows, and what was derived of these traces before.
+
+    Args:
+        engine: Has the new rows, and what was derived before.
         touched: Ranges of time, ns since the epoch, both ends included, whose traces are derived again in any case.
 
     Returns:
         Ranges of time in which the spans that are known of the dirty traces start, ns since the epoch.
     """
-    engine.lake_view("new_spans", LakeTable.SPANS, spans)
-    engine.lake_view("new_evaluations", LakeTable.EVALUATIONS, evaluations)
     engine.table("touched_ranges", "ranges_v1", {"ranges": [list(one) for one in touched]})
     engine.table("rederived_traces", "rederived_traces_v1")
     engine.table("dirty_responses", "dirty_responses_v1")

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -78,6 +80,15 @@ class Session:
         names, rows = self._fetched(query, parameters)
         columns = zip(*rows, strict=True) if rows else [()] * len(names)
         return {name: list(column) for name, column in zip(names, columns, strict=True)}
+
+    def integers(self, query: str) -> npt.NDArray[np.int64]:
+        """Run the query file `query`, of one column of integers without nulls, and return it."""
+        try:
+            columns = self._connection.execute(_query_text(query)).fetchnumpy()
+        except duckdb.Error as error:
+            raise _store_error(error) from error
+        (column,) = columns.values()
+        return np.asarray(column, dtype=np.int64)
 
     def materialise(self, table: str, query: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Keep the result of the query file `query` as the temporary table `table` of this session."""
