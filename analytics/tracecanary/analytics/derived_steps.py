@@ -126,7 +126,7 @@ def price_spans(engine: Engine, prices: PriceBook) -> None:
     engine.union("billed_spans", ["unique_spans", "plain_spans"])
     models = [ModelNames(**row) for row in engine.rows("billed_models_v1")]
     engine.arrow_table("rates", rate_table(models, prices))
-    engine.view("priced_spans", "priced_spans_v1")
+    engine.table("priced_spans", "priced_spans_v1")
 
 
 def derive_dimensions(engine: Engine, settings: DerivationSettings, *, without: Collection[str] = ()) -> None:

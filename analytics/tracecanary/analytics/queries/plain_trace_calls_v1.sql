@@ -1,14 +1,14 @@
 -- The same as trace_calls, of traces that are not intricate: each LLM span is one call that succeeded at once.
--- grain: trace_id   params: none   reads: plain_spans
+-- grain: trace_id   params: none   reads: priced_spans, intricate_traces
 WITH asked AS (
     SELECT
-        trace_id,
-        span_id,
-        coalesce(model, attributes['gen_ai.request.model']) AS model,
-        start_unix_ns,
-        duration_ns
-    FROM plain_spans
-    WHERE kind = 'llm'
+        priced_spans.trace_id,
+        priced_spans.asked_model AS model,
+        priced_spans.start_unix_ns,
+        priced_spans.duration_ns
+    FROM priced_spans
+    LEFT JOIN intricate_traces ON priced_spans.trace_id = intricate_traces.trace_id
+    WHERE priced_spans.kind = 'llm' AND intricate_traces.trace_id IS NULL
 ),
 made AS (
     SELECT

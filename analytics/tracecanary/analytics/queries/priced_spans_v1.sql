@@ -50,6 +50,7 @@ FROM (
                 span_id,
                 parent_span_id,
                 start_unix_ns,
+                duration_ns,
                 kind,
                 status,
                 convention,

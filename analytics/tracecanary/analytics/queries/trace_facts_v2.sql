@@ -109,13 +109,17 @@ equipped AS (
     ) AS versions
     GROUP BY trace_id
 ),
+linked AS (
+    SELECT landing_spans.trace_id, landing_spans.span_id, landing_spans.parent_span_id
+    FROM landing_spans
+    INNER JOIN trace_outlines ON landing_spans.trace_id = trace_outlines.trace_id
+    WHERE trace_outlines.may_be_torn
+),
 torn AS (
     SELECT below.trace_id, count(DISTINCT below.parent_span_id) AS missing_parents
-    FROM landing_spans AS below
-    INNER JOIN trace_outlines ON below.trace_id = trace_outlines.trace_id
-    LEFT JOIN landing_spans AS upper
-        ON below.trace_id = upper.trace_id AND below.parent_span_id = upper.span_id
-    WHERE trace_outlines.may_be_torn AND below.parent_span_id IS NOT NULL AND upper.span_id IS NULL
+    FROM linked AS below
+    LEFT JOIN linked AS upper ON below.trace_id = upper.trace_id AND below.parent_span_id = upper.span_id
+    WHERE below.parent_span_id IS NOT NULL AND upper.span_id IS NULL
     GROUP BY below.trace_id
 ),
 -- Few spans say these, and comparing every span by time would cost more than the rest.
