@@ -48,7 +48,7 @@ def open_derived(engine: Engine, folder: DerivedFolder, state: DerivedState) -> 
 
 
 def open_known(engine: Engine, folder: DerivedFolder, state: DerivedState, parts: Sequence[Part]) -> None:
-    """Make the views of rows and of rollup keys; those of rows of `parts` alone: of all that may know what is looked for."""
+    """Make the views of rows, of `parts` alone: of all that may know what is looked for; and of rollup keys."""
     # A later part supersedes rows of an earlier one; whether a dimension has too many values, all parts tell together.
     _open_tables(engine, folder, state, ("superseded", "rollup_keys"))
     _open_tables(engine, folder, replace(state, parts=tuple(parts)), ROW_TABLES)
