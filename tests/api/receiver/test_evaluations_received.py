@@ -133,6 +133,23 @@ def test_a_batch_may_be_an_array_or_lines(media_type: str, body: str, lake: Path
     assert [row["name"] for row in stored(lake)] == ["a"]
 
 
+def test_of_the_same_key_in_one_request_the_last_one_wins(tmp_path: Path) -> None:
+    scores = [0.9, 0.1, 0.3]
+    records = [
+        logged({"gen_ai.evaluation.name": "logged", "gen_ai.evaluation.score.value": score}, traceId=TRACE_ID)
+        for score in scores
+    ]
+
+    with running_receiver(tmp_path / "lake") as service:
+        posted = [{"trace_id": TRACE_ID, "name": "posted", "score": score} for score in scores]
+        httpx.post(f"{service.url}/v1/evaluations", json=posted).raise_for_status()
+        body = {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}
+        httpx.post(f"{service.url}/v1/logs", json=body).raise_for_status()
+        trace = httpx.get(f"{service.url}/traces/{TRACE_ID}").json()
+
+    assert sorted((row["name"], row["score"]) for row in trace["evaluations"]) == [("logged", 0.3), ("posted", 0.3)]
+
+
 def test_a_configured_threshold_decides_for_every_way_in(lake: Path) -> None:
     rules = Rules(evaluators={"quality": EvaluatorRule(pass_at_least=0.7)})
     records = [

@@ -108,7 +108,8 @@ def _read(text: bytes, rules: EvaluatorRules, *, is_lines: bool) -> tuple[list[E
     for index, item in enumerate(items):
         try:
             value = json.loads(item) if isinstance(item, bytes) else item
-            rows.append(evaluation_row(Evaluation.model_validate(value), now_ns, rules))
+            # Each a little later than the one before: of the same key, the last one wins.
+            rows.append(evaluation_row(Evaluation.model_validate(value), now_ns + index, rules))
         except ValidationError as error:
             rejected.append(Rejection(index=index, reason=reason_of(error)))
         except (ValueError, RecursionError) as error:
