@@ -12,8 +12,8 @@ from tests.analytics.lake import write_spans
 from tests.object_store import ObjectStore
 
 from tracecanary.analytics.compaction import compact, wall_clock_ms
-from tracecanary.analytics.config import CompactionSettings
-from tracecanary.analytics.lake_checks import check_lake
+from tracecanary.analytics.config import CompactionSettings, Retention
+from tracecanary.analytics.lake_checks import Severity, check_lake
 from tracecanary.analytics.repair import repair
 from tracecanary.schema import (
     FileLake,
@@ -116,3 +116,30 @@ def test_store_out_of_reach_is_said_and_compaction_works_again_later(
         object_store.start()
 
     assert compact(remote_lake, EAGER).adopted_rows == 1
+
+
+def test_retention_drops_old_hours(remote_lake: FileLake, tmp_path: Path) -> None:
+    kept_from_hour = 100 * 24
+    upload(remote_lake, tmp_path, [span(0), {**span(1), "start_unix_ns": kept_from_hour * HOUR_NS}])
+    compact(remote_lake, EAGER)
+
+    now_ms = (kept_from_hour + 24) * 3_600_000
+    settings = CompactionSettings(settle_s=0, grace_s=0, retention=Retention(spans_days=1))
+    report = compact(remote_lake, settings, clock_ms=lambda: now_ms)
+
+    assert report.expired_files == 1
+    assert stored(remote_lake) == ["t01"]
+    assert newest_manifest(lake_storage(remote_lake)).kept_from_hour == {LakeTable.SPANS: kept_from_hour}
+
+
+def test_truncated_object_is_named_and_the_others_are_compacted(remote_lake: FileLake, tmp_path: Path) -> None:
+    name = f"{landing_name(LakeTable.SPANS)}/{segment_name(unix_ms=wall_clock_ms())}"
+    lake_storage(remote_lake).publish(name, write_spans(tmp_path, [span(0)]).read_bytes()[:100])
+    upload(remote_lake, tmp_path, [span(1)])
+
+    report = compact(remote_lake, EAGER)
+    (finding,) = check_lake(remote_lake, now_ms=wall_clock_ms(), grace_ms=0).findings
+
+    assert (report.adopted_files, list(report.skipped)) == (1, [name])
+    assert (finding.subject, finding.severity) == (name, Severity.ERROR)
+    assert "move it out of the lake" in finding.remedy
