@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -42,9 +43,11 @@ def body(first_span: int, spans: int = 1) -> bytes:
 
 
 @contextmanager
-def serving(lake: Path, *options: str | Path, errors: IO[str] | None = None) -> Iterator[re.Match[str]]:
+def serving(
+    lake: Path, *options: str | Path, errors: IO[str] | None = None, command: Sequence[str | Path] = ()
+) -> Iterator[re.Match[str]]:
     with subprocess.Popen(
-        [TRACECANARY, "serve", "--lake", lake, "--port", "0", *options],
+        command or [TRACECANARY, "serve", "--lake", lake, "--port", "0", *options],
         stdout=subprocess.PIPE,
         stderr=errors,
         text=True,
@@ -131,6 +134,26 @@ def test_the_figures_tell_of_compactions(tmp_path: Path) -> None:
 
     assert 'tracecanary_compaction_seconds_count{outcome="done"}' in figures
     assert "\ntracecanary_compaction_skipped_files 0.0\n" in figures
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no open files")
+def test_idle_connections_take_no_file_away_from_the_lake(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1_000:
+        pytest.skip(f"only {hard} files may be open here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1_000, hard))  # and 150 for the service, which inherits that
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        command = f"ulimit -Sn 150; exec {TRACECANARY} serve --lake {tmp_path / 'lake'} --port 0"
+        printed = stack.enter_context(serving(tmp_path / "lake", command=["sh", "-c", command]))
+        host, port = printed["url"].removeprefix("http://").split(":")
+        for _ in range(300):
+            stack.enter_context(socket.create_connection((host, int(port))))
+
+        assert post(printed["url"], body(1)) == 200
+        assert httpx.get(f"{printed['url']}/readyz", timeout=60).status_code == 200
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,11 @@ from tracecanary.api.receiver.config import TlsFiles, receiver_settings
 from tracecanary.api.service import free_address, listening_socket, serve_forever, service_url
 from tracecanary.collector.config import LAKE_VARIABLE
 from tracecanary.schema import CONFIG_VARIABLE, ConfigurationError, parse_file_lake
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 DEFAULT_PORT = 8080
 DEFAULT_GRPC_PORT = 4317
@@ -45,6 +51,7 @@ def serve(
     loopback, or behind what your network trusts.
     """
     set_log_format(log_format)
+    _allow_open_files()
     location = parse_file_lake(lake)
     settings, receiver = service_settings(config), receiver_settings(tls=_tls(ssl_certfile, ssl_keyfile))
     listener = listening_socket(host, port)
@@ -62,6 +69,14 @@ def serve(
         receiver=receiver,
         grpc_address=grpc_address,
     )
+
+
+def _allow_open_files() -> None:
+    """Open as many files as the system lets this process: idle connections alone can take up the usual 1,024."""
+    if resource is not None:
+        with contextlib.suppress(ValueError, OSError):  # macOS names a limit that it does not grant
+            _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _tls(certificate: Path | None, key: Path | None) -> TlsFiles | None:
