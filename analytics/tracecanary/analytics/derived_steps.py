@@ -176,6 +176,13 @@ def derive_calls(engine: Engine, settings: DerivationSettings) -> None:
     engine.union("calls_of_models", [*parts, "no_calls_of_models"])
 
 
+def derive_contexts(engine: Engine) -> None:
+    """Make `trace_contexts` of `spans`."""
+    engine.table("contexts", "contexts_v1")
+    engine.table("call_contexts", "call_contexts_v1")
+    engine.table("trace_contexts", "trace_contexts_v1")
+
+
 def derive_facts(
     engine: Engine, settings: DerivationSettings, *, revision: int, without_dimensions: Collection[str] = ()
 ) -> None:
@@ -184,9 +191,7 @@ def derive_facts(
     engine.table("intricate_traces", "intricate_traces_v1")
     derive_calls(engine, settings)
     derive_dimensions(engine, settings, without=without_dimensions)
-    engine.table("contexts", "contexts_v1")
-    engine.table("call_contexts", "call_contexts_v1")
-    engine.table("trace_contexts", "trace_contexts_v1")
+    derive_contexts(engine)
     engine.view("trace_facts", "trace_facts_v2")
     engine.table("new_trace_models", "trace_models_v1", {"revision": revision})
     engine.table("new_responses", "responses_v1", {"revision": revision})
@@ -208,15 +213,17 @@ def derive_facts(
 def derive_traces(
     engine: Engine, trace_ids: Sequence[str], settings: DerivationSettings, *, spans: Sequence[Path]
 ) -> None:
-    """Make `spans`, `attempts`, `trace_calls` and `evaluations` of a few traces, from the files `spans`."""
+    """Make what `trace_facts` reads, `attempts` and `evaluations` of a few traces, from the files `spans`."""
     engine.table("old_facts", "traces_of_v1", {"trace_ids": list(trace_ids)})
     engine.table("rederived_traces", "known_traces_v1")
     engine.table("dirty_traces", "known_traces_v1")
     engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
     engine.table("landing_spans", "known_spans_v1")
+    engine.table("trace_outlines", "trace_outlines_v1")
     engine.table("intricate_traces", "known_traces_v1")
     derive_calls(engine, settings)
     derive_dimensions(engine, settings)
+    derive_contexts(engine)
     engine.table("spans_above_tokens", "spans_above_tokens_v1")
     engine.table("landing_evaluations", "old_judgements_v1")
     engine.view("evaluations", "evaluations_v1")
