@@ -235,3 +235,22 @@ def test_helpers_never_raise(tracer: Tracer, values: tuple[Any, ...]) -> None:
     with tracer.start_as_current_span("chat"):
         assert record_evaluation(name, **verdict, explanation=explanation, source=source, **judged) in (True, False)
         assert record_feedback(thumbs=score, escalated=label, rating=passed, comment=name, **judged) in (True, False)
+
+
+def test_evaluations_in_hand_at_a_shutdown_that_times_out_are_counted(tmp_path: Path) -> None:
+    # To store so many takes tens of milliseconds; where a busy machine is too late to stop in their middle, once more.
+    recorded = 9_000  # fewer than would wake the writer
+
+    def dropped_by_shutdown(lake: Path) -> int:
+        processor = CanarySpanProcessor(lake, flush_interval_s=3600)
+        provider = TracerProvider()
+        provider.add_span_processor(processor)
+        for _ in range(recorded):
+            assert record_evaluation("tone", score=0.5, trace_id=TRACE_ID)
+        processor.force_flush(timeout_millis=3)
+        processor.shutdown(timeout_millis=0)
+        dropped = processor.dropped_evaluations.get("not_written", 0)
+        processor.force_flush()  # the writer comes to its end
+        return dropped
+
+    assert any(dropped_by_shutdown(tmp_path / f"lake-{number}") == recorded for number in range(10))

@@ -42,6 +42,7 @@ class EvaluationFlusher:
         # lose an addition of each other's to the characters: set right at every flush that leaves the queue empty.
         self._waiting: deque[EvaluationRow] = deque()
         self._waiting_characters = 0
+        self._in_hand: Sequence[EvaluationRow] = ()
         self._rules = settings.rules.evaluators
         self._keeps_explanations = settings.keep_explanations
         self._is_storing = True
@@ -50,6 +51,11 @@ class EvaluationFlusher:
     def is_half_full(self) -> bool:
         """Whether it is time to write, so that more find room meanwhile."""
         return len(self._waiting) >= MAX_WAITING // 2 or self._waiting_characters >= MAX_WAITING_CHARACTERS // 2
+
+    @property
+    def unstored(self) -> int:
+        """Evaluations that a flush which has not come back yet has in hand."""
+        return len(self._in_hand)
 
     def add(self, evaluation: Evaluation, *, trace_id: str, span_id: str | None, time_ns: int) -> bool:
         """Queue one evaluation for the next flush, or count it as lost; return whether it was taken."""
@@ -105,12 +111,14 @@ class EvaluationFlusher:
         with contextlib.suppress(IndexError):
             while len(rows) < MAX_WAITING:
                 rows.append(self._waiting.popleft())
+        self._in_hand = rows
         is_stored = False
         try:
             is_stored = self.store(rows, is_publishing=is_publishing)
         finally:
             if not is_stored:  # nor when Arrow is missing or memory is full
                 self._waiting.extendleft(reversed(rows))
+            self._in_hand = ()
         if not is_stored:
             return False
         stored = sum(len(row[_EXPLANATION] or "") for row in rows)

@@ -137,10 +137,18 @@ class SpanWriter:
         not_written = in_hand + self._buffer.drop_all("not_written")
         if not_written:
             _logger.error("%d spans could not be written to %s", not_written, self._settings.lake)
-        not_written += self._flusher.evaluations.drop_all("not_written")
+        not_written += self._drop_evaluations()
         self._is_all_written = not not_written and self._has_stopped and self._last_flush_succeeded
         self._metrics.report(self._flusher.stored_spans, self._losses)
         return self._is_all_written
+
+    def _drop_evaluations(self) -> int:
+        """Count as lost what no flush has stored; return the number."""
+        evaluations = self._flusher.evaluations
+        in_hand = evaluations.unstored
+        if in_hand:
+            evaluations.losses.add("not_written", in_hand)
+        return in_hand + evaluations.drop_all("not_written")
 
     def _restart(self) -> None:
         self._flusher.forget()
