@@ -101,6 +101,17 @@ def test_every_form_of_file_is_decoded(body: bytes) -> None:
     assert [(span.trace_id, span.span_id, span.name) for span in decode_otlp_file(body)] == [(1, 2, "chat")]
 
 
+def test_enums_of_json_may_be_names_as_protobuf_writes_them() -> None:
+    named = json_request(kind="SPAN_KIND_CLIENT", status={"code": "STATUS_CODE_ERROR"})
+
+    assert decode_otlp_file(named) == decode_otlp_file(json_request(kind=3, status={"code": 2}))
+
+
+def test_an_unknown_name_of_an_enum_is_refused() -> None:
+    with pytest.raises(MalformedInputError, match="'SPAN_KIND_OTHER' is no integer"):
+        decode_otlp_file(json_request(kind="SPAN_KIND_OTHER"))
+
+
 def test_json_lines_are_decoded() -> None:
     body = json_request(name="first") + b"\n\n" + json_request(name="second") + b"\n"
 

@@ -15,6 +15,7 @@ from tracecanary.collector.otlp_values import (
     SPAN_ID_BYTES,
     TRACE_ID_BYTES,
     json_attributes,
+    json_enum,
     json_id,
     json_integer,
     json_object,
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 _SAMPLED_FLAG = 1
+_SPAN_KINDS = tuple(
+    f"SPAN_KIND_{name}" for name in ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
+)
+_STATUS_CODES = ("STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR")
 # The W3C trace flags are the low byte of Span.flags.
 _TRACE_FLAGS = 0xFF
 
@@ -111,10 +116,10 @@ def _json_spans(resource_spans: Mapping[str, Any]) -> Iterator[CapturedSpan]:
                 span_id=json_id(span, "spanId", SPAN_ID_BYTES),
                 parent_span_id=json_id(span, "parentSpanId", SPAN_ID_BYTES) or None,
                 name=json_text(span, "name"),
-                kind=json_integer(span.get("kind")),
+                kind=json_enum(span.get("kind"), _SPAN_KINDS),
                 start_ns=json_integer(span.get("startTimeUnixNano")),
                 end_ns=json_integer(span.get("endTimeUnixNano")),
-                status_code=json_integer(json_object(span.get("status")).get("code")),
+                status_code=json_enum(json_object(span.get("status")).get("code"), _STATUS_CODES),
                 attributes=json_attributes(span),
                 events=tuple(
                     CapturedEvent(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -113,6 +113,11 @@ def json_integer(content: Any) -> int:
     if isinstance(content, bool) or not isinstance(content, int):
         raise ValueError(f"{str(content)[:40]!r} is no integer")  # noqa: TRY004
     return content
+
+
+def json_enum(content: Any, names: Sequence[str]) -> int:
+    """Return an enum's number; 0 for null. Protobuf's own JSON has names, which the Collector reads as well."""
+    return names.index(content) if isinstance(content, str) and content in names else json_integer(content)
 
 
 def json_id(holder: Mapping[str, Any], name: str, length: int) -> int:
