@@ -107,11 +107,6 @@ def test_enums_of_json_may_be_names_as_protobuf_writes_them() -> None:
     assert decode_otlp_file(named) == decode_otlp_file(json_request(kind=3, status={"code": 2}))
 
 
-def test_an_unknown_name_of_an_enum_is_refused() -> None:
-    with pytest.raises(MalformedInputError, match="'SPAN_KIND_OTHER' is no integer"):
-        decode_otlp_file(json_request(kind="SPAN_KIND_OTHER"))
-
-
 def test_json_lines_are_decoded() -> None:
     body = json_request(name="first") + b"\n\n" + json_request(name="second") + b"\n"
 
@@ -249,7 +244,7 @@ def test_protobuf_ids_of_a_wrong_length_are_no_ids(lake: Path, length: int) -> N
         pytest.param(json_request(attributes=[{"key": "a", "value": {"arrayValue": 5}}]), id="number for an array"),
         pytest.param(json_request(attributes=[{"key": "a", "value": {"doubleValue": "x"}}]), id="text for a number"),
         pytest.param(json_request(attributes=[{"key": "a", "value": {"doubleValue": 10**400}}]), id="huge number"),
-        pytest.param(json_request(kind="SPAN_KIND_CLIENT"), id="name of an enum"),
+        pytest.param(json_request(kind="SPAN_KIND_OTHER"), id="unknown name of an enum"),
         pytest.param(json_request(kind=True), id="boolean for an enum"),
         pytest.param(json_request(startTimeUnixNano="soon"), id="text for a time"),
         pytest.param(json_request(startTimeUnixNano=float("inf")), id="infinite time"),
