@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from otlp_load import SPANS_PER_REQUEST, http_sender, send_all
-from processes import cpu_s, peak_mb, running, wait_until
+from processes import cpu_s, peak_mb, running, wait_until, wait_until_quiet
 
 FOLDER = Path(__file__).parents[1] / ".bench-peers"
 _INSTALL_PATIENCE_S, _START_PATIENCE_S, _STORE_PATIENCE_S = 1_800.0, 180.0, 600.0
@@ -158,10 +158,11 @@ def _measured(peer: Peer, programs: Path, folder: Path, bodies: list[bytes]) -> 
             wait_until(lambda: _stored(database) >= wanted, what=f"{wanted} spans", patience_s=_STORE_PATIENCE_S)
 
         send_until_stored(bodies[:_WARM_UP_REQUESTS], stored=0)
-        time.sleep(2)  # whatever starting has left to do
+        wait_until_quiet(process.pid)  # whatever starting has left to do
         cpu, start = cpu_s(process.pid), time.perf_counter()
         send_until_stored(bodies[_WARM_UP_REQUESTS:], stored=_WARM_UP_REQUESTS * SPANS_PER_REQUEST)
         wall_s, spans = time.perf_counter() - start, peer.requests * SPANS_PER_REQUEST
+        wait_until_quiet(process.pid)  # what it does with spans once they are stored, costs for instance
         return PeerFigures(
             title=peer.title,
             least_ratio=peer.least_ratio,

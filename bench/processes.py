@@ -12,6 +12,7 @@ from typing import Any
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _END_PATIENCE_S = 15.0
+_QUIET_S, _QUIET_TRIES = 4.0, 8
 
 
 @contextmanager
@@ -56,6 +57,15 @@ def wait_until(is_so: Callable[[], bool], *, what: str, patience_s: float, every
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} was not seen within {patience_s:.0f} s")
         time.sleep(every_s)
+
+
+def wait_until_quiet(pid: int) -> None:
+    """Wait until a process has used less than a twentieth of a core for some seconds; not for ever."""
+    for _ in range(_QUIET_TRIES):
+        before = cpu_s(pid)
+        time.sleep(_QUIET_S)
+        if cpu_s(pid) - before < _QUIET_S / 20:
+            return
 
 
 def load() -> str:
