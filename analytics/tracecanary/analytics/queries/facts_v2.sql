@@ -2,14 +2,14 @@
 -- has a row too, without model, so that its late spans and its evaluations find it.
 --   rollup_key     names everything that a question may tell traces apart by (rollup_keys); 60 bits of a digest
 --   cluster_group  0..127, from a digest of what repeats: user, else conversation, else pair, else trace
---   first_span_ns, last_span_ns  within these its spans start; whole seconds, which compress
+--   first_span_ns, last_span_ns  within these its spans start; whole seconds, which compress, up to the end of 64 bits
 -- grain: trace_id   params: $revision BIGINT
 -- reads: dirty_traces, rederived_traces, trace_outlines, new_judgements, trace_facts, old_facts, outcomes
 WITH extents AS (
     SELECT
         trace_id,
         first_start_unix_ns - first_start_unix_ns % 1000000000 AS first_span_ns,
-        last_start_unix_ns - last_start_unix_ns % 1000000000 + 999999999 AS last_span_ns
+        least(last_start_unix_ns - last_start_unix_ns % 1000000000, 9223372035854775808) + 999999999 AS last_span_ns
     FROM trace_outlines
 )
 SELECT
