@@ -149,7 +149,12 @@ def wide_dimensions(engine: Engine, state: DerivedState) -> list[str]:
 def derive_calls(engine: Engine, settings: DerivationSettings) -> None:
     """Make `spans`, `trace_calls`, `calls_of_models` and `judge_usage` from `landing_spans` and `intricate_traces`."""
     engine.view("plain_spans", "plain_spans_v1")
-    engine.table("unique_spans", "unique_spans_v1")
+    engine.table("delivered_spans", "unique_spans_v1")
+    engine.table("retold_calls", "retold_calls_v1")
+    if engine.count("retold_calls"):
+        engine.table("unique_spans", "placed_spans_v1")
+    else:
+        engine.union("unique_spans", ["delivered_spans"])
     price_spans(engine, settings.prices)
     engine.view("answering_spans", "answering_spans_v1")
     engine.table("judge_spans", "judge_spans_v1")

@@ -2,7 +2,8 @@
 -- These are LLM spans and spans of kind attempt; in traces without any that names a model, agent spans that do.
 --   outer_id     the LLM span around it, if only chains and plain spans lie between: then it is an attempt of that
 --                call (is_nested), no call of its own. An LLM span around several successes is a wrapper, such as an
---                application's span that a library wrote on, and has no row.
+--                application's span that a library wrote on, and has no row; so is one around a failure of its own model
+--                and a success of another, such as LiteLLM's around its fallbacks.
 --   link         'retry' or 'fallback': it resends what the sibling before it failed at, to the same or another model.
 --                The sibling ended in an error, less than 60 s before this one began; neither overlaps with any
 --                sibling: parallel calls are never retries. Beside each other, both are calls of one kind: by operation, or
@@ -14,6 +15,7 @@
 --   call_id      first span of the chain of links: one logical call. attempt_number orders the attempts in it.
 --   is_call      counted as a model call: each span that is not nested, and each nested one left for another model
 --   is_asked     names a model that the application asked for
+--   top_span_id  the outermost of the LLM spans around it, itself where there is none
 -- grain: trace_id, span_id   params: none   reads: spans
 WITH RECURSIVE known AS (
     SELECT
@@ -42,15 +44,27 @@ WITH RECURSIVE known AS (
         ) AS http_resends
     FROM spans
 ),
-asking AS (
-    SELECT *
+-- Failures of some libraries name no model: where all other calls of the trace that they tell asked one, they did, too.
+sole_models AS (
+    SELECT trace_id, scope_name, min(model) AS model
     FROM known
+    WHERE kind = 'llm' AND model IS NOT NULL
+    GROUP BY trace_id, scope_name
+    HAVING min(model) = max(model)
+),
+asking AS (
+    SELECT
+        known.* EXCLUDE (model),
+        coalesce(known.model, CASE WHEN known.kind = 'llm' AND known.has_failed THEN sole_models.model END) AS model
+    FROM known
+    LEFT JOIN sole_models
+        ON known.trace_id = sole_models.trace_id AND known.scope_name = sole_models.scope_name
     WHERE
-        kind = 'llm'
+        known.kind = 'llm'
         OR (
-            kind = 'agent'
-            AND model IS NOT NULL
-            AND trace_id NOT IN (SELECT trace_id FROM known WHERE kind = 'llm' AND model IS NOT NULL)
+            known.kind = 'agent'
+            AND known.model IS NOT NULL
+            AND known.trace_id NOT IN (SELECT trace_id FROM known WHERE kind = 'llm' AND model IS NOT NULL)
         )
 ),
 -- The spans above each parent of an asking one; is_beyond: past a tool, an agent or the like, that makes calls of its own.
@@ -95,13 +109,15 @@ wrappers AS (
     SELECT nearest.trace_id, nearest.outer_id AS span_id
     FROM nearest
     INNER JOIN asking ON nearest.trace_id = asking.trace_id AND nearest.from_id = asking.parent_span_id
-    WHERE
-        NOT asking.has_failed
-        AND asking.kind = 'llm'
-        AND asking.model IS NOT NULL
-        AND nearest.outer_id != asking.span_id
+    INNER JOIN known AS around ON nearest.trace_id = around.trace_id AND nearest.outer_id = around.span_id
+    WHERE asking.kind = 'llm' AND asking.model IS NOT NULL AND nearest.outer_id != asking.span_id
     GROUP BY nearest.trace_id, nearest.outer_id
-    HAVING count(*) > 1
+    HAVING
+        count(*) FILTER (WHERE NOT asking.has_failed) > 1
+        OR (
+            count(*) FILTER (WHERE asking.has_failed AND asking.model = around.model) > 0
+            AND count(*) FILTER (WHERE NOT asking.has_failed AND asking.model != around.model) > 0
+        )
 ),
 fenced AS (
     SELECT
@@ -294,6 +310,7 @@ SELECT
             start_unix_ns, end_unix_ns, span_id
     ) AS attempt_number,
     outer_id,
+    top_span_id,
     is_nested,
     -- A span that names no model asked the one that is named inside it.
     CASE WHEN is_nested THEN model ELSE coalesce(model, max(model) OVER (PARTITION BY trace_id, top_span_id)) END

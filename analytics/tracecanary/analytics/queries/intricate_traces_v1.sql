@@ -1,7 +1,8 @@
 -- The traces that need the whole derivation of calls (attempts_v1, calls_v1): in the others, each LLM span is one model
 -- call that succeeded at once, and every span that bears tokens counts. Most traces are of that kind, and cost little.
 -- Intricate is a trace with a span delivered twice, a failed LLM span, an attempt, a judge, a statement on retries or
--- fallbacks, anything below a span that asks a model or bears tokens, or an agent span in the place of LLM spans.
+-- fallbacks, anything below a span that asks a model or bears tokens, an agent span in the place of LLM spans, or calls
+-- that more than one instrumentation tells (retold_calls_v1).
 -- grain: trace_id   params: none   reads: landing_spans, trace_outlines
 WITH doubtful AS (
     SELECT
@@ -31,7 +32,7 @@ standing_above AS (
     INNER JOIN doubtful AS below ON upper.trace_id = below.trace_id AND upper.span_id = below.parent_span_id
     WHERE upper.bears
 )
-SELECT trace_id FROM trace_outlines WHERE is_telling OR is_asked_by_agents
+SELECT trace_id FROM trace_outlines WHERE is_telling OR is_asked_by_agents OR is_told_by_several
 UNION
 SELECT trace_id FROM delivered_twice
 UNION

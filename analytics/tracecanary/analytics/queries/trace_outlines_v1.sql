@@ -2,7 +2,7 @@
 --   ids, bearing, parents  sets of span ids (all; of spans that ask a model or bear tokens; of parents), each a bit of 62
 --              that a digest chooses, and again by another digest. Where a set has as many bits as there are spans, none
 --              was delivered twice; where two sets don't meet, they have no span in common
---   is_telling, is_asked_by_agents  see intricate_traces_v1
+--   is_telling, is_asked_by_agents, is_told_by_several  see intricate_traces_v1
 --   may_be_torn  not all parents are known to be there: that is known where the one parent of all others is the root
 -- grain: trace_id   params: none   reads: landing_spans
 SELECT
@@ -35,7 +35,8 @@ SELECT
         END
     ) = 1 AS is_telling,
     max(CASE WHEN kind = 'agent' THEN asked_model END) IS NOT NULL
-    AND max(CASE WHEN kind = 'llm' THEN asked_model END) IS NULL AS is_asked_by_agents
+    AND max(CASE WHEN kind = 'llm' THEN asked_model END) IS NULL AS is_asked_by_agents,
+    coalesce(min(scope_digest) != max(scope_digest), FALSE) AS is_told_by_several
 FROM (
     SELECT
         digested.*,
@@ -60,6 +61,8 @@ FROM (
             CASE WHEN kind IN ('agent', 'llm') THEN coalesce(model, attributes['gen_ai.request.model']) END
                 AS asked_model,
             kind = 'llm' OR input_tokens IS NOT NULL OR output_tokens IS NOT NULL AS bears,
+            CASE WHEN kind IN ('llm', 'embedding') AND scope_name IS NOT NULL THEN hash(scope_name) END
+                AS scope_digest,
             hash(span_id) AS id_digest,
             hash(parent_span_id) AS parent_digest
         FROM landing_spans
