@@ -224,6 +224,18 @@ CASES: list[Any] = [
         id="logfire-raw-usage",
     ),
     pytest.param(
+        "gen_ai",
+        {**CHAT, "gen_ai.provider.name": "openai"},
+        {"convention": "vercel_ai_sdk", "kind": "llm", "provider": "openai"},
+        id="vercel-own-scope",
+    ),
+    pytest.param(
+        "agent_framework",
+        {"gen_ai.operation.name": "invoke_agent", "gen_ai.provider.name": "microsoft.agent_framework"},
+        {"convention": "otel_genai", "kind": "agent", "provider": None},
+        id="framework-is-no-provider",
+    ),
+    pytest.param(
         "pydantic-ai",
         {**CHAT, "gen_ai.request.model": "fallback:gpt-x,gpt-y", "gen_ai.provider.name": "fallback:openai,openai"},
         {"convention": "pydantic_ai", "kind": "llm", "model": None, "provider": None},

@@ -35,7 +35,18 @@ MAX_NAME_LENGTH = 1_024
 # What Logfire writes in place of a value that may be a secret.
 _SCRUBBED = "[Scrubbed due to"
 # Not who answers, but what the application is built with.
-_FRAMEWORKS = frozenset({"strands-agents", "langchain", "langgraph", "gcp.vertex.agent", "llamaindex", "crewai"})
+_FRAMEWORKS = frozenset(
+    {
+        "autogen",
+        "crewai",
+        "gcp.vertex.agent",
+        "langchain",
+        "langgraph",
+        "llamaindex",
+        "microsoft.agent_framework",
+        "strands-agents",
+    }
+)
 _NORMAL_FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 _FINISH_REASONS: Mapping[str, str] = {"tool_call": "tool_calls", "tool_use": "tool_calls", "end_turn": "stop"}
 

@@ -57,5 +57,6 @@ CONVENTIONS: tuple[Convention, ...] = (
         "vercel_ai_sdk",
         Mark(scope="ai", attributes=(names.OPERATION_NAME,)),
         Mark(scope="@ai-sdk/*", attributes=(names.OPERATION_NAME,)),
+        Mark(scope="gen_ai", attributes=(names.OPERATION_NAME,)),  # `@ai-sdk/otel` itself
     ),
 )
