@@ -105,6 +105,13 @@ def test_arms_whose_retries_are_not_equally_visible_are_not_equally_covered() ->
     assert (check.figures["base_retries_visible"], check.figures["candidate_retries_visible"]) == (1.0, 0.9)
 
 
+def test_different_shares_of_marked_traces_are_told_but_hold_nothing() -> None:
+    result = answer(cell(arm(with_thumbs=400), arm(with_thumbs=800)))
+
+    assert result.checks.coverage.reason == "marked by a person: 10% of the base's traces, 20% of the candidate's"
+    assert result.overall.verdict == "ship"
+
+
 def test_losses_are_told_but_block_nothing() -> None:
     result = answer(cell(arm(without_root=4, with_dropped_attributes=1), arm()))
 

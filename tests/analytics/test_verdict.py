@@ -222,3 +222,35 @@ def test_version_of_an_evaluator_is_found_by_the_evaluators_name() -> None:
 
     evaluators = [row.evaluator for row in answer.overall.metrics if row.metric == "eval_fail_rate"]
     assert evaluators == ["tone@1", "tone@2"]
+
+
+def test_what_else_may_have_caused_a_harm_is_told_and_holds_nothing_back() -> None:
+    worse: dict[MetricKey, float] = {FAIL_RATE: 0.3}
+
+    answer = answered(cell(arm(prompts={"v1": 4000}), arm(prompts={"v2": 4000}, rates=worse)))
+
+    assert answer.overall.verdict is Verdict.ROLL_BACK
+    assert answer.overall.reasons[-1] == "perhaps not the model's doing: confounders: the arms also differ in prompts"
+    assert answer.cohorts[0].reasons[-1] == answer.overall.reasons[-1]
+
+
+def test_a_rolled_back_candidate_goes_nowhere() -> None:
+    worse: dict[MetricKey, float] = {FAIL_RATE: 0.3}
+
+    answer = answered(cell(arm(), arm(rates=worse), cohort="bank"), plain("shop"))
+
+    assert answer.overall.verdict is Verdict.ROLL_BACK
+    assert [cohort.verdict for cohort in answer.cohorts] == [Verdict.ROLL_BACK, Verdict.SHIP]
+    assert (answer.routing.base, answer.routing.candidate) == (["bank", "shop"], [])
+
+
+def test_filters_that_no_trace_meets_are_named() -> None:
+    asked = question(evaluators=("reword", EVALUATOR))
+    asked = replace(asked, selection=replace(asked.selection, cohorts=("shop", "shoop"), routes=("fast",)))
+
+    answer = answered(cell(arm(routes={"fast": 4000}), arm(routes={"fast": 4000})), asked=asked)
+
+    assert [reason for reason in answer.overall.reasons if "spelling" in reason] == [
+        "no trace of either arm in this window has the cohort 'shoop': check the spelling",
+        "no trace of either arm in this window has the evaluator 'reword': check the spelling",
+    ]

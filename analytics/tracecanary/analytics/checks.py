@@ -208,7 +208,12 @@ def _coverage(base: ArmSide, candidate: ArmSide, unmatched: int) -> Check:
         gap = _gap(shares)
         if gap:
             gaps.append(f"{what}: {gap}")
-    return _check("; ".join(gaps) or None, figures)
+    answered = _share(base.with_thumbs, base), _share(candidate.with_thumbs, candidate)
+    figures["base_with_thumbs"], figures["candidate_with_thumbs"] = answered
+    told = _gap(answered)
+    # Better answers may get more thumbs up: that is to be known, and no reason to hold.
+    notes = [f"marked by a person: {told}"] if told else []
+    return _check("; ".join([*gaps, *notes]) or None, figures, is_blocking=bool(gaps))
 
 
 def _gap(shares: tuple[float | None, float | None]) -> str | None:

@@ -17,7 +17,7 @@ from tracecanary.analytics.answer import (
     Overall,
     QuestionEcho,
 )
-from tracecanary.analytics.evidence import Cell, Evidence
+from tracecanary.analytics.evidence import Cell, Evidence, merge_cells
 from tracecanary.analytics.findings import name_findings
 from tracecanary.analytics.freezing import keep, kept
 from tracecanary.analytics.gathering import gather_evidence
@@ -135,7 +135,7 @@ def answer_question(question: Question, evidence: Evidence, *, plan_problem: str
         question=_echo(question, evidence),
         overall=Overall(
             verdict=decision.verdict,
-            reasons=[*decision.reasons, *named],
+            reasons=[*decision.reasons, *named, *_unseen(question, evidence)],
             traces=ArmCounts(base=_arm_traces(evidence.cells)[0], candidate=_arm_traces(evidence.cells)[1]),
             metrics=list(judged.overall.rows),
             findings=findings,
@@ -151,6 +151,24 @@ def answer_question(question: Question, evidence: Evidence, *, plan_problem: str
         checks=checked,
         paired=paired,
     )
+
+
+def _unseen(question: Question, evidence: Evidence) -> list[str]:
+    """Name filters that no trace of either arm meets: as likely misspelt as without traffic."""
+    together = merge_cells(evidence.cells)
+    routes = {*together.base.routes, *together.candidate.routes}
+    evaluators = {name for seen in evidence.evaluators for name in (seen, seen.rpartition("@")[0])}
+    filters = (
+        ("cohort", question.selection.cohorts, {cell.cohort for cell in evidence.cells}),
+        ("route", question.selection.routes, routes),
+        ("evaluator", question.evaluators, evaluators),
+    )
+    return [
+        f"no trace of either arm in this window has the {what} {name!r}: check the spelling"
+        for what, asked, seen in filters
+        for name in asked
+        if name not in seen
+    ]
 
 
 def _awaited_look(question: Question, evidence: Evidence) -> str | None:

@@ -55,6 +55,7 @@ class ArmSide:
     with_cost: int = 0
     evaluated: int = 0
     retries_visible: int = 0
+    with_thumbs: int = 0
     contaminated: int = 0
     conventions: Tally = field(default_factory=dict)
     step_sources: Tally = field(default_factory=dict)

@@ -44,6 +44,8 @@ class JudgedCell:
         return sorted(rows, key=lambda row: _URGENCY[row.state])
 
 
+# Checks that may name the cause of a harm. The others say that something is missing or diluted, which makes none.
+_EXPLAINING = frozenset({"confounders", "sampling", "losses", "time"})
 _URGENCY = {
     CellState.HARM: 0,
     CellState.WORSE: 1,
@@ -73,7 +75,8 @@ def row_label(row: MetricRow) -> str:
 def decide_cohort(cell: JudgedCell, checks: Checks | None = None) -> Decision:
     """Decide for one cohort; `roll_back` means that it stays on the base. Without `checks` none holds it back."""
     if cell.confirmed_harms:
-        return Decision(verdict=Verdict.ROLL_BACK, reasons=_reasons(cell, only=cell.confirmed_harms))
+        reasons = _reasons(cell, only=cell.confirmed_harms) + _other_causes(checks)
+        return Decision(verdict=Verdict.ROLL_BACK, reasons=reasons)
     if cell.blocking:
         return Decision(verdict=Verdict.HOLD, reasons=_reasons(cell))
     warnings = _blocking_warnings(checks) if checks else []
@@ -104,13 +107,14 @@ def decide_overall(
     critical = [row_label(row) for row in overall.rows if row.is_critical]
     critical_harms = overall.confirmed_harms.intersection(critical)
     if critical_harms:
-        return Decision(verdict=Verdict.ROLL_BACK, reasons=_reasons(overall, only=critical_harms))
+        reasons = _reasons(overall, only=critical_harms) + _other_causes(checks)
+        return Decision(verdict=Verdict.ROLL_BACK, reasons=reasons)
     harmed = [cell for cell in cohorts if cell.confirmed_harms]
     harm_reasons = [
         reason for cell in harmed for reason in _reasons(cell, only=cell.confirmed_harms, names_cohort=True)
     ]
     if sum(cell.weight for cell in harmed) > MAX_HARMED_WEIGHT:
-        return Decision(verdict=Verdict.ROLL_BACK, reasons=_first(harm_reasons))
+        return Decision(verdict=Verdict.ROLL_BACK, reasons=_first(harm_reasons) + _other_causes(checks))
     warnings = _blocking_warnings(checks)
     if harmed:
         if without_harmed.confirmed_harms:
@@ -157,6 +161,15 @@ def route_cohorts(decisions: Sequence[tuple[str, Decision]], overall: Decision, 
 
 def _blocking_warnings(checks: Checks) -> list[str]:
     return [f"{name}: {check.reason}" for name, check in checks if check.is_blocking]
+
+
+def _other_causes(checks: Checks | None) -> list[str]:
+    """Name what else may have caused a harm. Users suffer it whatever the cause, so that no check keeps it in place."""
+    return [
+        f"perhaps not the model's doing: {name}: {check.reason}"
+        for name, check in checks or ()
+        if check.is_blocking and name in _EXPLAINING
+    ]
 
 
 def _reasons(cell: JudgedCell, *, only: frozenset[str] | None = None, names_cohort: bool = False) -> list[str]:
