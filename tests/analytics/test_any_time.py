@@ -252,7 +252,22 @@ def test_a_drift_during_a_ramp_is_no_difference_of_the_arms() -> None:
     assert row.effect == pytest.approx(0.0, abs=1e-12)
     assert row.crude_effect == pytest.approx(0.05545 - 0.02724, abs=1e-4)
     assert row.state is not CellState.HARM
+    assert row.latest_effect == pytest.approx(0.0, abs=1e-12)
     assert made.checks.time.figures["periods"] == 2
+
+
+def test_overall_rows_tell_how_much_cohorts_differ_and_what_could_be_detected() -> None:
+    worse: dict[MetricKey, float] = {FAIL_RATE: 0.04}
+
+    made = answered(cell(arm(), arm(), cohort="shop"), cell(arm(), arm(rates=worse), cohort="telecom"))
+
+    row, of_cohort = row_of(made.overall.metrics, *FAIL_RATE), row_of(made.cohorts[0].metrics, *FAIL_RATE)
+    # Effects of 0 and 2 points with errors of 0.31 and 0.38: Q = 0.02^2 / (0.0031^2 + 0.0038^2) = 16.5.
+    assert row.i_squared == pytest.approx(1 - 1 / 16.5, abs=0.01)
+    assert row.heterogeneity_p_value == pytest.approx(5e-5, abs=3e-5)
+    assert (of_cohort.i_squared, of_cohort.heterogeneity_p_value, row.latest_effect) == (None, None, None)
+    # 4,000 of each arm at 2 %: (3.1 + 0.84) times an error of 0.31 points.
+    assert of_cohort.detectable_effect == pytest.approx(0.0123, abs=0.0003)
 
 
 def test_harm_since_the_latest_step_is_not_averaged_away() -> None:

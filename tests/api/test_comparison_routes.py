@@ -12,6 +12,7 @@ QUESTION = {"base": "base/model", "candidate": "candidate:model"}
 ROW_KEYS = {
     *("metric", "evaluator", "unit", "base", "candidate", "effect", "effect_kind", "ci_low", "ci_high", "margin"),
     *("state", "reason", "more_traces", "crude_effect", "ci_confidence", "role", "is_required", "is_critical"),
+    *("detectable_effect", "latest_effect", "i_squared", "heterogeneity_p_value"),
 }
 
 

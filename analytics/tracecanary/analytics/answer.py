@@ -78,6 +78,18 @@ class MetricRow(_Frozen):
     ci_confidence: float | None = Field(
         default=None, description="of the interval: raised for a harm that stands among many cells"
     )
+    detectable_effect: float | None = Field(
+        default=None, description="would be told from none by now with a chance of 80 %, on the effect's scale"
+    )
+    latest_effect: float | None = Field(
+        default=None, description="overall, in the latest period of the ramp alone; null with one period"
+    )
+    i_squared: float | None = Field(
+        default=None, description="overall: share of the differences between cohorts' effects that is no chance, 0..1"
+    )
+    heterogeneity_p_value: float | None = Field(
+        default=None, description="overall: Cochran's test that every cohort has the same effect, for one look"
+    )
 
 
 class Finding(_Frozen):
@@ -271,7 +283,10 @@ class AnswerRow(_Frozen):
     more_traces: int | None
 
 
-_NOT_FLAT = {"base", "candidate", "crude_effect", "role", "is_required", "is_critical", "ci_confidence"}
+_NOT_FLAT = {
+    *("base", "candidate", "crude_effect", "role", "is_required", "is_critical", "ci_confidence"),
+    *("detectable_effect", "latest_effect", "i_squared", "heterogeneity_p_value"),
+}
 
 
 def with_metrics(answer: Answer, metrics: Sequence[str]) -> Answer:

@@ -98,6 +98,7 @@ class _Row:
                 "is_required": metric.is_required,
                 "is_critical": metric.is_critical,
                 "ci_confidence": None if awaits else self._judging.look.confidence,
+                "detectable_effect": None if awaits else _finite(self._number.detectable),
             }
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from tracecanary.analytics.answer import CellState, MetricRow
 from tracecanary.analytics.assessment import Judging, exceeds_margin, metric_rows
 from tracecanary.analytics.evidence import Cell, Evidence, Flags, comparable_cells, merge_cells
 from tracecanary.analytics.measurement import MeasuredRow, Measurements, Places, Summaries, measure, summarise
+from tracecanary.analytics.metrics import MetricKind
 from tracecanary.analytics.policy import EVALUATION_METRIC
 from tracecanary.analytics.question import Question
 from tracecanary.analytics.stacking import Stack, Stacker
 from tracecanary.analytics.statistics.clock import Look
+from tracecanary.analytics.statistics.heterogeneity import heterogeneity
 from tracecanary.analytics.statistics.multiplicity import confirmed_findings
 from tracecanary.analytics.verdict import JudgedCell, is_taking_part, row_label
 
@@ -59,7 +62,7 @@ class Judge:
         """Judge every cell, all together, and all but the harmed ones."""
         cells = self._evidence.cells
         chosen = np.array([cell in self._compared for cell in cells], dtype=np.bool_)
-        cohorts = self._cohorts()
+        cohorts, measured_cohorts = self._cohorts()
         harmed = np.array([bool(cell.confirmed_harms) for cell in cohorts], dtype=np.bool_)
         overall, measured = self._together(chosen)
         without_harmed = overall
@@ -68,6 +71,8 @@ class Judge:
         latest = None
         if len(self._evidence.periods) > 1:
             latest = self._together(chosen, last_period_only=True)[0].rows
+        if self._awaits is None:
+            overall = self._compared_rows(overall, measured_cohorts, chosen, latest)
         return Judged(
             rows=self._rows,
             look=self._look,
@@ -78,17 +83,41 @@ class Judge:
             overview=checks.Overview(rows=overall.rows, measured=measured, latest=latest, plan_problem=None),
         )
 
-    def _cohorts(self) -> list[JudgedCell]:
+    def _compared_rows(
+        self, overall: JudgedCell, cohorts: Measurements | None, chosen: Flags, latest: Sequence[MetricRow] | None
+    ) -> JudgedCell:
+        """Put beside the overall rows how the cohorts differ, and the effect in the latest period."""
+        if cohorts is None:
+            return overall
+        is_ratio = np.array([metric.kind is not MetricKind.RATE for metric, _ in self._rows])
+        with np.errstate(all="ignore"):
+            effects = np.where(is_ratio, np.log(cohorts.effect), cohorts.effect)[chosen]
+        found = heterogeneity(effects, cohorts.error[chosen])
+        rows = [
+            row.model_copy(
+                update={
+                    "i_squared": _finite(i_squared),
+                    "heterogeneity_p_value": _finite(p_value),
+                    "latest_effect": None if latest is None else latest[place].effect,
+                }
+            )
+            for place, (row, i_squared, p_value) in enumerate(
+                zip(overall.rows, found.i_squared.tolist(), found.p_value.tolist(), strict=True)
+            )
+        ]
+        return dataclasses.replace(overall, rows=rows)
+
+    def _cohorts(self) -> tuple[list[JudgedCell], Measurements | None]:
         cells = self._evidence.cells
         if not cells:
-            return []
+            return [], None
         stack = self._stacker.cohorts(tuple(cell.cohort or "" for cell in cells))
         summaries = summarise(stack, self._rows)
         measured = measure(summaries, self._rows, self._look)
         rows = [self._metric_rows(measured, place, stack, cell) for place, cell in enumerate(cells)]
         standing = self._confirmed(summaries, rows)
         total = sum(cell.traces for cell in self._compared)
-        return [
+        judged = [
             JudgedCell(
                 cohort=cell.cohort,
                 # A cohort that one arm alone saw has no part in the compared traces.
@@ -100,6 +129,7 @@ class Judge:
             )
             for place, cell in enumerate(cells)
         ]
+        return judged, measured
 
     def _confirmed(self, summaries: Summaries, rows: Sequence[list[MetricRow]]) -> Flags:
         """Choose the harms that stand among all guardrail cells that were looked at, and measure them as such."""

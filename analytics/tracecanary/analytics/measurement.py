@@ -22,7 +22,7 @@ from tracecanary.analytics.stacking import Stack
 from tracecanary.analytics.statistics.arrays import Bounds, divide
 from tracecanary.analytics.statistics.clock import Look
 from tracecanary.analytics.statistics.means import MeanArms, log_ratios, ratios_of
-from tracecanary.analytics.statistics.planning import traces_needed
+from tracecanary.analytics.statistics.planning import detectable_effect, traces_needed
 from tracecanary.analytics.statistics.quantiles import log_quantile_bounds, quantile_ratios
 from tracecanary.analytics.statistics.rates import rate_differences
 from tracecanary.analytics.statistics.spread import ClusterEffect, MixedHistograms, cluster_effect, mix_histograms
@@ -97,6 +97,8 @@ class MeasuredNumbers(NamedTuple):
     low: float
     high: float
     crude: float
+    error: float
+    detectable: float
     mix_z: float
     mix_critical: float
     needed: float
@@ -120,6 +122,8 @@ class Measurements:
         base_n: Values behind it, as `candidate_n`.
         effect: Candidate against base over one mix of strata, with its interval `low` to `high`.
         crude: The same without regard to the mix.
+        error: Standard error of the effect; of its logarithm for a ratio.
+        detectable: Effect that would be told from none by now with a chance of 80 %, on the effect's scale.
         mix_z: What the mix alone makes of the difference, in standard errors; `mix_critical` is the clock's value.
         needed: Traces of each arm that settle the row at its margin; NaN if no number does, or none is known.
         fewest: Effective traces of the smaller arm.
@@ -139,6 +143,8 @@ class Measurements:
     low: Floats
     high: Floats
     crude: Floats
+    error: Floats
+    detectable: Floats
     mix_z: Floats
     mix_critical: Floats
     needed: Floats
@@ -223,6 +229,10 @@ def _measure_rates(
     variance = (pulled * (1 - pulled) * design).sum(axis=0) * shared
     variance = np.where(n.sum(axis=0) > 0, variance, np.nan)
     made.needed[:, rows] = _needed(variance, margins, found.value, look)
+    with np.errstate(all="ignore"):
+        made.error[:, rows] = np.sqrt((pulled * (1 - pulled) / traces).sum(axis=0) * shared)
+        critical = look.critical(1 / (1 / traces).sum(axis=0))
+    made.detectable[:, rows] = detectable_effect(made.error[:, rows], critical)
     _keep_quality(made, rows, summaries, keys)
     _keep_mix(made, rows, means, keys, traces, look)
 
@@ -245,6 +255,8 @@ def _measure_means(
     found = ratios_of(logs, look)
     _keep(made, rows, found, n=n, values=shown, fewest=arms.traces.min(axis=0))
     made.skewness[:, rows] = logs.skewness
+    made.error[:, rows] = logs.error
+    made.detectable[:, rows] = _as_ratio(detectable_effect(logs.error, look.critical(logs.harmonic_traces)))
     crude = means.crude[:, :, keys]
     made.crude[:, rows] = np.where((crude > 0).all(axis=0), divide(crude[1], crude[0]), np.nan)
     with np.errstate(all="ignore"):
@@ -295,7 +307,11 @@ def _measure_quantiles(
         counts = np.broadcast_to(np.moveaxis(n, 1, 0), (2, len(n), len(rows)))
         _keep(made, rows, found, n=counts, values=np.moveaxis(shown, 1, 0), fewest=fewest)
         made.crude[:, rows] = divide(shown[:, 1], shown[:, 0])
-        variance = n * ((arms.high - arms.low) / 2 / look.critical(1 / (1 / traces).sum(axis=1))[:, None]) ** 2
+        critical = look.critical(1 / (1 / traces).sum(axis=1))
+        errors = (arms.high - arms.low) / 2 / critical[:, None]
+        made.error[:, rows] = np.sqrt((errors**2).sum(axis=1) * (1 - clusters.correlation))
+        made.detectable[:, rows] = _as_ratio(detectable_effect(made.error[:, rows], critical))
+        variance = n * errors**2
         # An arm with too few traces for both bounds is taken to be like the other one.
         variance = np.where(np.isfinite(variance), variance, variance[:, ::-1])
         both = variance.sum(axis=1) * (1 - clusters.correlation)
@@ -312,6 +328,11 @@ def _group_sizes(stack: Stack, name: str) -> tuple[Floats, Floats]:
     in_group = stack.group_counts[name].n.sum(axis=1)
     shares = np.nan_to_num(divide(in_group.max(axis=-1), in_group.sum(axis=-1)))
     return (in_group > 0).sum(axis=-1).min(axis=1).astype(np.float64), shares.max(axis=1)
+
+
+def _as_ratio(log_effect: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        return np.exp(log_effect)
 
 
 def _quantile_of(metric: Metric) -> float:

@@ -1,7 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
 from tracecanary.analytics.statistics.clock import Look
@@ -18,6 +21,12 @@ def test_p_value_is_statsmodels_exact_mcnemar(hits: PairedHits) -> None:
     # Without differing pairs statsmodels divides by nothing; there is no evidence then.
     expected = mcnemar(table, exact=True).pvalue if hits.base_only + hits.candidate_only else 1.0
     assert mcnemar_p_value(hits) == pytest.approx(expected, abs=1e-9)
+
+
+def test_p_value_of_very_many_pairs_is_the_normal_one() -> None:
+    hits = PairedHits(both=0, base_only=10**9, candidate_only=10**9 + 90_000, neither=0)
+
+    assert mcnemar_p_value(hits) == pytest.approx(2 * stats.norm.sf(90_000 / math.sqrt(2 * 10**9 + 90_000)), rel=1e-3)
 
 
 @pytest.mark.parametrize(

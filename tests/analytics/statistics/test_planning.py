@@ -12,7 +12,7 @@ ONE_LOOK = Look(confidence=0.95)
 
 @pytest.mark.parametrize(
     ("rate", "margin", "sequential", "fixed"),
-    [(0.05, 0.02, 3570, 1865), (0.05, 0.01, 14_277, 7457), (0.2, 0.05, 1924, 1005)],
+    [(0.05, 0.02, 3570, 1865), (0.05, 0.01, 14_277, 7457), (0.02, 0.01, 5891, 3077), (0.2, 0.05, 1924, 1005)],
 )
 def test_traces_of_a_plan(rate: float, margin: float, sequential: int, fixed: int) -> None:
     variance, margins = np.array([2 * rate * (1 - rate)]), np.array([margin])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import bdtr
+from scipy.special import betainc
 
 from tracecanary.analytics.statistics.arrays import divide
 from tracecanary.analytics.statistics.rates import rate_differences
@@ -60,9 +60,10 @@ def mcnemar_p_value(hits: PairedHits) -> float:
 def mcnemar_p_values(hits: Sequence[PairedHits]) -> Floats:
     """Compute the exact p-value of each table, as `mcnemar_p_value`."""
     _, base_only, candidate_only, _ = _counts(hits)
-    differing = (base_only + candidate_only).astype(np.int64)
-    found = 2 * bdtr(np.minimum(base_only, candidate_only), differing, 0.5)
-    return np.minimum(np.asarray(found, dtype=np.float64), 1.0)
+    fewer, more = np.minimum(base_only, candidate_only), np.maximum(base_only, candidate_only)
+    # The binomial distribution's tail as an incomplete beta function, which takes any counts: bdtr ends at 2^31.
+    found = 2 * betainc(np.maximum(more, 1.0), fewer + 1, 0.5)
+    return np.where(more > 0, np.minimum(found, 1.0), 1.0)
 
 
 def paired_rate_difference(hits: PairedHits, look: Look) -> Bounds:
