@@ -241,14 +241,7 @@ def _measure_means(
     made: Measurements, rows: Places, summaries: Summaries, keys: Places, margins: Floats, look: Look
 ) -> None:
     means = summaries.means
-    arms = MeanArms(
-        mean=means.mean[:, :, keys],
-        variance=means.variance[:, :, keys],
-        third_moment=means.third_moment[:, :, keys],
-        freedom=means.freedom[:, :, keys],
-        traces=means.traces[:, :, keys],
-        covariance=means.covariance[:, keys],
-    )
+    arms = MeanArms.of(means, keys)
     n = means.n[:, :, keys]
     shown = divide(np.moveaxis(summaries.stack.totals, 1, 0)[:, :, keys], n)
     logs = log_ratios(arms, look)

@@ -20,15 +20,7 @@ def arms_of(base: Floats, candidate: Floats) -> MeanArms:
     n, total, squares, cubes = (
         np.array([float((arm**power).sum()) for arm in (base, candidate)]).reshape(shape) for power in range(4)
     )
-    means = standardise(GroupSums(n=n, total=total, squares=squares, cubes=cubes))
-    return MeanArms(
-        mean=means.mean,
-        variance=means.variance,
-        third_moment=means.third_moment,
-        freedom=means.freedom,
-        traces=means.traces,
-        covariance=means.covariance,
-    )
+    return MeanArms.of(standardise(GroupSums(n=n, total=total, squares=squares, cubes=cubes)))
 
 
 def ratio(base: Floats, candidate: Floats, look: Look = ONE_LOOK) -> tuple[float, float, float]:

@@ -10,8 +10,13 @@ import numpy as np
 from tracecanary.analytics.statistics.arrays import Bounds, divide
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from tracecanary.analytics.statistics.arrays import Floats
     from tracecanary.analytics.statistics.clock import Look
+    from tracecanary.analytics.statistics.standardise import ArmMeans
 
 # A mean of n values is normal enough from n = 355 skewness^2 on: then its own skewness is below this.
 # Source: Kohavi, Deng, Longbotham and Xu, KDD 2014, section 3.5.
@@ -39,6 +44,19 @@ class MeanArms:
     freedom: Floats
     traces: Floats
     covariance: Floats
+
+    @classmethod
+    def of(cls, means: ArmMeans, metrics: Sequence[int] | NDArray[np.intp] | None = None) -> MeanArms:
+        """Take the means of the chosen metrics, or of all, from what was standardised."""
+        chosen = slice(None) if metrics is None else metrics
+        return cls(
+            mean=means.mean[:, :, chosen],
+            variance=means.variance[:, :, chosen],
+            third_moment=means.third_moment[:, :, chosen],
+            freedom=means.freedom[:, :, chosen],
+            traces=means.traces[:, :, chosen],
+            covariance=means.covariance[:, chosen],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
