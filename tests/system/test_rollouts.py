@@ -56,7 +56,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
             for model, number in traces
         ],
     )
-    with running_service(lake) as url, httpx.Client(base_url=url) as opened:
+    with running_service(lake) as url, httpx.Client(base_url=url, timeout=60) as opened:
         yield opened
 
 
