@@ -329,7 +329,8 @@ def _time(evidence: Evidence, overview: Overview) -> Check:
 
 def _clusters(evidence: Evidence) -> Check:
     sums = evidence.values.sums
-    counts = evidence.values.units.sum(axis=(0, 1))
+    # Of a sample where there are many: told as what all would come to.
+    counts = evidence.values.units.sum(axis=(0, 1)) / evidence.values.unit_share
     figures: Figures = {
         "base_clusters": round(counts[0]),
         "candidate_clusters": round(counts[1]),

@@ -26,7 +26,7 @@ from tracecanary.analytics.pairing import paired_answer
 from tracecanary.analytics.parts import with_parts
 from tracecanary.analytics.question import Question
 from tracecanary.analytics.specification import rules, spec_hash
-from tracecanary.analytics.store import Store
+from tracecanary.analytics.store import Snapshot, Store
 from tracecanary.analytics.verdict import (
     Decision,
     JudgedCell,
@@ -48,10 +48,14 @@ _MAX_DAYS_AHEAD = 3650.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """An answer, and when the newest trace behind it started (None without traces)."""
+    """An answer, and when the newest trace behind it started (None without traces).
+
+    `snapshot` is the number of the store's snapshot that it is of; None for one that stays whatever comes.
+    """
 
     answer: Answer
     last_trace: datetime | None
+    snapshot: int | None = None
 
 
 def compare(store: Store, question: Question) -> Comparison:
@@ -65,6 +69,22 @@ def compare(store: Store, question: Question) -> Comparison:
     latched = kept(storage, name, "look") if question.mode == "fixed" else None
     if latched is not None:
         return _latched(latched)
+    with store.snapshot() as snapshot:
+        store.check(question.selection)
+        if question.mode == "fixed":
+            read = _compared(snapshot, question, storage)
+            return _latch(storage, name, read) if _is_due(question, read.answer) else read
+        # A window that moves is the same comparison, and another answer.
+        key = (snapshot.number, name, question.selection, question.evaluators)
+        made: Comparison = store.answers.answer(key, lambda: _compared(snapshot, question, storage))
+        if made.answer.checks.plan.reason is not None:
+            store.answers.forget(key)
+        return made
+
+
+def _compared(snapshot: Snapshot, question: Question, storage: LakeStorage) -> Comparison:
+    """Answer `question` from one snapshot, and fix for later looks what it keeps to."""
+    name = spec_hash(question)
     problems: list[str] = []
 
     def freeze_caps(suggested: Mapping[str, float]) -> Mapping[str, float]:
@@ -74,17 +94,15 @@ def compare(store: Store, question: Question) -> Comparison:
         problems.extend(filter(None, [found.problem]))
         return found.content
 
-    with store.session() as session:
-        store.check(question.selection)
-        evidence = gather_evidence(session, question, freeze_caps=freeze_caps)
-        evidence = with_parts(
-            evidence, question, lambda part: gather_evidence(session, part, freeze_caps=lambda _: evidence.caps)
-        )
+    def gathered(part: Question) -> Evidence:
+        return gather_evidence(snapshot.session, snapshot.rollups, part, freeze_caps=lambda _: evidence.caps)
+
+    evidence = gather_evidence(snapshot.session, snapshot.rollups, question, freeze_caps=freeze_caps)
+    evidence = with_parts(evidence, question, gathered)
     planned = keep(storage, name, "plan", rules(question))
     problems.extend(filter(None, [planned.problem]))
     answer = answer_question(question, evidence, plan_problem=problems[-1] if problems else None)
-    made = Comparison(answer=answer, last_trace=evidence.last_trace)
-    return _latch(storage, name, made) if _is_due(question, evidence) else made
+    return Comparison(answer=answer, last_trace=evidence.last_trace, snapshot=snapshot.number)
 
 
 def _latched(content: Mapping[str, Any]) -> Comparison:
@@ -105,8 +123,9 @@ def _latch(storage: LakeStorage, name: str, made: Comparison) -> Comparison:
     return _latched(found.content)
 
 
-def _is_due(question: Question, evidence: Evidence) -> bool:
-    return question.at_n is not None and min(_arm_traces(evidence.cells)) >= question.at_n
+def _is_due(question: Question, answer: Answer) -> bool:
+    traces = answer.overall.traces
+    return question.at_n is not None and min(traces.base, traces.candidate) >= question.at_n
 
 
 def _arm_traces(cells: Sequence[Cell]) -> tuple[int, int]:
@@ -172,9 +191,9 @@ def _unseen(question: Question, evidence: Evidence) -> list[str]:
 
 
 def _awaited_look(question: Question, evidence: Evidence) -> str | None:
-    if question.at_n is None or _is_due(question, evidence):
-        return None
     base, candidate = _arm_traces(evidence.cells)
+    if question.at_n is None or min(base, candidate) >= question.at_n:
+        return None
     return f"the one look is planned at {question.at_n:,} traces in each arm; there are {base:,} and {candidate:,}"
 
 

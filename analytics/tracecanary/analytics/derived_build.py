@@ -31,6 +31,7 @@ from tracecanary.analytics.derived_steps import (
     open_known_rows,
     open_new_rows,
     parts_to_open,
+    rollup_query,
     wide_dimensions,
 )
 from tracecanary.analytics.engine import Engine, EngineLimits, file_statistics
@@ -226,7 +227,7 @@ class Builder:
                 engine.view(f"new_{table}", f"live_{table}_v1")  # no table: these rows may not fit into memory
             engine.table("new_superseded", "merged_superseded_v1", {"is_whole": place == 0})
             for table in SUM_TABLES:
-                engine.table(f"new_{table}", f"{table}_sum_v1")
+                engine.table(f"new_{table}", rollup_query(f"{table}_sum"))
             part = self._write(engine, state.revision + 1)
         return replace(state, revision=state.revision + 1, parts=(*state.parts[:place], part))
 

@@ -25,9 +25,13 @@ SUM_TABLES = (
     "rollup_evaluators",
     "rollup_histograms",
     "rollup_group_histograms",
+    "rollup_tails",
+    "rollup_clusters",
+    "rollup_examples",
     "rollup_hours",
     "rollup_models",
     "rollup_tools",
+    "rollup_unmatched",
 )
 # The queries of tables that have no rows yet.
 _EMPTY = {
@@ -37,9 +41,15 @@ _EMPTY = {
     "responses": "no_responses_v1",
     "superseded": "no_superseded_v1",
 }
+_SECOND_VERSIONS = {"rollup_groups", "rollup_groups_sum", "rollup_histograms"}
 DERIVED_TABLES = (*ROW_TABLES, "superseded", *SUM_TABLES)
 # What is known of a trace is looked for in the files of the minutes that its spans are in.
 _SEARCH_WIDTH_NS = 60_000_000_000
+
+
+def rollup_query(name: str) -> str:
+    """Return the query file of a rollup; with the suffix `_sum`, of the one that adds up several parts."""
+    return f"{name}_v2" if name in _SECOND_VERSIONS else f"{name}_v1"
 
 
 def open_derived(engine: Engine, folder: DerivedFolder, state: DerivedState) -> None:
@@ -210,9 +220,10 @@ def derive_facts(
     engine.table("outcomes", "outcomes_v1")
     engine.table("new_facts", "facts_v2", {"revision": revision})
     engine.table("new_superseded", "superseded_v1", {"revision": revision})
-    engine.view("rolled", "rolled_v1")
+    engine.view("rolled", "rolled_v2")
     for table in SUM_TABLES:
-        engine.table(f"new_{table}", f"{table}_v1")
+        given = {"revision": revision} if table == "rollup_examples" else None
+        engine.table(f"new_{table}", rollup_query(table), given)
 
 
 def derive_traces(

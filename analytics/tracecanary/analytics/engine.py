@@ -56,6 +56,14 @@ class EngineLimits:
     spill_folder: Path
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Arrays:
+    """Columns of numbers, by name; of texts, the places of the texts in `labels`. No value is null."""
+
+    columns: Mapping[str, npt.NDArray[Any]]
+    labels: Mapping[str, tuple[str, ...]]
+
+
 class Session:
     """Runs queries on one engine, with temporary tables of its own."""
 
@@ -89,6 +97,27 @@ class Session:
             raise _store_error(error) from error
         (column,) = columns.values()
         return np.asarray(column, dtype=np.int64)
+
+    def arrays(self, query: str, parameters: Mapping[str, Any] | None = None) -> Arrays:
+        """Run the query file `query` and return its columns as arrays; it must give no nulls.
+
+        Raises:
+            StoreError: The engine failed, for instance on a damaged segment.
+        """
+        try:
+            table = self._connection.sql(_query_text(query), params=dict(parameters or {})).to_arrow_table()
+        except duckdb.Error as error:
+            raise _store_error(error) from error
+        columns: dict[str, npt.NDArray[Any]] = {}
+        labels: dict[str, tuple[str, ...]] = {}
+        for name in table.column_names:
+            column = table[name].combine_chunks()
+            if pa.types.is_string(column.type):
+                coded = column.dictionary_encode()
+                labels[name] = tuple(coded.dictionary.to_pylist())
+                column = coded.indices
+            columns[name] = column.to_numpy(zero_copy_only=False)
+        return Arrays(columns=columns, labels=labels)
 
     def materialise(self, table: str, query: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Keep the result of the query file `query` as the temporary table `table` of this session."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracecanary.analytics.statistics.histograms import COARSE_SCALE, SCALE, Histograms
+from tracecanary.analytics.statistics.histograms import Histograms
 from tracecanary.analytics.statistics.pairs import PairedHits
 from tracecanary.analytics.statistics.standardise import GroupSums
 
@@ -99,7 +99,8 @@ class Values:
         sums: Group sums, shape (cohorts, periods, 2, keys, groups).
         tails: What values above their cap have beyond it, of the same shape; None while nothing is capped.
         traces: Traces, shape (cohorts, periods, 2).
-        units: Clusters, of the same shape.
+        units: Clusters, of the same shape; of a sample of them where there are many.
+        unit_share: Share of all clusters that `units` counts, 0..1.
         histograms: By the name of the values: shape (cohorts, periods, 2, buckets).
         group_histograms: Coarse, shape (cohorts, periods, 2, groups, buckets); empty where values are independent.
         exact: Exact quantiles where they are known, by the values' name, cohort (None for all together) and arm (0 or
@@ -110,6 +111,7 @@ class Values:
     sums: GroupSums
     traces: Floats
     units: Floats
+    unit_share: float = 1.0
     tails: GroupSums | None = None
     histograms: Mapping[str, Histograms] = field(default_factory=dict)
     group_histograms: Mapping[str, Histograms] = field(default_factory=dict)
@@ -198,65 +200,3 @@ def comparable_cells(cells: Sequence[Cell]) -> list[Cell]:
     What one arm alone saw would enter that arm's overall value and not the other's.
     """
     return [cell for cell in cells if cell.has_both_arms] or list(cells)
-
-
-class Axes:
-    """Places of cohorts, periods and arms in the arrays of `Values`, and how rows become such arrays."""
-
-    def __init__(self, cohorts: Sequence[str], periods: int, arms: Sequence[str]) -> None:
-        self.arms = tuple(arms)
-        self.shape = (len(cohorts), periods, len(arms))
-        self._cohorts = {name: place for place, name in enumerate(cohorts)}
-        self._arms = {name: place for place, name in enumerate(arms)}
-
-    def places(self, columns: Mapping[str, Sequence[Any]]) -> list[NDArray[np.intp]]:
-        """Return cohort, period and arm of each row as places in an array."""
-        cohort = np.array([self._cohorts[name] for name in columns["cohort"]], dtype=np.intp)
-        arm = np.array([self._arms[name] for name in columns["arm"]], dtype=np.intp)
-        return [cohort, np.asarray(columns["stratum"], dtype=np.intp), arm]
-
-    def filled(
-        self, columns: Mapping[str, Sequence[Any]], values: Iterable[str], *more: tuple[int, Any]
-    ) -> list[Floats]:
-        """Return one array for each name in `values`, 0 where no row is.
-
-        Args:
-            columns: The rows, by column.
-            values: Columns to add up.
-            more: Further axes: their length, and each row's place on them.
-        """
-        shape = (*self.shape, *(length for length, _ in more))
-        place = (*self.places(columns), *(np.asarray(at, dtype=np.intp) for _, at in more))
-        arrays = []
-        for name in values:
-            array = np.zeros(shape)
-            np.add.at(array, place, np.asarray(columns[name], dtype=np.float64))
-            arrays.append(array)
-        return arrays
-
-    def sums(
-        self, columns: Mapping[str, Sequence[Any]], keys: Sequence[MetricKey], *, groups: int, is_paired: bool
-    ) -> GroupSums:
-        """Return group sums of the metrics `keys`; with one group, all of a stratum's are added up."""
-        place_of = {key: place for place, key in enumerate(keys)}
-        places = [place_of[key] for key in zip(columns["metric"], columns["evaluator"], strict=True)]
-        group = columns["g"] if groups > 1 else [0] * len(places)
-        n, total, squares, cubes = self.filled(
-            columns, ("n", "total", "total_sq", "total_cube"), (len(keys), places), (groups, group)
-        )
-        return GroupSums(n=n, total=total, squares=squares, cubes=cubes, is_clustered=groups > 1, is_paired=is_paired)
-
-    def histograms(self, columns: Mapping[str, Sequence[Any]], *, groups: int = 0) -> dict[str, Histograms]:
-        """Return a histogram for each metric of the rows; with `groups`, coarse ones of each group."""
-        metric = np.array(columns["metric"], dtype=object)
-        made: dict[str, Histograms] = {}
-        for name in sorted(set(columns["metric"])):
-            chosen = np.flatnonzero(metric == name)
-            rows = {column: [values[place] for place in chosen.tolist()] for column, values in columns.items()}
-            numbers = [bucket for bucket in rows["bucket"] if bucket is not None]
-            first, last = (min(numbers), max(numbers)) if numbers else (0, 0)
-            column = [0 if bucket is None else bucket - first + 1 for bucket in rows["bucket"]]
-            axes = [(groups, rows["g"])] if groups else []
-            (counts,) = self.filled(rows, ("n",), *axes, (last - first + 2, column))
-            made[name] = Histograms(counts=counts, first=first, scale=COARSE_SCALE if groups else SCALE)
-        return made

@@ -1,53 +1,65 @@
-"""Reading the evidence of a question from one snapshot of the lake."""
+"""Reading the evidence of a question from one snapshot of the lake: from rollups, as far as they tell.
+
+Theory of operation. Rollups have whole days; where a question cuts a day, its piece is counted from the traces with the
+queries that make rollups, and added (`day_blocks`). From traces alone come pairs, exact quantiles while a question has
+few traces, and everything where pairs are the clusters.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tracecanary.analytics.evidence import (
-    MIN_SHARE_SIDE_BY_SIDE,
-    TALLIES,
-    ArmSide,
-    Axes,
-    Cell,
-    CostGap,
-    Evidence,
-    MetricKey,
-    Period,
-    Values,
+from tracecanary.analytics.cluster_counts import MIN_SHARED_CLUSTERS, ClusterCounts, count_clusters
+from tracecanary.analytics.day_blocks import (
+    Coverage,
+    Piece,
+    cover,
+    cut_hours,
+    period_bounds,
+    whole_hours,
 )
+from tracecanary.analytics.engine import Row, Session
+from tracecanary.analytics.evidence import MIN_SHARE_SIDE_BY_SIDE, CostGap, Evidence, MetricKey, Period, Values
 from tracecanary.analytics.metrics import METRICS, MetricKind
-from tracecanary.analytics.question import Question, time_of
+from tracecanary.analytics.question import Question, Selection, time_of
+from tracecanary.analytics.rollup_arrays import Chosen, PartRollups, Places, block_rows, tally
+from tracecanary.analytics.rollup_loading import LakeRollups, load_piece, roll_between
+from tracecanary.analytics.sides import KeyTraces, examples_of, side_cells, told_by_key
 from tracecanary.analytics.statistics.histograms import Histograms
 from tracecanary.analytics.statistics.pairs import PairedHits
 from tracecanary.analytics.statistics.ramp import ramp_starts, share_side_by_side
-from tracecanary.analytics.statistics.standardise import GROUPS
-from tracecanary.analytics.store import Row, Session
+from tracecanary.analytics.statistics.standardise import GroupSums
+from tracecanary.analytics.tallies import (
+    MEAN_NAMES,
+    Cells,
+    Tails,
+    cap_at,
+    cells_of,
+    group_sums,
+    histograms_of,
+    tail_sums,
+    tails_above,
+)
 from tracecanary.schema import UnknownArmError
 
-EXAMPLES_PER_ARM = 3
-# Any constant does, as long as no router splits traffic by the same one.
-GROUP_SALT = "tracecanary cluster groups 1"
-# Below this share of clusters in both arms the arms' clusters count as different ones.
-MIN_SHARED_CLUSTERS = 0.5
-# Up to this many traces a cluster, values count as independent.
-MAX_TRACES_PER_CLUSTER = 1.01
+__all__ = ["MIN_SHARED_CLUSTERS", "gather_evidence", "keys_of", "select_keys", "select_traces", "window_of"]
+
 # A cap is frozen once so many of the base's values are known that their 99.9th percentile means something.
 MIN_TRACES_FOR_CAP = 1000
 CAP_QUANTILE = 0.999
+# Up to so many traces in a window, of any arm, it takes some hundredths of a second to read what rollups round: exact
+# quantiles, and the seconds at which the first and the last trace started.
+MOST_TRACES_READ = 50_000
 # Arms named in an error, so that a person can correct a spelling.
 _ARMS_SHOWN = 50
 _NS_PER_DAY = 86_400 * 10**9
 
 _RATES = [metric.name for metric in METRICS if metric.kind is MetricKind.RATE]
-_MEANS = [metric.name for metric in METRICS if metric.kind is MetricKind.MEAN]
-_QUANTILES_OF = sorted({metric.values_from for metric in METRICS if metric.kind is MetricKind.QUANTILE})
 
-Columns = Mapping[str, Sequence[Any]]
 FreezeCaps = Callable[[Mapping[str, float]], Mapping[str, float]]
 
 
@@ -57,11 +69,29 @@ def select_traces(session: Session, parameters: Mapping[str, object]) -> None:
     session.materialise("question_metric_values", "question_metric_values_v1")
 
 
-def gather_evidence(session: Session, question: Question, *, freeze_caps: FreezeCaps) -> Evidence:
+def keys_of(selection: Selection) -> dict[str, Any]:
+    """Return the parameters of `queries/question_keys_v1.sql`."""
+    parameters = selection.parameters()
+    return {name: parameters[name] for name in ("arm_by", "arms", "cohort_by", "cohorts", "routes", "pairs")}
+
+
+def select_keys(session: Session, selection: Selection) -> None:
+    """Materialise the rollup keys of a selection in `session`."""
+    session.materialise("question_keys", "question_keys_v1", keys_of(selection))
+
+
+def window_of(selection: Selection) -> dict[str, int]:
+    """Return the bounds of a selection, ns since the epoch: from inclusive, to exclusive."""
+    parameters = selection.parameters()
+    return {"from_ns": parameters["from_ns"], "to_ns": parameters["to_ns"]}
+
+
+def gather_evidence(session: Session, lake: LakeRollups, question: Question, *, freeze_caps: FreezeCaps) -> Evidence:
     """Read the evidence for `question`.
 
     Args:
         session: Of one snapshot.
+        lake: Rollups of the same snapshot.
         question: What is asked.
         freeze_caps: Takes the caps that the base's values suggest now and returns those that the comparison keeps to:
             the largest value that each metric of means counts with.
@@ -70,181 +100,260 @@ def gather_evidence(session: Session, question: Question, *, freeze_caps: Freeze
         UnknownArmError: No stored trace has ever asked for the base or the candidate.
     """
     _check_arms(session, question)
-    select_traces(session, question.selection.parameters())
-    starts, side_by_side = _period_starts(session, question)
-    arms = (question.base, question.candidate)
-    clustering = _select_clusters(session, starts, arms)
-    sides = _RowsByArm(session, question)
-    periods = session.columns("question_periods_v1")
-    cohorts = sides.cohorts()
-    axes = Axes(cohorts, len(starts) + 1, arms)
-    histograms = axes.histograms(session.columns("question_histograms_v1", {"metrics": [*_MEANS, *_QUANTILES_OF]}))
-    caps = freeze_caps(_base_caps(histograms))
-    values = _values(session, axes, periods, clustering, histograms, caps)
-    return Evidence(
-        cells=tuple(sides.cell(cohort, question) for cohort in cohorts),
-        values=values,
-        evaluators=tuple(sorted({evaluator for _, evaluator in values.keys if evaluator is not None})),
-        last_trace=time_of(max(periods["last_start_unix_ns"])) if periods["stratum"] else None,
-        unmatched_evaluations=session.rows("unmatched_evaluations_v1")[0]["unmatched"],
-        periods=_periods(periods, starts),
-        side_by_side=side_by_side,
-        caps=dict(caps),
-        pairs=_pairs(session, arms),
-        cost_gaps=_cost_gaps(session, question),
-    )
-
-
-def select_strata(session: Session, period_starts_ns: Sequence[int], *, pairs_first: bool = False) -> None:
-    """Materialise the cluster group and the period of each selected trace.
-
-    Args:
-        session: With selected traces.
-        period_starts_ns: When periods begin but the first, in ns since the epoch, ascending.
-        pairs_first: Whether a pair is a cluster before a conversation is.
-    """
-    session.materialise(
-        "question_strata",
-        "question_strata_v1",
-        {"salt": GROUP_SALT, "period_starts_ns": [*period_starts_ns], "pairs_first": pairs_first},
-    )
-
-
-def _base_caps(histograms: Mapping[str, Histograms]) -> dict[str, float]:
-    """Return the base's 99.9th percentile of each metric of means that has values enough to tell it."""
-    caps = {}
-    for name in _MEANS:
-        if name not in histograms:
-            continue
-        counts = histograms[name].counts[:, :, 0].sum(axis=(0, 1))
-        n = counts.sum()
-        if n >= MIN_TRACES_FOR_CAP:
-            pooled = Histograms(counts=counts[None], first=histograms[name].first)
-            log_value = float(pooled.log_value(np.array([[np.ceil(n * CAP_QUANTILE)]]))[0, 0])
-            if np.isfinite(log_value):
-                caps[name] = float(np.exp(log_value))
-    return caps
+    return _Gathering(session, lake, question).evidence(freeze_caps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Clustering:
-    groups: int
-    is_paired: bool
+class _Times:
+    """Hours in which an arm has traces, with their number, and when the first and last of those traces started."""
+
+    hour_ns: Places
+    arm: Places
+    traces: Places
+    first_ns: Places
+    last_ns: Places
 
 
-def _select_clusters(session: Session, starts: Sequence[int], arms: Sequence[str]) -> _Clustering:
-    """Choose what makes a cluster: conversations, or pairs where conversations do not join the arms and pairs do."""
-    parameters = {"base": arms[0], "candidate": arms[1]}
-    select_strata(session, starts)
-    row = session.rows("question_clusters_v1", parameters)[0]
-    by_conversation = _clustering(row)
-    if by_conversation.is_paired or row["paired_traces"] <= min(row["base_traces"], row["candidate_traces"]):
-        return by_conversation
-    select_strata(session, starts, pairs_first=True)
-    by_pair = _clustering(session.rows("question_clusters_v1", parameters)[0])
-    if not by_pair.is_paired:
-        select_strata(session, starts)
-        return by_conversation
-    return by_pair
+class _Gathering:
+    """One question, and what it reads."""
+
+    def __init__(self, session: Session, lake: LakeRollups, question: Question) -> None:
+        self._session, self._lake, self._question = session, lake, question
+        self._keys = {row["rollup_key"]: row for row in session.rows("question_keys_v1", keys_of(question.selection))}
+        self._arm_of = {key: question.selection.arms.index(row["arm_name"]) for key, row in self._keys.items()}
+        window = window_of(question.selection)
+        self._from_ns, self._to_ns = window["from_ns"], window["to_ns"]
+        self._is_small = lake.traces_between(self._from_ns, self._to_ns) <= MOST_TRACES_READ
+
+    def evidence(self, freeze_caps: FreezeCaps) -> Evidence:
+        """Read everything."""
+        times = self._times()
+        starts, side_by_side = _period_starts(times)
+        bounds = period_bounds(self._from_ns, self._to_ns, starts)
+        chosen = self._chosen(bounds)
+        traces = KeyTraces.of(chosen, self._keys)
+        cohorts = traces.cohorts()
+        cells = self._cells(cohorts, traces, len(bounds))
+        clusters = count_clusters(cells, chosen)
+        paired = traces.paired()
+        if not clusters.is_paired and paired > traces.fewest():
+            by_pair = self._chosen_by_pair(bounds, list(traces.keys))
+            counted = count_clusters(cells, by_pair)
+            if counted.is_paired:
+                chosen, traces, clusters = by_pair, KeyTraces.of(by_pair, self._keys), counted
+        values, caps = self._values(cells, chosen, traces, clusters, bounds, freeze_caps)
+        tables = {"evaluator_versions": "rollup_evaluators", "tool_versions": "rollup_tools"}
+        versioned = {factor: cells.pick(table, chosen) for factor, table in tables.items()}
+        return Evidence(
+            cells=side_cells(
+                cells,
+                traces,
+                versioned,
+                cohorts,
+                self._question.selection.arms,
+                self._examples(chosen, traces),
+            ),
+            values=values,
+            evaluators=tuple(sorted({evaluator for _, evaluator in values.keys if evaluator is not None})),
+            last_trace=time_of(int(times.last_ns.max())) if len(times.last_ns) else None,
+            unmatched_evaluations=self._lake.unmatched,
+            periods=_periods(times, starts),
+            side_by_side=side_by_side,
+            caps=dict(caps),
+            pairs=self._pairs() if paired else {},
+            cost_gaps=self._cost_gaps(),
+        )
+
+    def _cells(self, cohorts: Sequence[str], traces: KeyTraces, periods: int) -> Cells:
+        place = {name: number for number, name in enumerate(cohorts)}
+        return cells_of(
+            {key: (place[self._keys[key]["cohort_name"]], self._arm_of[key]) for key in traces.keys},
+            cohorts=len(cohorts),
+            periods=periods,
+        )
+
+    def _times(self) -> _Times:
+        """Count each arm's traces by hour; of hours that the window cuts, from the traces."""
+        begin, end = whole_hours(self._from_ns, self._to_ns)
+        columns = self._lake.hours.columns
+        hour, keys = columns["hour_unix_ns"], columns["rollup_key"]
+        inside = np.flatnonzero((hour >= begin) & (hour < end) & np.isin(keys, list(self._keys)))
+        hours, key, traces = (columns[name][inside] for name in ("hour_unix_ns", "rollup_key", "traces"))
+        rows = [(hours, key, traces, hours, hours)]
+        pieces = cut_hours(self._from_ns, self._to_ns, self._lake.hours_with_traces())
+        if self._is_small:
+            rows, pieces = [], [Piece(from_ns=self._from_ns, to_ns=self._to_ns)]
+        rows += [_hours_of(self._session.rows("question_times_v1", _bounds(piece)), self._keys) for piece in pieces]
+        hour_ns, key, traces, first, last = (np.concatenate(one).astype(np.int64) for one in zip(*rows, strict=True))
+        arm = np.array([self._arm_of[one] for one in key.tolist()], dtype=np.int64)
+        return _Times(hour_ns=hour_ns, arm=arm, traces=traces, first_ns=first, last_ns=last)
+
+    def _chosen(self, bounds: Sequence[tuple[int, int]]) -> list[Chosen]:
+        hours = self._lake.hours_with_traces()
+        return [self._chosen_of(cover(begin, end, hours)) for begin, end in bounds]
+
+    def _chosen_of(self, coverage: Coverage) -> Chosen:
+        pieces = [self._lake.piece(self._session, piece) for piece in coverage.pieces]
+        return Chosen(parts=self._lake.parts, blocks=coverage.blocks, pieces=pieces)
+
+    def _chosen_by_pair(self, bounds: Sequence[tuple[int, int]], keys: Sequence[int]) -> list[Chosen]:
+        """Count everything from the traces, since the rollups have cluster groups by conversation."""
+        pieces = [Piece(from_ns=begin, to_ns=end) for begin, end in bounds]
+        return [
+            Chosen(parts=(), blocks=(), pieces=[load_piece(self._session, piece, keys=keys, pairs_first=True)])
+            for piece in pieces
+        ]
+
+    def _values(
+        self,
+        cells: Cells,
+        chosen: Sequence[Chosen],
+        traces: KeyTraces,
+        clusters: ClusterCounts,
+        bounds: Sequence[tuple[int, int]],
+        freeze_caps: FreezeCaps,
+    ) -> tuple[Values, Mapping[str, float]]:
+        is_clustered = clusters.is_paired or clusters.is_repeated
+        places = traces.places_in(cells)
+        keys, sums = group_sums(
+            cells,
+            (traces.rows, places),
+            cells.pick("rollup_evaluators", chosen),
+            traces.told_rows(told_by_key(traces)),
+            is_clustered=is_clustered,
+            is_paired=clusters.is_paired,
+        )
+        histograms = histograms_of(cells, cells.pick("rollup_histograms", chosen))
+        caps = freeze_caps(_base_caps(histograms))
+        values = Values(
+            keys=keys,
+            sums=sums,
+            tails=self._tails(cells, chosen, bounds, keys, sums, caps) if caps else None,
+            traces=tally(places, traces.rows["traces"], cells.shape),
+            units=clusters.units,
+            unit_share=clusters.share,
+            histograms=histograms,
+            group_histograms=histograms_of(cells, cells.pick("rollup_group_histograms", chosen), is_by_group=True)
+            if is_clustered
+            else {},
+            exact=self._exact() if self._is_small else {},
+        )
+        return values, caps
+
+    def _tails(
+        self,
+        cells: Cells,
+        chosen: Sequence[Chosen],
+        bounds: Sequence[tuple[int, int]],
+        keys: Sequence[MetricKey],
+        sums: GroupSums,
+        caps: Mapping[str, float],
+    ) -> GroupSums:
+        tails = tails_above(cells.pick("rollup_tails", chosen), caps)
+        if tails is None:
+            tails = self._counted_tails(cells, bounds, caps, is_by_pair=not chosen[0].parts)
+        return tail_sums(cells, tails, keys, sums)
+
+    def _counted_tails(
+        self, cells: Cells, bounds: Sequence[tuple[int, int]], caps: Mapping[str, float], *, is_by_pair: bool
+    ) -> Tails:
+        """Count tails from the traces: of arms so different that a cap of one lies far inside the other."""
+        given = {"caps": {name: caps.get(name) for name in MEAN_NAMES}}
+        pieces = []
+        for begin, end in bounds:
+            piece = Piece(from_ns=begin, to_ns=end)
+            roll_between(self._session, piece, keys=list(cells.code_of), pairs_first=is_by_pair)
+            counted = block_rows(self._session.arrays("question_tails_v2", given))
+            pieces.append(Chosen(parts=(), blocks=(), pieces=[PartRollups(tables={"tails": (counted,)})]))
+        rows = cells.pick("tails", pieces)
+        return Tails(
+            places=rows.codes,
+            g=rows["g"],
+            metrics=rows.labelled("metric"),
+            n=rows["n"],
+            total=rows["total"],
+            squares=rows["total_sq"],
+            cubes=rows["total_cube"],
+        )
+
+    def _exact(self) -> dict[tuple[str, str | None, int], tuple[int, Mapping[float, float]]]:
+        select_keys(self._session, self._question.selection)
+        rows = self._session.rows("question_quantiles_v2", window_of(self._question.selection))
+        arms = self._question.selection.arms
+        return {
+            (row["metric"], row["cohort"], arms.index(row["arm"])): (
+                row["n"],
+                {0.5: row["p50"], 0.95: row["p95"], 0.99: row["p99"]},
+            )
+            for row in rows
+        }
+
+    def _examples(self, chosen: Sequence[Chosen], traces: KeyTraces) -> Mapping[tuple[str, int], tuple[str, ...]]:
+        rows = [*self._lake.examples, *(row for one in chosen for piece in one.pieces for row in piece.examples)]
+        inside = [row for row in rows if self._from_ns <= row["start_unix_ns"] < self._to_ns]
+        return examples_of(inside, {key: (self._keys[key]["cohort_name"], self._arm_of[key]) for key in traces.keys})
+
+    def _cost_gaps(self) -> tuple[CostGap, ...]:
+        selection = self._question.selection
+        asked = list(selection.arms) if selection.arm_by == "model" else []
+        return tuple(CostGap(**row) for row in self._session.rows("cost_gaps_v1", {"models": asked}))
+
+    def _pairs(self) -> dict[tuple[str, MetricKey], PairedHits]:
+        select_traces(self._session, self._question.selection.parameters())
+        arms = {"base": self._question.base, "candidate": self._question.candidate}
+        return {
+            (row["cohort"], (row["metric"], row["evaluator"])): PairedHits(
+                both=row["both"],
+                base_only=row["base_only"],
+                candidate_only=row["candidate_only"],
+                neither=row["neither"],
+            )
+            for row in self._session.rows("question_pairs_v1", {**arms, "metrics": _RATES})
+        }
 
 
-def _clustering(row: Row) -> _Clustering:
-    """Tell whether clusters hold several traces, and whether the same ones are in both arms."""
-    smaller = min(row["base_clusters"], row["candidate_clusters"])
-    is_paired = smaller > 0 and row["shared_clusters"] / smaller > MIN_SHARED_CLUSTERS
-    is_repeated = any(
-        row[f"{arm}_traces"] > MAX_TRACES_PER_CLUSTER * row[f"{arm}_clusters"] for arm in ("base", "candidate")
-    )
-    return _Clustering(groups=GROUPS if is_paired or is_repeated else 1, is_paired=is_paired)
+def _bounds(piece: Piece) -> dict[str, int]:
+    return {"from_ns": piece.from_ns, "to_ns": piece.to_ns}
 
 
-def _period_starts(session: Session, question: Question) -> tuple[list[int], float]:
+def _hours_of(rows: Sequence[Row], keys: Mapping[int, Row]) -> tuple[Any, ...]:
+    known = [row for row in rows if row["rollup_key"] in keys]
+    names = ("hour_unix_ns", "rollup_key", "traces", "first_start_unix_ns", "last_start_unix_ns")
+    return tuple(np.array([row[name] for row in known], dtype=np.int64) for name in names)
+
+
+def _period_starts(times: _Times) -> tuple[list[int], float]:
     """Return when the traffic's split changed, in ns since the epoch, and how much of the traffic was side by side.
 
     The start of the first period is left out.
     """
-    rows = session.rows("question_ramp_v1")
-    hours = sorted({row["hour_unix_ns"] for row in rows})
-    place = {hour: number for number, hour in enumerate(hours)}
-    counts = np.zeros((len(hours), 2))
-    for row in rows:
-        counts[place[row["hour_unix_ns"]], int(row["arm_name"] == question.candidate)] += row["traces"]
+    hours, place = np.unique(times.hour_ns, return_inverse=True)
+    counts = tally(place * 2 + times.arm, times.traces, (len(hours), 2)) if len(hours) else np.zeros((0, 2))
     starts = ramp_starts(counts)
     share = share_side_by_side(counts, starts)
     # Where the arms hardly ran side by side, periods would leave nothing to compare; the check on time tells.
-    return [hours[start] for start in starts[1:]] if share >= MIN_SHARE_SIDE_BY_SIDE else [], share
+    return [int(hours[start]) for start in starts[1:]] if share >= MIN_SHARE_SIDE_BY_SIDE else [], share
 
 
-def _periods(columns: Columns, starts: Sequence[int]) -> tuple[Period, ...]:
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
-    for stratum, begun, ended in zip(
-        columns["stratum"], columns["first_start_unix_ns"], columns["last_start_unix_ns"], strict=True
-    ):
-        first[stratum] = min(begun, first.get(stratum, begun))
-        last[stratum] = max(ended, last.get(stratum, ended))
-    return tuple(
-        Period(
-            start=None if number == 0 else time_of(starts[number - 1]),
-            days=(last.get(number, 0) - first.get(number, 0)) / _NS_PER_DAY,
-        )
-        for number in range(len(starts) + 1)
-    )
+def _periods(times: _Times, starts: Sequence[int]) -> tuple[Period, ...]:
+    number = np.searchsorted(np.array(starts, dtype=np.int64), times.hour_ns, side="right")
+    periods = []
+    for place in range(len(starts) + 1):
+        inside = number == place
+        extent = int(times.last_ns[inside].max() - times.first_ns[inside].min()) if inside.any() else 0
+        start = None if place == 0 else time_of(starts[place - 1])
+        periods.append(Period(start=start, days=extent / _NS_PER_DAY))
+    return tuple(periods)
 
 
-def _values(
-    session: Session,
-    axes: Axes,
-    periods: Columns,
-    clustering: _Clustering,
-    histograms: Mapping[str, Histograms],
-    caps: Mapping[str, float],
-) -> Values:
-    groups = session.columns("question_groups_v1")
-    keys = sorted(set(zip(groups["metric"], groups["evaluator"], strict=True)), key=lambda key: (key[0], key[1] or ""))
-    traces, units = axes.filled(periods, ("traces", "clusters"))
-    of_quantiles: dict[str, Any] = {"metrics": _QUANTILES_OF}
-    tails = group_histograms = None
-    if caps:
-        over = session.columns("question_tails_v1", {"metrics": list(caps), "caps": list(caps.values())})
-        tails = axes.sums(over, keys, groups=clustering.groups, is_paired=clustering.is_paired)
-    if clustering.groups > 1:
-        coarse = session.columns("question_group_histograms_v1", of_quantiles)
-        group_histograms = axes.histograms(coarse, groups=clustering.groups)
-    return Values(
-        keys=tuple(keys),
-        sums=axes.sums(groups, keys, groups=clustering.groups, is_paired=clustering.is_paired),
-        tails=tails,
-        traces=traces,
-        units=units,
-        histograms=histograms,
-        group_histograms=group_histograms or {},
-        exact={
-            (row["metric"], row["cohort"], axes.arms.index(row["arm"])): (
-                row["n"],
-                {0.5: row["p50"], 0.95: row["p95"], 0.99: row["p99"]},
-            )
-            for row in session.rows("question_quantiles_v1", of_quantiles)
-        },
-    )
-
-
-def _cost_gaps(session: Session, question: Question) -> tuple[CostGap, ...]:
-    asked = list(question.selection.arms) if question.selection.arm_by == "model" else []
-    return tuple(CostGap(**row) for row in session.rows("cost_gaps_v1", {"models": asked}))
-
-
-def _pairs(session: Session, arms: Sequence[str]) -> dict[tuple[str, MetricKey], PairedHits]:
-    rows = session.rows("question_pairs_v1", {"base": arms[0], "candidate": arms[1], "metrics": _RATES})
-    return {
-        (row["cohort"], (row["metric"], row["evaluator"])): PairedHits(
-            both=row["both"],
-            base_only=row["base_only"],
-            candidate_only=row["candidate_only"],
-            neither=row["neither"],
-        )
-        for row in rows
+def _base_caps(histograms: Mapping[str, Histograms]) -> dict[str, float]:
+    """Return where the bucket of the base's 99.9th percentile ends, for each mean that has values enough to tell it."""
+    found = {
+        name: cap_at(histograms[name], CAP_QUANTILE, least=MIN_TRACES_FOR_CAP)
+        for name in MEAN_NAMES
+        if name in histograms
     }
+    return {name: cap for name, cap in found.items() if cap is not None}
 
 
 def _check_arms(session: Session, question: Question) -> None:
@@ -254,44 +363,3 @@ def _check_arms(session: Session, question: Question) -> None:
     for parameter, arm in (("base", question.base), ("candidate", question.candidate)):
         if arm not in seen:
             raise UnknownArmError(parameter, arm, arm_by=arm_by, seen=seen[:_ARMS_SHOWN])
-
-
-class _RowsByArm:
-    """What is no metric: rows of several queries, found by query, cohort and arm."""
-
-    def __init__(self, session: Session, question: Question) -> None:
-        self._rows: dict[tuple[str, str, str], list[Row]] = {}
-        self._add("side", session.rows("question_sides_v1", {"arms": list(question.selection.arms)}))
-        self._add("confounders", session.rows("question_confounders_v2"))
-        self._add("examples", session.rows("question_examples_v1", {"most": EXAMPLES_PER_ARM}))
-
-    def _add(self, query: str, rows: Iterable[Row]) -> None:
-        for row in rows:
-            self._rows.setdefault((query, row["cohort_name"], row["arm_name"]), []).append(row)
-
-    def cohorts(self) -> list[str]:
-        return sorted({cohort for query, cohort, _ in self._rows if query == "side"})
-
-    def cell(self, cohort: str, question: Question) -> Cell:
-        return Cell(
-            cohort=cohort,
-            base=self._side(cohort, question.base),
-            candidate=self._side(cohort, question.candidate),
-            base_examples=self._examples(cohort, question.base),
-            candidate_examples=self._examples(cohort, question.candidate),
-        )
-
-    def _side(self, cohort: str, arm: str) -> ArmSide:
-        rows = self._rows.get(("side", cohort, arm), [])
-        return _arm_side(rows[0], self._rows.get(("confounders", cohort, arm), [])) if rows else ArmSide()
-
-    def _examples(self, cohort: str, arm: str) -> tuple[str, ...]:
-        return tuple(row["trace_id"] for row in self._rows.get(("examples", cohort, arm), []))
-
-
-def _arm_side(row: Row, tallied: Iterable[Row]) -> ArmSide:
-    tallies: dict[str, dict[str, int]] = {factor: {} for factor in TALLIES}
-    for tally in tallied:
-        tallies[tally["factor"]][tally["factor_value"]] = tally["traces"]
-    counts: Row = {item.name: row[item.name] for item in fields(ArmSide) if item.name not in TALLIES}
-    return ArmSide(**(counts | tallies))

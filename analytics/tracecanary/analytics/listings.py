@@ -6,10 +6,10 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from tracecanary.analytics.gathering import select_traces
+from tracecanary.analytics.gathering import select_keys, select_traces, window_of
 from tracecanary.analytics.metrics import METRICS_BY_NAME
 from tracecanary.analytics.question import Selection, check_metrics, time_of, unix_ns
-from tracecanary.analytics.store import Session, Store
+from tracecanary.analytics.store import Store
 from tracecanary.schema import InvalidQuestionError
 
 _NS_PER_S = 1_000_000_000
@@ -157,23 +157,7 @@ def metric_series(
     ]
 
 
-def select_keys(session: Session, selection: Selection) -> None:
-    """Materialise the rollup keys of a selection in `session`."""
-    parameters = selection.parameters()
-    session.materialise(
-        "question_keys",
-        "question_keys_v1",
-        {name: parameters[name] for name in ("arm_by", "arms", "cohort_by", "cohorts", "routes", "pairs")},
-    )
-
-
 def _is_whole_hours(selection: Selection, step_s: int) -> bool:
     """Whether hourly rollups can answer: neither a bucket nor the window cuts an hour."""
     edges = [edge for edge in (selection.from_time, selection.to_time) if edge is not None]
     return step_s % _HOUR_S == 0 and all(unix_ns(edge) % (_HOUR_S * _NS_PER_S) == 0 for edge in edges)
-
-
-def window_of(selection: Selection) -> dict[str, int]:
-    """Return the bounds of a selection, ns since the epoch: from inclusive, to exclusive."""
-    parameters = selection.parameters()
-    return {"from_ns": parameters["from_ns"], "to_ns": parameters["to_ns"]}

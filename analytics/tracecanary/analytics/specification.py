@@ -12,7 +12,7 @@ from tracecanary.analytics.statistics.means import MAX_SKEWNESS
 from tracecanary.analytics.statistics.standardise import GROUPS, MIN_GROUPS
 
 # Any change of a method that changes answers gets a new number, and so a new spec_hash.
-_METHOD_VERSION = 2
+_METHOD_VERSION = 3
 
 
 def spec_hash(question: Question) -> str:
@@ -41,7 +41,7 @@ def rules(question: Question) -> dict[str, Any]:
         "candidate_share": policy.candidate_share,
         "metrics": [dataclasses.asdict(metric) for metric in policy.metrics],
         "evaluator_rules": {name: dataclasses.asdict(rule) for name, rule in sorted(policy.evaluators.items())},
-        "groups": [GROUPS, MIN_GROUPS, gathering.GROUP_SALT, gathering.MIN_SHARED_CLUSTERS],
+        "groups": [GROUPS, MIN_GROUPS, gathering.MIN_SHARED_CLUSTERS],
         "caps": [gathering.CAP_QUANTILE, gathering.MIN_TRACES_FOR_CAP, assessment.TAIL_MARGIN],
         "gates": [
             assessment.MIN_TRACES,

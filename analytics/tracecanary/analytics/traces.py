@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from tracecanary.analytics.listings import select_keys, window_of
+from tracecanary.analytics.gathering import select_keys, window_of
 from tracecanary.analytics.question import Selection, time_of
 from tracecanary.analytics.store import Row, Store
 from tracecanary.schema import InvalidQuestionError, UnknownTraceError

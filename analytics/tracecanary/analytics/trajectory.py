@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 from scipy.special import ndtri
 
-from tracecanary.analytics.listings import select_keys, window_of
+from tracecanary.analytics.gathering import select_keys, window_of
 from tracecanary.analytics.question import Question
 from tracecanary.analytics.store import Row, Store
 from tracecanary.schema import InvalidQuestionError, UnknownArmError

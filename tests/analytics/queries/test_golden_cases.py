@@ -1,9 +1,9 @@
 """Each folder below `testdata/<query>/` is one case: rows in, rows out, small enough to check by hand.
 
 `spans*.yaml` and `evaluations*.yaml` are one segment each, with columns that are not named left null. `params.yaml`
-has the `selection` of traces, the `period_starts_ns`, declared `dimensions` (attributes by name), and the query's own
-`parameters`. `expected.yaml` has the expected `rows`, in any order, with the columns that the case is about; `only`
-leaves other rows out, by column.
+has the `selection` of traces, declared `dimensions` (attributes by name), and the query's own `parameters`.
+`expected.yaml` has the expected `rows`, in any order, with the columns that the case is about; `only` leaves other rows
+out, by column.
 """
 
 from contextlib import AbstractContextManager
@@ -16,9 +16,10 @@ from tests.analytics.derivation import compacting_engine, deriving_engine
 from tests.analytics.lake import write_evaluations, write_spans
 
 from tracecanary.analytics.config import DerivationSettings
-from tracecanary.analytics.gathering import select_strata, select_traces
-from tracecanary.analytics.listings import select_keys
+from tracecanary.analytics.day_blocks import Piece
+from tracecanary.analytics.gathering import keys_of, select_keys, select_traces
 from tracecanary.analytics.question import Selection
+from tracecanary.analytics.rollup_loading import roll_between
 from tracecanary.analytics.store import Row, Session, Store
 from tracecanary.schema import CohortDimension, DimensionSource
 
@@ -32,6 +33,7 @@ ANSWERING = {
     "judged_outcomes_v1",
     "known_feedback_v1",
     "model_traces_v1",
+    "rolled_between_v1",
     "models_v2",
     "series_hours_v1",
     "series_v1",
@@ -86,13 +88,12 @@ def _run(session: Session, query: str, params: dict[str, Any]) -> list[Row]:
     selection = Selection(**selected)
     if query in ANSWERING or query.startswith("question_"):
         select_traces(session, selection.parameters())
-        select_strata(session, params.get("period_starts_ns", []))
         select_keys(session, selection)
+        roll_between(session, Piece(from_ns=0, to_ns=2**63 - 1))
     if query == "question_traces_v1":
         return session.rows(query, selection.parameters())
     if query == "question_keys_v1":
-        names = ("arm_by", "arms", "cohort_by", "cohorts", "routes", "pairs")
-        return session.rows(query, {name: selection.parameters()[name] for name in names})
+        return session.rows(query, keys_of(selection))
     return session.rows(query, params.get("parameters"))
 
 

@@ -1,0 +1,122 @@
+"""Reading rollups into arrays: those of parts, of the lake as it is in one snapshot, and of pieces of days."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracecanary.analytics.day_blocks import BLOCK_DAYS, Piece
+from tracecanary.analytics.derived_steps import rollup_query
+from tracecanary.analytics.engine import Arrays, Row, Session
+from tracecanary.analytics.rollup_arrays import BlockRows, PartRollups, block_rows
+
+_BLOCK_QUERIES = {
+    "rollup_groups": "blocks_of_groups_v1",
+    "rollup_evaluators": "blocks_of_evaluators_v1",
+    "rollup_histograms": "blocks_of_histograms_v1",
+    "rollup_group_histograms": "blocks_of_group_histograms_v1",
+    "rollup_tails": "blocks_of_tails_v1",
+    "rollup_tools": "blocks_of_tools_v1",
+}
+# Fewer rows of single days are as quickly added up when a question comes.
+_MIN_ROWS_FOR_BLOCKS = 20_000
+# Pieces of days kept by a snapshot: windows that move on cut another one each time.
+_MOST_PIECES = 32
+
+
+def load_part(session: Session) -> PartRollups:
+    """Read the rollups of one part, open in `session`."""
+    tables: dict[str, Sequence[BlockRows]] = {}
+    for table, query in _BLOCK_QUERIES.items():
+        by_day = block_rows(session.arrays(query, {"days": 1}))
+        longer = [days for days in BLOCK_DAYS if days > 1] if len(by_day.key_places) >= _MIN_ROWS_FOR_BLOCKS else []
+        tables[table] = (*(block_rows(session.arrays(query, {"days": days})) for days in longer), by_day)
+    tables["rollup_clusters"] = (block_rows(session.arrays("clusters_by_day_v1")),)
+    return PartRollups(tables=tables)
+
+
+def load_piece(session: Session, piece: Piece, *, keys: Sequence[int] = (), pairs_first: bool = False) -> PartRollups:
+    """Count the rollups of a time from its traces, in temporary tables of `session`.
+
+    Args:
+        session: Of one snapshot.
+        piece: The time.
+        keys: Rollup keys of the traces; all if empty.
+        pairs_first: Whether cluster groups are by pair before they are by conversation.
+    """
+    roll_between(session, piece, keys=keys, pairs_first=pairs_first)
+    tables: dict[str, Sequence[BlockRows]] = {}
+    session.materialise("new_rollup_histograms", rollup_query("rollup_histograms"))
+    for table, query in _BLOCK_QUERIES.items():
+        session.materialise(f"stored_{table}", rollup_query(table))
+        tables[table] = (block_rows(session.arrays(query, {"days": 1})),)
+    session.materialise("stored_rollup_clusters", rollup_query("rollup_clusters"))
+    tables["rollup_clusters"] = (block_rows(session.arrays("clusters_by_day_v1")),)
+    return PartRollups(tables=tables, examples=session.rows("rollup_examples_v1", {"revision": 0}))
+
+
+def roll_between(session: Session, piece: Piece, *, keys: Sequence[int] = (), pairs_first: bool = False) -> None:
+    """Materialise `rolled`: the traces of a time as rollups count them."""
+    session.materialise(
+        "rolled",
+        "rolled_between_v1",
+        {"from_ns": piece.from_ns, "to_ns": piece.to_ns, "keys": list(keys), "pairs_first": pairs_first},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LakeRollups:
+    """The rollups of a lake in one snapshot.
+
+    Args:
+        parts: Of each part.
+        hours: Columns `hour_unix_ns`, `rollup_key` and `traces`.
+        examples: Traces worth opening, by day and rollup key.
+        unmatched: Judgements that belong to no trace in which a model was asked.
+    """
+
+    parts: Sequence[PartRollups]
+    hours: Arrays
+    examples: Sequence[Row]
+    unmatched: int
+    # Guarded by the lock. Two threads may count the same piece at once: both get the same.
+    _pieces: OrderedDict[Piece, PartRollups] = field(default_factory=OrderedDict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def hours_with_traces(self) -> NDArray[np.int64]:
+        """Return the starts of the hours in which any trace started, ascending."""
+        return np.unique(self.hours.columns["hour_unix_ns"])
+
+    def traces_between(self, from_ns: int, to_ns: int) -> int:
+        """Count the traces of all hours that meet a time."""
+        hours = self.hours.columns["hour_unix_ns"]
+        inside = (hours > from_ns - 3_600_000_000_000) & (hours < to_ns)
+        return int(self.hours.columns["traces"][inside].sum())
+
+    def piece(self, session: Session, piece: Piece) -> PartRollups:
+        """Return the rollups of a piece of a day, counted once a snapshot."""
+        with self._lock:
+            if piece in self._pieces:
+                self._pieces.move_to_end(piece)
+                return self._pieces[piece]
+        made = load_piece(session, piece)
+        with self._lock:
+            self._pieces[piece] = made
+            while len(self._pieces) > _MOST_PIECES:
+                self._pieces.popitem(last=False)
+        return made
+
+
+def load_lake(session: Session, parts: Sequence[PartRollups]) -> LakeRollups:
+    """Read what is not read part by part, in a session of one snapshot."""
+    return LakeRollups(
+        parts=parts,
+        hours=session.arrays("hours_of_keys_v1"),
+        examples=session.rows(rollup_query("rollup_examples_sum")),
+        unmatched=session.rows(rollup_query("rollup_unmatched_sum"))[0]["unmatched"],
+    )
