@@ -19,6 +19,7 @@ from tracecanary.api.receiver.metrics import ServiceMetrics
 from tracecanary.api.receiver.receiver import Receiver
 from tracecanary.api.receiver.timing import RequestTiming
 from tracecanary.api.routes import comparison, evaluations, health, listings, otlp, traces, trajectory
+from tracecanary.api.routes.bodies import MOST_BODIES, BodyCache
 from tracecanary.collector.intake import Intake
 from tracecanary.schema import FileLake
 
@@ -70,6 +71,7 @@ def create_app(
     )
     app.state.settings = settings or ServiceSettings()
     app.state.store = Store(lake, app.state.settings.derivation)
+    app.state.bodies = BodyCache(MOST_BODIES)
     app.state.metrics = ServiceMetrics()
     app.add_middleware(RequestTiming, metrics=app.state.metrics)
     add_problem_handlers(app)

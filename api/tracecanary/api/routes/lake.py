@@ -26,9 +26,10 @@ def receiver_of(request: Request) -> Receiver:
     return receiver
 
 
-def _fresh_store(request: Request) -> Store:
+def fresh_store(request: Request) -> Store:
+    """Return the store of the service, after what it has received is in the lake."""
     receiver_of(request).refresh()
     return store_of(request)
 
 
-StoreOfService = Annotated[Store, Depends(_fresh_store)]
+StoreOfService = Annotated[Store, Depends(fresh_store)]
