@@ -18,10 +18,10 @@ from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
+from comparing import measure_comparing
 
-from tracecanary.analytics.comparison import compare
 from tracecanary.analytics.listings import list_cohorts, list_models, metric_series
-from tracecanary.analytics.question import Question, Selection
+from tracecanary.analytics.question import Selection
 from tracecanary.analytics.store import Store
 from tracecanary.analytics.traces import list_traces
 from tracecanary.schema import EVALUATION_COLUMNS, SPAN_COLUMNS, Column, LakeTable, arrow_schema, landing_folder
@@ -99,11 +99,14 @@ def main() -> None:
     """Measure, print a table and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spans", type=int, default=1_000_000, help="spans in the lake")
-    parser.add_argument("--lake", type=Path, help="keep the lake in this new folder; a temporary one by default")
+    parser.add_argument(
+        "--lake", type=Path, help="keep the lake in this folder, and use one that is there; a temporary one by default"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         lake = options.lake or Path(folder)
-        _fill(lake, options.spans)
+        if not lake.exists() or not any(lake.iterdir()):
+            _fill(lake, options.spans)
         rows = _measure(lake)
     _report(rows, options.spans)
 
@@ -131,7 +134,6 @@ def _write(
 
 def _measure(lake: Path) -> list[dict[str, Any]]:
     store = Store(lake)
-    question = Question(selection=Selection(arms=("base", "candidate")))
     rows = [_timed("facts and rollups from nothing", lambda: _open(store))]
     rows[0]["peak_memory_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)
     facts = sum(path.stat().st_size for path in (lake / "derived").glob("*/facts-*.parquet"))
@@ -143,9 +145,9 @@ def _measure(lake: Path) -> list[dict[str, Any]]:
         ("cohorts", lambda: list_cohorts(store, Selection())),
         ("error_rate by hour", lambda: metric_series(store, Selection(), metric="error_rate", step_s=3600)),
         ("50 newest failed traces", lambda: list_traces(store, Selection(), state="failed")),
-        ("compare", lambda: compare(store, question)),
     ]
     rows += [_timed(name, ask) for name, ask in asked]
+    rows += measure_comparing(lake, FIRST_NS)
     for number in range(3):
         _add_segment(lake, number)
         rows.append(_timed(f"{NEW_SPANS} new spans, until seen", lambda: _open(store)))
