@@ -7,6 +7,7 @@ few traces, and everything where pairs are the clusters.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,7 @@ from tracecanary.analytics.metrics import METRICS, MetricKind
 from tracecanary.analytics.question import Question, Selection, time_of
 from tracecanary.analytics.rollup_arrays import Chosen, PartRollups, Places, block_rows, tally
 from tracecanary.analytics.rollup_loading import LakeRollups, load_piece, roll_between
-from tracecanary.analytics.sides import KeyTraces, examples_of, side_cells, told_by_key
+from tracecanary.analytics.sides import KeyTraces, examples_of, side_cells, told_by_key, worst_first
 from tracecanary.analytics.statistics.histograms import Histograms
 from tracecanary.analytics.statistics.pairs import PairedHits
 from tracecanary.analytics.statistics.ramp import ramp_starts, share_side_by_side
@@ -99,7 +100,7 @@ def gather_evidence(session: Session, lake: LakeRollups, question: Question, *, 
     Raises:
         UnknownArmError: No stored trace has ever asked for the base or the candidate.
     """
-    _check_arms(session, question)
+    _check_arms(lake.arms(session, question.selection.arm_by), question)
     return _Gathering(session, lake, question).evidence(freeze_caps)
 
 
@@ -123,7 +124,7 @@ class _Gathering:
         self._arm_of = {key: question.selection.arms.index(row["arm_name"]) for key, row in self._keys.items()}
         window = window_of(question.selection)
         self._from_ns, self._to_ns = window["from_ns"], window["to_ns"]
-        self._is_small = lake.traces_between(self._from_ns, self._to_ns) <= MOST_TRACES_READ
+        self._is_small = lake.hours.traces_between(self._from_ns, self._to_ns) <= MOST_TRACES_READ
 
     def evidence(self, freeze_caps: FreezeCaps) -> Evidence:
         """Read everything."""
@@ -175,12 +176,12 @@ class _Gathering:
     def _times(self) -> _Times:
         """Count each arm's traces by hour; of hours that the window cuts, from the traces."""
         begin, end = whole_hours(self._from_ns, self._to_ns)
-        columns = self._lake.hours.columns
-        hour, keys = columns["hour_unix_ns"], columns["rollup_key"]
-        inside = np.flatnonzero((hour >= begin) & (hour < end) & np.isin(keys, list(self._keys)))
-        hours, key, traces = (columns[name][inside] for name in ("hour_unix_ns", "rollup_key", "traces"))
-        rows = [(hours, key, traces, hours, hours)]
-        pieces = cut_hours(self._from_ns, self._to_ns, self._lake.hours_with_traces())
+        hours = self._lake.hours
+        is_asked = np.array([key in self._keys for key in hours.keys.tolist()], dtype=np.bool_)
+        inside = np.flatnonzero((hours.hour_ns >= begin) & (hours.hour_ns < end) & is_asked[hours.key_places])
+        hour_ns, key = hours.hour_ns[inside], hours.keys[hours.key_places[inside]]
+        rows = [(hour_ns, key, hours.traces[inside], hour_ns, hour_ns)]
+        pieces = cut_hours(self._from_ns, self._to_ns, hours.occupied_ns)
         if self._is_small:
             rows, pieces = [], [Piece(from_ns=self._from_ns, to_ns=self._to_ns)]
         rows += [_hours_of(self._session.rows("question_times_v1", _bounds(piece)), self._keys) for piece in pieces]
@@ -189,8 +190,8 @@ class _Gathering:
         return _Times(hour_ns=hour_ns, arm=arm, traces=traces, first_ns=first, last_ns=last)
 
     def _chosen(self, bounds: Sequence[tuple[int, int]]) -> list[Chosen]:
-        hours = self._lake.hours_with_traces()
-        return [self._chosen_of(cover(begin, end, hours)) for begin, end in bounds]
+        occupied_ns = self._lake.hours.occupied_ns
+        return [self._chosen_of(cover(begin, end, occupied_ns)) for begin, end in bounds]
 
     def _chosen_of(self, coverage: Coverage) -> Chosen:
         pieces = [self._lake.piece(self._session, piece) for piece in coverage.pieces]
@@ -289,14 +290,14 @@ class _Gathering:
         }
 
     def _examples(self, chosen: Sequence[Chosen], traces: KeyTraces) -> Mapping[tuple[str, int], tuple[str, ...]]:
-        rows = [*self._lake.examples, *(row for one in chosen for piece in one.pieces for row in piece.examples)]
-        inside = [row for row in rows if self._from_ns <= row["start_unix_ns"] < self._to_ns]
-        return examples_of(inside, {key: (self._keys[key]["cohort_name"], self._arm_of[key]) for key in traces.keys})
+        own = sorted((row for one in chosen for piece in one.pieces for row in piece.examples), key=worst_first)
+        place_of = {key: (self._keys[key]["cohort_name"], self._arm_of[key]) for key in traces.keys}
+        rows = heapq.merge(self._lake.examples, own, key=worst_first) if own else self._lake.examples
+        return examples_of(rows, place_of, from_ns=self._from_ns, to_ns=self._to_ns)
 
     def _cost_gaps(self) -> tuple[CostGap, ...]:
         selection = self._question.selection
-        asked = list(selection.arms) if selection.arm_by == "model" else []
-        return tuple(CostGap(**row) for row in self._session.rows("cost_gaps_v1", {"models": asked}))
+        return tuple(gap for gap in self._lake.cost_gaps if selection.arm_by != "model" or gap.model in selection.arms)
 
     def _pairs(self) -> dict[tuple[str, MetricKey], PairedHits]:
         select_traces(self._session, self._question.selection.parameters())
@@ -356,10 +357,9 @@ def _base_caps(histograms: Mapping[str, Histograms]) -> dict[str, float]:
     return {name: cap for name, cap in found.items() if cap is not None}
 
 
-def _check_arms(session: Session, question: Question) -> None:
+def _check_arms(seen: Sequence[str], question: Question) -> None:
     """Look in the whole lake: an arm without traces in the window is a fresh one, not an unknown one."""
     arm_by = question.selection.arm_by
-    seen = [str(row["arm_name"]) for row in session.rows("arms_v1", {"arm_by": arm_by})]
     for parameter, arm in (("base", question.base), ("candidate", question.candidate)):
         if arm not in seen:
             raise UnknownArmError(parameter, arm, arm_by=arm_by, seen=seen[:_ARMS_SHOWN])

@@ -10,10 +10,12 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from tracecanary.analytics.day_blocks import BLOCK_DAYS, Piece
+from tracecanary.analytics.day_blocks import BLOCK_DAYS, HOUR_NS, Piece
 from tracecanary.analytics.derived_steps import rollup_query
 from tracecanary.analytics.engine import Arrays, Row, Session
+from tracecanary.analytics.evidence import CostGap
 from tracecanary.analytics.rollup_arrays import BlockRows, PartRollups, block_rows
+from tracecanary.analytics.sides import worst_first
 
 _BLOCK_QUERIES = {
     "rollup_groups": "blocks_of_groups_v1",
@@ -70,33 +72,66 @@ def roll_between(session: Session, piece: Piece, *, keys: Sequence[int] = (), pa
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HourCounts:
+    """Traces by hour and rollup key, by ascending hours.
+
+    Args:
+        hour_ns: Start of each row's hour, ns since the epoch.
+        keys: The rollup keys that occur; `key_places` holds each row's place among them.
+        traces: Of each row.
+        occupied_ns: Starts of the hours in which any trace started, ascending.
+    """
+
+    hour_ns: NDArray[np.int64]
+    keys: NDArray[np.int64]
+    key_places: NDArray[np.int64]
+    traces: NDArray[np.int64]
+    occupied_ns: NDArray[np.int64]
+
+    def traces_between(self, from_ns: int, to_ns: int) -> int:
+        """Count the traces of all hours that meet a time."""
+        inside = (self.hour_ns > from_ns - HOUR_NS) & (self.hour_ns < to_ns)
+        return int(self.traces[inside].sum())
+
+
+def hour_counts(arrays: Arrays) -> HourCounts:
+    """Index the rows of `hours_of_keys_v1`."""
+    hour_ns, keys, traces = (arrays.columns[name] for name in ("hour_unix_ns", "rollup_key", "traces"))
+    known, places = np.unique(keys, return_inverse=True)
+    return HourCounts(hour_ns=hour_ns, keys=known, key_places=places, traces=traces, occupied_ns=np.unique(hour_ns))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LakeRollups:
     """The rollups of a lake in one snapshot.
 
     Args:
         parts: Of each part.
-        hours: Columns `hour_unix_ns`, `rollup_key` and `traces`.
-        examples: Traces worth opening, by day and rollup key.
+        hours: Traces by hour.
+        examples: Traces worth opening of each day and rollup key, the most worth first.
         unmatched: Judgements that belong to no trace in which a model was asked.
+        cost_gaps: Of every model with a reported and a computed cost of a call.
     """
 
     parts: Sequence[PartRollups]
-    hours: Arrays
+    hours: HourCounts
     examples: Sequence[Row]
     unmatched: int
-    # Guarded by the lock. Two threads may count the same piece at once: both get the same.
+    cost_gaps: Sequence[CostGap]
+    # Guarded by the lock. Two threads may read the same at once: both get the same.
     _pieces: OrderedDict[Piece, PartRollups] = field(default_factory=OrderedDict)
+    _arms: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def hours_with_traces(self) -> NDArray[np.int64]:
-        """Return the starts of the hours in which any trace started, ascending."""
-        return np.unique(self.hours.columns["hour_unix_ns"])
-
-    def traces_between(self, from_ns: int, to_ns: int) -> int:
-        """Count the traces of all hours that meet a time."""
-        hours = self.hours.columns["hour_unix_ns"]
-        inside = (hours > from_ns - 3_600_000_000_000) & (hours < to_ns)
-        return int(self.hours.columns["traces"][inside].sum())
+    def arms(self, session: Session, arm_by: str) -> tuple[str, ...]:
+        """Return every arm that any stored trace has asked for, most used first."""
+        with self._lock:
+            known = self._arms.get(arm_by)
+        if known is None:
+            known = tuple(str(row["arm_name"]) for row in session.rows("arms_v1", {"arm_by": arm_by}))
+            with self._lock:
+                self._arms[arm_by] = known
+        return known
 
     def piece(self, session: Session, piece: Piece) -> PartRollups:
         """Return the rollups of a piece of a day, counted once a snapshot."""
@@ -116,7 +151,8 @@ def load_lake(session: Session, parts: Sequence[PartRollups]) -> LakeRollups:
     """Read what is not read part by part, in a session of one snapshot."""
     return LakeRollups(
         parts=parts,
-        hours=session.arrays("hours_of_keys_v1"),
-        examples=session.rows(rollup_query("rollup_examples_sum")),
+        hours=hour_counts(session.arrays("hours_of_keys_v1")),
+        examples=sorted(session.rows(rollup_query("rollup_examples_sum")), key=worst_first),
         unmatched=session.rows(rollup_query("rollup_unmatched_sum"))[0]["unmatched"],
+        cost_gaps=[CostGap(**row) for row in session.rows("cost_gaps_v1", {"models": []})],
     )

@@ -234,22 +234,32 @@ def _tool_versions(cells: Cells, rows: Picked) -> dict[tuple[int, int], dict[str
     return found
 
 
-def examples_of(rows: Iterable[Row], place_of: Mapping[int, tuple[str, int]]) -> dict[tuple[str, int], tuple[str, ...]]:
-    """Choose a few traces worth opening of each cohort and arm: failed ones first, then errors, then the slowest.
+def worst_first(row: Row) -> tuple[bool, bool, int, str]:
+    """Order rows of rollup_examples: failed traces first, then errors, then the slowest."""
+    return not row["has_failed"], not row["is_error"], -row["duration_ns"], row["trace_id"]
+
+
+def examples_of(
+    rows: Iterable[Row], place_of: Mapping[int, tuple[str, int]], *, from_ns: int, to_ns: int
+) -> dict[tuple[str, int], tuple[str, ...]]:
+    """Choose a few traces worth opening of each cohort and arm.
 
     Args:
-        rows: Of rollup_examples.
+        rows: Of rollup_examples, the most worth first.
         place_of: Cohort and arm (0 or 1) by rollup key.
+        from_ns: When the traces may start, ns since the epoch, inclusive.
+        to_ns: The end of that, exclusive.
     """
-    found: dict[tuple[str, int], dict[str, Row]] = {}
+    found: dict[tuple[str, int], list[str]] = {place: [] for place in place_of.values()}
+    open_places = len(found)
     for row in rows:
-        if row["rollup_key"] in place_of:
-            found.setdefault(place_of[row["rollup_key"]], {})[row["trace_id"]] = row
-
-    def rank(row: Row) -> tuple[bool, bool, int, str]:
-        return not row["has_failed"], not row["is_error"], -row["duration_ns"], row["trace_id"]
-
-    return {
-        place: tuple(row["trace_id"] for row in sorted(members.values(), key=rank)[:EXAMPLES_PER_ARM])
-        for place, members in found.items()
-    }
+        place = place_of.get(row["rollup_key"])
+        if place is None or not from_ns <= row["start_unix_ns"] < to_ns:
+            continue
+        chosen = found[place]
+        if len(chosen) < EXAMPLES_PER_ARM and row["trace_id"] not in chosen:
+            chosen.append(row["trace_id"])
+            open_places -= len(chosen) == EXAMPLES_PER_ARM
+            if not open_places:
+                break
+    return {place: tuple(chosen) for place, chosen in found.items()}

@@ -49,7 +49,6 @@ __all__ = ["Row", "Session", "Store", "definition", "derived_root", "listing_of"
 
 # Views on what is kept of each trace.
 _KEPT_VIEWS = {
-    "rollup_keys": "rollup_keys_sum_v1",
     "rollup_hours": "rollup_hours_sum_v1",
     "trace_facts": "model_traces_v1",
     "trace_evaluations": "judged_outcomes_v1",
@@ -365,6 +364,8 @@ def _open_snapshot(folder: DerivedFolder, state: DerivedState) -> Engine:
     engine = Engine()
     try:
         open_derived(engine, folder, state)
+        # A table: small, and every question reads it.
+        engine.table("rollup_keys", "rollup_keys_sum_v1")
         for view, query in _KEPT_VIEWS.items():
             engine.view(view, query)
     except StoreError:
