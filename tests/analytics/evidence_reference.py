@@ -181,7 +181,7 @@ class ReferenceEvidence:
             for name, is_counted in {
                 "traces": True,
                 "without_root": not one["has_root"],
-                "with_dropped_attributes": one["dropped_attributes"] > 0,
+                "with_dropped_attributes": (one["dropped_attributes"] or 0) > 0,
                 "with_lost_spans": one["lost_spans"] > 0,
                 "with_tokens": one["input_tokens"] is not None,
                 "with_cost": one["cost_nano_usd"] is not None,

@@ -1,5 +1,6 @@
 """Evidence read from rollups equals evidence made trace by trace in plain Python, for any lake, window and question."""
 
+import hashlib
 import random
 from collections import Counter
 from collections.abc import Mapping
@@ -274,3 +275,32 @@ def test_a_ramp_in_the_middle_of_a_day_makes_periods_that_equal_the_reference(tm
 
     assert [period.start for period in evidence.periods] == [None, datetime.fromtimestamp(step_ns / 1e9, UTC)]
     assert evidence.values.sums.is_paired
+
+
+def test_a_day_of_many_traces_has_a_sample_of_whole_clusters(tmp_path: Path) -> None:
+    def span(number: int) -> Record:
+        return {
+            "trace_id": f"{number}",
+            "span_id": "a",
+            "kind": "llm",
+            "model": "base" if number % 3 else "candidate",
+            "user_id": f"{number % 1500}",
+            "start_unix_ns": FIRST_NS + number,
+        }
+
+    write_spans(tmp_path, [span(number) for number in range(4500)])
+    with Store(tmp_path).session():
+        pass
+    write_spans(tmp_path, [span(number) for number in range(4500, 4510)])
+    question = Question(selection=Selection(arms=("base", "candidate")))
+
+    with Store(tmp_path).snapshot() as snapshot:
+        evidence = gather_evidence(snapshot.session, snapshot.rollups, question, freeze_caps=lambda _: {})
+
+    groups = [hashlib.md5(f"tracecanaryuser {number}".encode()).digest()[0] % 128 for number in range(1500)]  # noqa: S324
+    sampled = {number for number, group in enumerate(groups) if group < 64}
+    in_arm = [{number % 1500 for number in range(4510) if bool(number % 3) is is_base} for is_base in (True, False)]
+    assert evidence.values.unit_share == 0.5
+    assert evidence.values.units.sum(axis=(0, 1)).tolist() == [len(sampled & users) for users in in_arm]
+    assert not evidence.values.sums.is_paired
+    assert evidence.values.traces.sum() == 4510
