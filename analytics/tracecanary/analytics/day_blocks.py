@@ -30,7 +30,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A time within one day, ns since the epoch: `from_ns` inclusive, `to_ns` exclusive."""
+    """A time, such as a piece of a day, ns since the epoch: `from_ns` inclusive, `to_ns` exclusive."""
 
     from_ns: int
     to_ns: int

@@ -28,7 +28,7 @@ from tracecanary.analytics.evidence import MIN_SHARE_SIDE_BY_SIDE, CostGap, Evid
 from tracecanary.analytics.metrics import METRICS, MetricKind
 from tracecanary.analytics.question import Question, Selection, time_of
 from tracecanary.analytics.rollup_arrays import Chosen, PartRollups, Places, block_rows, tally
-from tracecanary.analytics.rollup_loading import LakeRollups, load_piece, roll_between
+from tracecanary.analytics.rollup_loading import LakeRollups, load_piece
 from tracecanary.analytics.sides import KeyTraces, examples_of, side_cells, told_by_key, worst_first
 from tracecanary.analytics.statistics.histograms import Histograms
 from tracecanary.analytics.statistics.pairs import PairedHits
@@ -55,6 +55,8 @@ CAP_QUANTILE = 0.999
 # Up to so many traces in a window, of any arm, it takes some hundredths of a second to read what rollups round: exact
 # quantiles, and the seconds at which the first and the last trace started.
 MOST_TRACES_READ = 50_000
+# Traces counted at once: what bounds the memory where all of them must be read.
+MOST_TRACES_COUNTED = 250_000
 # Arms named in an error, so that a person can correct a spelling.
 _ARMS_SHOWN = 50
 _NS_PER_DAY = 86_400 * 10**9
@@ -199,10 +201,16 @@ class _Gathering:
 
     def _chosen_by_pair(self, bounds: Sequence[tuple[int, int]], keys: Sequence[int]) -> list[Chosen]:
         """Count everything from the traces, since the rollups have cluster groups by conversation."""
-        pieces = [Piece(from_ns=begin, to_ns=end) for begin, end in bounds]
         return [
-            Chosen(parts=(), blocks=(), pieces=[load_piece(self._session, piece, keys=keys, pairs_first=True)])
-            for piece in pieces
+            Chosen(
+                parts=(),
+                blocks=(),
+                pieces=[
+                    load_piece(self._session, piece, keys=keys, pairs_first=True)
+                    for piece in self._lake.hours.pieces_of(begin, end, most=MOST_TRACES_COUNTED)
+                ],
+            )
+            for begin, end in bounds
         ]
 
     def _values(
@@ -259,22 +267,25 @@ class _Gathering:
         self, cells: Cells, bounds: Sequence[tuple[int, int]], caps: Mapping[str, float], *, is_by_pair: bool
     ) -> Tails:
         """Count tails from the traces: of arms so different that a cap of one lies far inside the other."""
-        given = {"caps": {name: caps.get(name) for name in MEAN_NAMES}}
+        asked = {
+            "keys": list(cells.code_of),
+            "pairs_first": is_by_pair,
+            "caps": {name: caps.get(name) for name in MEAN_NAMES},
+        }
         pieces = []
         for begin, end in bounds:
-            piece = Piece(from_ns=begin, to_ns=end)
-            roll_between(self._session, piece, keys=list(cells.code_of), pairs_first=is_by_pair)
-            counted = block_rows(self._session.arrays("question_tails_v2", given))
+            rows = self._session.arrays("question_tails_v2", {"from_ns": begin, "to_ns": end, **asked})
+            counted = block_rows(rows)
             pieces.append(Chosen(parts=(), blocks=(), pieces=[PartRollups(tables={"tails": (counted,)})]))
-        rows = cells.pick("tails", pieces)
+        picked = cells.pick("tails", pieces)
         return Tails(
-            places=rows.codes,
-            g=rows["g"],
-            metrics=rows.labelled("metric"),
-            n=rows["n"],
-            total=rows["total"],
-            squares=rows["total_sq"],
-            cubes=rows["total_cube"],
+            places=picked.codes,
+            g=picked["g"],
+            metrics=picked.labelled("metric"),
+            n=picked["n"],
+            total=picked["total"],
+            squares=picked["total_sq"],
+            cubes=picked["total_cube"],
         )
 
     def _exact(self) -> dict[tuple[str, str | None, int], tuple[int, Mapping[float, float]]]:

@@ -93,6 +93,19 @@ class HourCounts:
         inside = (self.hour_ns > from_ns - HOUR_NS) & (self.hour_ns < to_ns)
         return int(self.traces[inside].sum())
 
+    def pieces_of(self, from_ns: int, to_ns: int, *, most: int) -> list[Piece]:
+        """Part a time where hours begin, so that no part has more than `most` traces unless an hour has."""
+        pieces, begin, counted = [], from_ns, 0
+        for hour, traces in zip(self.occupied_ns.tolist(), self._traces_by_hour().tolist(), strict=True):
+            if from_ns < hour < to_ns and counted + traces > most:
+                pieces.append(Piece(from_ns=begin, to_ns=hour))
+                begin, counted = hour, 0
+            counted += traces if from_ns - HOUR_NS < hour < to_ns else 0
+        return [*pieces, Piece(from_ns=begin, to_ns=to_ns)]
+
+    def _traces_by_hour(self) -> NDArray[np.int64]:
+        return np.add.reduceat(self.traces, np.searchsorted(self.hour_ns, self.occupied_ns))
+
 
 def hour_counts(arrays: Arrays) -> HourCounts:
     """Index the rows of `hours_of_keys_v1`."""

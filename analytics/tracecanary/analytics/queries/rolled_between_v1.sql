@@ -1,5 +1,5 @@
 -- The traces of a time as rollups count them, with cluster groups by pair before conversation if that is asked for.
--- Columns as in rolled_v2, where nothing leaves: sign is 1.
+-- Columns as in rolled_v2, as far as rollups read them; nothing leaves: sign is 1.
 -- grain: trace_id
 -- params: $from_ns, $to_ns BIGINT (from inclusive, to exclusive); $keys BIGINT[], rollup keys, all if empty;
 --         $pairs_first BOOLEAN
@@ -11,7 +11,26 @@ SELECT
         ELSE cluster_group END AS cluster_group
 FROM (
     SELECT
-        live_facts.*,
+        trace_id,
+        rollup_key,
+        start_unix_ns,
+        duration_ns,
+        cluster_group,
+        is_error,
+        tool_errors,
+        retries,
+        is_fallback,
+        is_thumbs_down,
+        is_escalated,
+        outcomes,
+        has_root,
+        dropped_attributes,
+        lost_spans,
+        cost_nano_usd,
+        input_tokens,
+        output_tokens,
+        steps,
+        tool_versions,
         1 AS sign,
         start_unix_ns - start_unix_ns % 86400000000000 AS day_unix_ns,
         coalesce(
