@@ -234,6 +234,7 @@ def histograms(facts: Mapping[str, Record]) -> Counter[tuple[Any, ...]]:
             "cost_per_trace": None if cost is None else cost / 1e9,
             "input_tokens": one["input_tokens"],
             "output_tokens": one["output_tokens"],
+            "steps_per_trace": one["steps"],
         }
         day = one["start_unix_ns"] // DAY_NS * DAY_NS
         for metric, value in values.items():

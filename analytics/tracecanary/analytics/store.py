@@ -120,20 +120,33 @@ class _Made:
     seen: Seen
     number: int
     known_parts: dict[str, PartRollups]
-    # Guards `loaded`: rollups are read when the first question comes.
+    # Guards `looked_s`, when a caller last had to look closely.
     lock: threading.Lock = field(default_factory=threading.Lock)
+    looked_s: float = 0.0
+    # Guards `loaded`: rollups are read when the first question comes.
+    loading: threading.Lock = field(default_factory=threading.Lock)
     loaded: LakeRollups | None = None
 
     def is_unchanged(self, lake: FileLake) -> bool:
         """Whether a glance at the folders tells that nothing came since, which costs less than to list the files."""
         seen = self.seen
-        if seen.changed_ns is None or seen.age_s() > _GLANCES_FOR_S:
+        if seen.changed_ns is None or seen.age_s() > MAX_AGE_S:
+            return False
+        if seen.age_s() > _GLANCES_FOR_S and self._is_first_to_look():
             return False
         return Seen.now(lake, self.folder).changed_ns == seen.changed_ns
 
+    def _is_first_to_look(self) -> bool:
+        """Whether it is this caller's turn to list the files: one in a while, so that others need not wait for it."""
+        with self.lock:
+            now_s = time.monotonic()
+            is_due = now_s - self.looked_s > _GLANCES_FOR_S / 2
+            self.looked_s = now_s if is_due else self.looked_s
+            return is_due
+
     def rollups(self) -> LakeRollups:
         """Return the rollups, of most parts as an earlier snapshot has read them."""
-        with self.lock:
+        with self.loading:
             if self.loaded is None:
                 parts = {part.files["facts"]: part for part in self.state.parts}
                 loaded = {name: self.known_parts.get(name) or self._part(part) for name, part in parts.items()}
