@@ -147,12 +147,20 @@ class Builder:
                 break
             chosen.append(name)
             rows += spans[name].rows
+        # Judgements find their traces in whatever order both come; those that came with these spans mostly are of them,
+        # and with later spans would have their traces derived twice.
+        last_ns = max((spans[name].last_ns or 0 for name in chosen), default=0)
         is_last = len(chosen) == len(ascending)
+        received = extents.get(LakeTable.EVALUATIONS, {})
+        judgements = [
+            name
+            for name in found.unread.get(LakeTable.EVALUATIONS, ())
+            if is_last or (received[name].first_ns or last_ns + 1) <= last_ns
+        ]
         gone = [state.inputs[LakeTable.SPANS][name] for name in found.vanished.get(LakeTable.SPANS, ())]
         return Batch(
             spans=tuple(chosen),
-            # Judgements wait for their traces anyway: with the last spans, each trace is derived once.
-            evaluations=found.unread.get(LakeTable.EVALUATIONS, ()) if is_last else (),
+            evaluations=tuple(judgements),
             traces_from=tuple(
                 _ALL_TIME if one.first_ns is None or one.last_ns is None else (one.first_ns, one.last_ns)
                 for one in gone
