@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from marshal import dumps, loads
 from typing import Any, NamedTuple, TypeAlias
 
@@ -79,6 +79,8 @@ class SpanPacker:
 
     def __init__(self, *, is_accelerated: bool = True) -> None:
         self._native = _packed.Packer(kept_events=_KEPT_EVENTS) if is_accelerated and _packed is not None else None
+        # Returns None for what `pack` alone can pack.
+        self.pack_plain: Callable[[Any], bytes | None] = _nothing if self._native is None else self._native.pack
         self._numbers: dict[tuple[Any, ...], int] = {}
         self._shapes: dict[int, SpanShape] = {}
         self._resources: list[object] = []  # held, so that no other one gets the id of one
@@ -202,6 +204,10 @@ class SpanPacker:
 def size_bytes(packed: PackedSpan) -> int:
     """Return how much memory a packed span takes, roughly."""
     return packed.size if isinstance(packed, UnpackedSpan) else len(packed) + PACKED_BYTES
+
+
+def _nothing(_: object) -> None:
+    return None
 
 
 def _kept(ended: Iterable[Any]) -> list[Any]:

@@ -35,9 +35,14 @@ class SpanBuffer:
         self._full_spans = min(settings.max_segment_spans, max(1, self._max_spans // 2))
         self._wake_spans = 1  # until the writer has got ready
         self._wake_bytes = self._max_bytes / 2
+        # Below all these limits a plain span is queued without further questions: see `SpanWriter.add`.
+        self.pack_plain = self.packer.pack_plain
+        self.quick_spans = 0
+        self._quick_room = int(min(self._open_bytes, self._wake_bytes))
+        self.quick_bytes = self._quick_room
         # Bytes ever added and ever taken. Two threads may lose an addition of each other's: set right at every flush
         # that leaves the queue empty.
-        self._added_bytes = 0
+        self.added_bytes = 0
         self._taken_bytes = 0
 
     def __len__(self) -> int:
@@ -46,7 +51,7 @@ class SpanBuffer:
     @property
     def size_bytes(self) -> int:
         """Estimated bytes that wait."""
-        return self._added_bytes - self._taken_bytes
+        return self.added_bytes - self._taken_bytes
 
     @property
     def is_worth_writing(self) -> bool:
@@ -56,15 +61,16 @@ class SpanBuffer:
     def wake_when_full(self) -> None:
         """Don't call the writer before there is much to write: the first span did, so that it gets ready."""
         self._wake_spans = self._full_spans
+        self.quick_spans = min(self._open_spans, self._full_spans - 1) if self.packer.is_accelerated else 0
 
     def add(self, span: Any, is_canary: Callable[[Any], bool]) -> bool:
         """Take the values of an ended span, or count it as lost; return whether it is time to write."""
-        spans, size = len(self.waiting), self._added_bytes - self._taken_bytes
+        spans, size = len(self.waiting), self.added_bytes - self._taken_bytes
         if (spans >= self._open_spans or size >= self._open_bytes) and not self._has_room(spans, size, span, is_canary):
             return True
         packed = self.packer.pack(span)
         self.waiting.append(packed)
-        self._added_bytes += len(packed) + PACKED_BYTES if packed.__class__ is bytes else size_bytes(packed)
+        self.added_bytes += len(packed) + PACKED_BYTES if packed.__class__ is bytes else size_bytes(packed)
         return spans + 1 >= self._wake_spans or size >= self._wake_bytes
 
     def _has_room(self, spans: int, size: int, span: Any, is_canary: Callable[[Any], bool]) -> bool:
@@ -87,7 +93,8 @@ class SpanBuffer:
                 [len(one) + PACKED_BYTES if one.__class__ is bytes else size_bytes(one) for one in taken]
             )
         else:
-            self._taken_bytes = self._added_bytes
+            self._taken_bytes = self.added_bytes
+        self.quick_bytes = self._taken_bytes + self._quick_room
 
     def put_back(self, taken: Sequence[PackedSpan]) -> None:
         """Queue `taken` again, before all others."""

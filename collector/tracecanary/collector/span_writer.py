@@ -23,6 +23,7 @@ from tracecanary.collector.evaluation_sinks import offer_evaluations, withdraw_s
 from tracecanary.collector.evaluations import Evaluation
 from tracecanary.collector.forks import tell_of_forks
 from tracecanary.collector.losses import Losses
+from tracecanary.collector.packed_spans import PACKED_BYTES
 from tracecanary.collector.self_metrics import SelfMetrics
 from tracecanary.collector.span_buffer import SpanBuffer
 from tracecanary.collector.span_flusher import FORK_PATIENCE_S, SpanFlusher
@@ -67,6 +68,22 @@ class SpanWriter:
 
     def add(self, span: Any, is_canary: Callable[[Any], bool]) -> None:
         """Queue the values of an ended span, or count it as lost. Never waits."""
+        waiting, buffer = self._waiting, self._buffer
+        spans = len(waiting)
+        # Nearly always: far from every limit, and one function instead of three, which is most of what a span costs.
+        if (
+            spans & _PID_CHECK_MASK
+            and spans < buffer.quick_spans
+            and buffer.added_bytes < buffer.quick_bytes
+            and not self.is_shut_down
+        ):
+            packed = buffer.pack_plain(span)
+            if packed is not None:
+                waiting.append(packed)
+                buffer.added_bytes += len(packed) + PACKED_BYTES
+                if self._is_closed:  # see below
+                    buffer.drop_all("already_shutdown")
+                return
         if self.is_shut_down:
             self._losses.add("already_shutdown")
             self._metrics.report(self._flusher.stored_spans, self._losses)
