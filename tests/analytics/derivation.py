@@ -9,6 +9,7 @@ from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState
 from tracecanary.analytics.derived_steps import (
     DERIVED_TABLES,
+    KeptRows,
     derive_calls,
     derive_facts,
     find_dirty,
@@ -50,14 +51,16 @@ def deriving_engine(
     )
     with Engine() as engine:
         open_derived(engine, DerivedFolder(lake / "derived", "none"), DerivedState())
-        open_new_rows(engine, spans=spans, evaluations=evaluations)
+        for kind, paths in ((LakeTable.SPANS, spans), (LakeTable.EVALUATIONS, evaluations)):
+            open_new_rows(engine, kind, KeptRows(files=paths))
+            engine.lake_view(f"passing_{kind}", kind, paths)
         find_dirty(engine)
         open_known_rows(engine, spans=[])
         engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
         derive_facts(engine, settings, revision=1)
         wide_dimensions(engine, DerivedState())
         if is_thorough:
-            engine.table("intricate_traces", "dirty_traces_v1")
+            engine.table("intricate_traces", "dirty_traces_v1", {"judged_before": None})
             derive_calls(engine, settings)
         engine.table("spans_above_tokens", "spans_above_tokens_v1")
         engine.table("compared_traces", "compared_traces_v1", _COMPARED)

@@ -211,8 +211,12 @@ class _Compaction:
             self.report.skipped[name] = str(error)
 
     def _finish(self, step: _Step, paths: Mapping[str, Path], added: list[LakeFile], *, started_ms: int) -> None:
+        # Rows that expired were not rewritten, so whoever derives from the lake has to know which.
+        hours = self._settings.retention.kept_from_hour(now_ms=started_ms)
+        kept_from_hour = {table: hour for table, hour in hours.items() if table is step.table}
+        change = Change(added=tuple(added), removed=frozenset(paths), kept_from_hour=kept_from_hour)
         try:
-            self._publish(Change(added=tuple(added), removed=frozenset(paths)), started_ms=started_ms)
+            self._publish(change, started_ms=started_ms)
         except (CompactionConflictError, LakeError) as error:
             remove_files(self._storage, added)
             if isinstance(error, LakeError):

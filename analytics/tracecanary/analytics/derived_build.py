@@ -18,12 +18,16 @@ from tracecanary.analytics.derived_state import (
     can_follow,
     difference,
     first_to_merge,
+    has_lost_judgements,
+    kept_from_ns,
     merged_ranges,
+    newly_expired,
 )
 from tracecanary.analytics.derived_steps import (
     DERIVED_TABLES,
     ROW_TABLES,
     SUM_TABLES,
+    KeptRows,
     derive_facts,
     find_dirty,
     open_derived,
@@ -49,11 +53,19 @@ Extents = Mapping[LakeTable, Mapping[str, Extent]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Files whose rows are applied together; `traces_from` holds ranges of time whose traces are derived again, too."""
+    """Files whose rows are applied together.
+
+    Attributes:
+        spans: Files of spans.
+        evaluations: Files of evaluations.
+        traces_from: Ranges of time, ns since the epoch, whose traces are derived again, too.
+        judged_before: Traces with judgements received before are judged again, too, ns since the epoch.
+    """
 
     spans: tuple[str, ...] = ()
     evaluations: tuple[str, ...] = ()
     traces_from: tuple[tuple[int, int], ...] = ()
+    judged_before: int | None = None
 
 
 class Builder:
@@ -93,8 +105,8 @@ class Builder:
         """
         while True:
             found = difference(state, listing)
-            if found.vanished.get(LakeTable.EVALUATIONS) or not can_follow(state, listing):
-                # Judgements of a file that went can't be told from those of another: begin anew.
+            gone = found.vanished.get(LakeTable.EVALUATIONS, ())
+            if has_lost_judgements(state, listing, gone) or not can_follow(state, listing):  # begin anew
                 self._folder.release(_file_names(state))
                 state = replace(self._emptied(state, listing), revision=state.revision)
                 found = difference(state, listing)
@@ -109,7 +121,8 @@ class Builder:
                 state = self._folder.newest()
 
     def _next_step(self, state: DerivedState, listing: Listing, found: Difference) -> DerivedState | None:
-        if found.has_unread or found.has_vanished or not state.parts:
+        is_expired = any(newly_expired(state, listing, table) is not None for table in LakeTable)
+        if found.has_unread or found.has_vanished or is_expired or not state.parts:
             return self._apply(state, listing, found)
         if found.rewritten:
             return self._following(state, listing, self._extents(state, listing), found, Batch())
@@ -137,7 +150,7 @@ class Builder:
             extents[table] = {name: known.get(name) or read[name] for name in names}
         return extents
 
-    def _next_batch(self, found: Difference, extents: Extents, state: DerivedState) -> Batch:
+    def _next_batch(self, found: Difference, extents: Extents, state: DerivedState, listing: Listing) -> Batch:
         spans = extents.get(LakeTable.SPANS, {})
         ascending = sorted(found.unread.get(LakeTable.SPANS, ()), key=lambda name: (spans[name].first_ns or 0, name))
         chosen: list[str] = []
@@ -158,24 +171,31 @@ class Builder:
             if is_last or (received[name].first_ns or last_ns + 1) <= last_ns
         ]
         gone = [state.inputs[LakeTable.SPANS][name] for name in found.vanished.get(LakeTable.SPANS, ())]
+        touched = [
+            _ALL_TIME if one.first_ns is None or one.last_ns is None else (one.first_ns, one.last_ns) for one in gone
+        ]
+        expired = newly_expired(state, listing, LakeTable.SPANS)
+        if expired is not None:
+            touched.append((_ALL_TIME[0], expired - 1))
         return Batch(
             spans=tuple(chosen),
             evaluations=tuple(judgements),
-            traces_from=tuple(
-                _ALL_TIME if one.first_ns is None or one.last_ns is None else (one.first_ns, one.last_ns)
-                for one in gone
-            ),
+            traces_from=tuple(touched),
+            judged_before=newly_expired(state, listing, LakeTable.EVALUATIONS),
         )
 
     def _apply(self, state: DerivedState, listing: Listing, found: Difference) -> DerivedState:
         revision = state.revision + 1
         extents = self._extents(state, listing)
-        batch = self._next_batch(found, extents, state)
+        batch = self._next_batch(found, extents, state, listing)
         with Engine(self._limits) as engine:
-            open_new_rows(engine, spans=self._fetch(batch.spans), evaluations=self._fetch(batch.evaluations))
-            parts = parts_to_open(engine, self._folder, state, touched=batch.traces_from)
+            kept = {table: kept_from_ns(listing.kept_from_hour, table) for table in LakeTable}
+            for table, names in ((LakeTable.SPANS, batch.spans), (LakeTable.EVALUATIONS, batch.evaluations)):
+                open_new_rows(engine, table, self._kept_rows(names, extents[table], kept[table]))
+            are_all_open = bool(batch.traces_from) or batch.judged_before is not None
+            parts = state.parts if are_all_open else parts_to_open(engine, self._folder, state)
             open_known(engine, self._folder, state, parts)
-            self._open_known_spans(engine, found, batch, extents)
+            self._open_known_spans(engine, found, batch, extents, kept)
             derive_facts(engine, self._settings, revision=revision, without_dimensions=state.wide_dimensions)
             wide = wide_dimensions(engine, state) if self._settings.dimensions else []
             if wide:  # begin anew, without them
@@ -202,12 +222,31 @@ class Builder:
             wide_dimensions=state.wide_dimensions,
         )
 
-    def _open_known_spans(self, engine: Engine, found: Difference, batch: Batch, extents: Extents) -> None:
-        ranges = merged_ranges(find_dirty(engine, touched=batch.traces_from), gap_ns=_SEARCH_GAP_NS)
+    def _kept_rows(self, names: Sequence[str], extents: Mapping[str, Extent], kept_ns: int | None) -> KeptRows:
+        """Tell apart files of rows that are all kept, and files of which some rows may have expired."""
+        lasting = [name for name in names if kept_ns is None or (extents[name].first_ns or kept_ns - 1) >= kept_ns]
+        passing = [name for name in names if name not in lasting]
+        return KeptRows(files=self._fetch(lasting), passing_files=self._fetch(passing), kept_from_ns=kept_ns)
+
+    def _open_known_spans(
+        self,
+        engine: Engine,
+        found: Difference,
+        batch: Batch,
+        extents: Extents,
+        kept: Mapping[LakeTable, int | None],
+    ) -> None:
+        dirty = find_dirty(
+            engine,
+            touched=batch.traces_from,
+            judged_before=batch.judged_before,
+            judgements_kept_from_ns=kept[LakeTable.EVALUATIONS],
+        )
+        ranges = merged_ranges(dirty, gap_ns=_SEARCH_GAP_NS)
         unread = set(found.unread.get(LakeTable.SPANS, ()))
         spans = extents.get(LakeTable.SPANS, {})
         earlier = [name for name, extent in spans.items() if name not in unread and extent.meets(ranges)]
-        open_known_rows(engine, spans=self._fetch(earlier))
+        open_known_rows(engine, spans=self._fetch(earlier), kept_from_ns=kept[LakeTable.SPANS])
 
     def _write(self, engine: Engine, revision: int) -> Part:
         files: dict[str, str] = {}

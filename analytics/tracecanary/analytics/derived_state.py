@@ -23,6 +23,7 @@ from tracecanary.schema import LakeTable
 _MAX_PARTS = 24
 # Fewer are not worth a merge.
 _MERGED_AT_ONCE = 4
+_HOUR_NS = 3_600_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +146,29 @@ class Difference:
 
 
 def can_follow(state: DerivedState, listing: Listing) -> bool:
-    """Whether what is new can be told: compaction forgets in time what it adopted, and retention takes rows away."""
-    return state.manifest >= listing.forgotten_through and dict(state.kept_from_hour) == dict(listing.kept_from_hour)
+    """Whether what is new can be told: compaction forgets in time what it adopted, and retention may be prolonged."""
+    return state.manifest >= listing.forgotten_through and all(
+        hour <= listing.kept_from_hour.get(table, hour - 1) for table, hour in state.kept_from_hour.items()
+    )
+
+
+def kept_from_ns(kept_from_hour: Mapping[str, int], table: LakeTable) -> int | None:
+    """Return since when rows of a table are kept, ns since the epoch; None if always."""
+    hour = kept_from_hour.get(table.value)
+    return None if hour is None else hour * _HOUR_NS
+
+
+def newly_expired(state: DerivedState, listing: Listing, table: LakeTable) -> int | None:
+    """Return before when rows of a table have expired since `state`, ns since the epoch; None if none has."""
+    kept = kept_from_ns(listing.kept_from_hour, table)
+    return None if kept == kept_from_ns(state.kept_from_hour, table) else kept
+
+
+def has_lost_judgements(state: DerivedState, listing: Listing, vanished: Sequence[str]) -> bool:
+    """Whether evaluations of `vanished` inputs went that have not expired: they can't be told from those of others."""
+    kept = kept_from_ns(listing.kept_from_hour, LakeTable.EVALUATIONS)
+    last = [state.inputs[LakeTable.EVALUATIONS][name].last_ns for name in vanished]
+    return any(kept is None or one is None or one >= kept for one in last)
 
 
 def difference(state: DerivedState, listing: Listing) -> Difference:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -76,37 +76,50 @@ def _open_tables(engine: Engine, folder: DerivedFolder, state: DerivedState, tab
             engine.view(f"live_{table}", f"live_{table}_v1")
 
 
-def open_new_rows(engine: Engine, *, spans: Sequence[Path], evaluations: Sequence[Path]) -> None:
-    """Make `new_spans` and `new_evaluations` of files of new rows."""
-    engine.lake_view("new_spans", LakeTable.SPANS, spans)
-    engine.lake_view("new_evaluations", LakeTable.EVALUATIONS, evaluations)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRows:
+    """Files of new rows, and of which of these files some rows may have expired: those before `kept_from_ns`."""
+
+    files: Sequence[Path]
+    passing_files: Sequence[Path] = ()
+    kept_from_ns: int | None = None
 
 
-def parts_to_open(
-    engine: Engine, folder: DerivedFolder, state: DerivedState, *, touched: Sequence[tuple[int, int]] = ()
-) -> list[Part]:
-    """Return the parts that may know what `new_spans` and `new_evaluations` speak of.
+def open_new_rows(engine: Engine, table: LakeTable, rows: KeptRows) -> None:
+    """Make `new_spans` or `new_evaluations` of files of new rows, without what has expired."""
+    name = f"new_{table}"
+    if not rows.passing_files:
+        engine.lake_view(name, table, rows.files)
+        return
+    engine.lake_view(f"lasting_{table}", table, rows.files)
+    engine.lake_view(f"passing_{table}", table, rows.passing_files)
+    engine.table(f"kept_{table}", f"kept_{table}_v1", {"kept_from_ns": rows.kept_from_ns})
+    engine.union(name, [f"lasting_{table}", f"kept_{table}"])
 
-    Args:
-        engine: Has the new rows.
-        folder: Where derived files stand.
-        state: What was derived before.
-        touched: As for `find_dirty`.
-    """
-    # Responses have no keys, and which traces were touched is not known yet.
+
+def parts_to_open(engine: Engine, folder: DerivedFolder, state: DerivedState) -> Sequence[Part]:
+    """Return the parts that may know what `new_spans` and `new_evaluations` speak of."""
     (new,) = engine.rows("new_by_response_v1")
-    if touched or new["are_by_response"] or any(part.by_response for part in state.parts):
-        return list(state.parts)
+    if new["are_by_response"] or any(part.by_response for part in state.parts):
+        return state.parts  # responses have no keys
     keys = engine.integers("new_keys_v1")
     return [part for part in state.parts if knows_any(folder.path / part.files[KEYS_TABLE], keys)]
 
 
-def find_dirty(engine: Engine, *, touched: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int]]:
+def find_dirty(
+    engine: Engine,
+    *,
+    touched: Sequence[tuple[int, int]] = (),
+    judged_before: int | None = None,
+    judgements_kept_from_ns: int | None = None,
+) -> list[tuple[int, int]]:
     """Make `dirty_traces` of the new rows, and what was derived of these traces before.
 
     Args:
         engine: Has the new rows, and what was derived before.
         touched: Ranges of time, ns since the epoch, both ends included, whose traces are derived again in any case.
+        judged_before: Traces with a judgement received before are judged again in any case, ns since the epoch.
+        judgements_kept_from_ns: Judgements received before are forgotten, ns since the epoch.
 
     Returns:
         Ranges of time in which the spans that are known of the dirty traces start, ns since the epoch.
@@ -114,18 +127,19 @@ def find_dirty(engine: Engine, *, touched: Sequence[tuple[int, int]] = ()) -> li
     engine.table("touched_ranges", "ranges_v1", {"ranges": [list(one) for one in touched]})
     engine.table("rederived_traces", "rederived_traces_v1")
     engine.table("dirty_responses", "dirty_responses_v1")
-    engine.table("dirty_traces", "dirty_traces_v1")
+    engine.table("dirty_traces", "dirty_traces_v1", {"judged_before": judged_before})
     for table in ROW_TABLES:
         engine.table(f"old_{table}", f"old_{table}_v1")
+    engine.table("kept_judgements", "kept_judgements_v1", {"kept_from_ns": judgements_kept_from_ns})
     ranges = engine.rows("old_ranges_v1", {"width_ns": _SEARCH_WIDTH_NS})
     return [(row["first_ns"], row["last_ns"]) for row in ranges]
 
 
-def open_known_rows(engine: Engine, *, spans: Sequence[Path]) -> None:
+def open_known_rows(engine: Engine, *, spans: Sequence[Path], kept_from_ns: int | None = None) -> None:
     """Make `landing_spans`: all spans of the dirty traces, those that were read before from the files `spans`."""
     if spans:
         engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
-        engine.table("known_spans", "known_spans_v1")
+        engine.table("known_spans", "known_spans_v1", {"kept_from_ns": kept_from_ns})
         engine.union("landing_spans", ["new_spans", "known_spans"])
     else:
         engine.union("landing_spans", ["new_spans"])
@@ -210,7 +224,7 @@ def derive_facts(
     engine.view("trace_facts", "trace_facts_v2")
     engine.table("new_trace_models", "trace_models_v1", {"revision": revision})
     engine.table("new_responses", "responses_v1", {"revision": revision})
-    engine.union("arrived_evaluations", ["old_judgements", "new_evaluations"])
+    engine.union("arrived_evaluations", ["kept_judgements", "new_evaluations"])
     engine.table("answers", "answers_v1")
     engine.table("landing_evaluations", "placed_evaluations_v1")
     engine.table("new_judgements", "judgements_v1", {"revision": revision})
@@ -234,7 +248,7 @@ def derive_traces(
     engine.table("rederived_traces", "known_traces_v1")
     engine.table("dirty_traces", "known_traces_v1")
     engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
-    engine.table("landing_spans", "known_spans_v1")
+    engine.table("landing_spans", "known_spans_v1", {"kept_from_ns": None})
     engine.table("trace_outlines", "trace_outlines_v1")
     engine.table("intricate_traces", "known_traces_v1")
     derive_calls(engine, settings)
