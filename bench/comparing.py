@@ -57,7 +57,8 @@ def _quantile_error(store: Store) -> dict[str, Any]:
     row = next(row for row in compare(store, _question()).answer.overall.metrics if row.metric == "latency_p99")
     facts = next(iter((Path(str(store.lake)) / "derived").glob("*"))) / "facts-*.parquet"
     exact = duckdb.sql(
-        "SELECT models[1], quantile_cont(duration_ns / 1e9, 0.99) FROM read_parquet($facts) GROUP BY models[1]",
+        "SELECT models[1], quantile_cont(duration_ns / 1e9, 0.99) FROM read_parquet($facts)"
+        " WHERE models IS NOT NULL GROUP BY models[1]",
         params={"facts": str(facts)},
     ).fetchall()
     shown = {"base": row.base.value, "candidate": row.candidate.value}
