@@ -64,11 +64,10 @@ class SpanFlusher:
         return len(self._in_hand)
 
     def load_arrow(self) -> None:
-        """Import what writing needs: beside busy threads, that may take longer than spans are to wait."""
+        """Import what the journal needs: beside busy threads, that may take longer than spans are to wait."""
         try:
             with self._writing:
-                import pyarrow.compute
-                import pyarrow.parquet  # noqa: F401  used by others
+                import pyarrow.compute  # noqa: F401  used by others
         except Exception:  # it is told when there is something to write
             _logger.debug("Arrow can't be loaded", exc_info=True)
 
