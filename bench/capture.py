@@ -28,6 +28,8 @@ from opentelemetry.trace import SpanKind, Tracer
 RESULTS = Path(__file__).parent / "results"
 SPANS_PER_TRACE = 8
 DESIGNS = ("bare", "tracecanary", "batch_otlp")
+# Several seconds of a busy application. In the first of them both sides touch memory and code for the first time.
+STEADY_SPANS = 100_000
 # 25 attributes and 2 events: about 1,090 bytes on the OTLP wire.
 ATTRIBUTES: dict[str, str | int | float | bool] = {
     "gen_ai.operation.name": "chat",
@@ -74,7 +76,7 @@ def main() -> None:
 
 
 def _run(*, is_quick: bool) -> None:
-    spans, burst, rounds = (2_000, 20_000, 1) if is_quick else (20_000, 200_000, 3)
+    spans, burst, rounds = (2_000, 20_000, 1) if is_quick else (STEADY_SPANS, 200_000, 3)
     steady: dict[str, list[dict[str, float]]] = {design: [] for design in DESIGNS}
     bursts = {}
     with subprocess.Popen([sys.executable, __file__, "--sink"], stdout=subprocess.PIPE, text=True) as sink:
