@@ -57,6 +57,18 @@ def test_service_compares_and_takes_evaluations(lake: str) -> None:
     assert (row["trace_id"], row["name"], row["score"]) == (f"{1:032x}", "task_reward", 1.0)
 
 
+def test_a_changed_policy_is_kept_to_in_the_next_answer(lake: str) -> None:
+    location = parse_file_lake(lake)
+    planned = []
+    with running_service(location) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        for traces in (500, 600):
+            lake_storage(location).publish("policy.yaml", f"version: 1\nplanned_traces: {traces}\n".encode())
+            answer = client.get("/compare", params={"base": "base", "candidate": "candidate"}).raise_for_status().json()
+            planned.append(answer["question"]["planned_traces"])
+
+    assert planned == [500, 600]
+
+
 def test_service_sees_what_comes_later(lake: str) -> None:
     store = Store(parse_file_lake(lake))
     assert sum(model.llm_calls for model in list_models(store)) == 8

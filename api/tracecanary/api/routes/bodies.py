@@ -1,4 +1,7 @@
-"""Bodies of answers, kept while neither the lake nor its policy changes: the same request needs no second answer."""
+"""Bodies of answers, kept while neither the lake nor its policy changes: the same request needs no second answer.
+
+For a lake on an object store none are kept: whether its policy has changed can't be told without asking the store.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from tracecanary.api.routes.lake import receiver_of, store_of
 MOST_BODIES = 64
 
 BodyCache = AnswerCache[bytes]
+# None where the policy may change unseen.
 PolicyStamp = tuple[int, int] | None
+_NO_POLICY = (0, 0)
 
 
 def known_body(request: Request) -> bytes | None:
@@ -25,11 +30,13 @@ def known_body(request: Request) -> bytes | None:
     if receiver_of(request).intake.has_unpublished_rows:
         return None
     snapshot = store_of(request).known_snapshot()
-    return None if snapshot is None else body_of(request, snapshot=snapshot, policy=policy_stamp(request))
+    return body_of(request, snapshot=snapshot, policy=policy_stamp(request))
 
 
-def body_of(request: Request, *, snapshot: int, policy: PolicyStamp) -> bytes | None:
+def body_of(request: Request, *, snapshot: int | None, policy: PolicyStamp) -> bytes | None:
     """Return the body that the same request was answered with from a snapshot; None if it was not."""
+    if snapshot is None or policy is None:
+        return None
     return _cache(request).known(_key(request, snapshot, policy))
 
 
@@ -40,21 +47,21 @@ def keep_body(request: Request, body: bytes, *, snapshot: int | None, policy: Po
         request: What was asked.
         body: The answer.
         snapshot: Number of the store's snapshot that it is of; None for an answer of none, which is not kept.
-        policy: Stamp of the lake's policy before it was read.
+        policy: Stamp of the lake's policy before it was read; without one the body is not kept.
     """
-    if snapshot is not None:
+    if snapshot is not None and policy is not None:
         _cache(request).answer(_key(request, snapshot, policy), lambda: body)
 
 
 def policy_stamp(request: Request) -> PolicyStamp:
-    """Return what changes with the lake's policy file; None while there is none."""
+    """Return what changes with the lake's policy file; None for a lake on an object store."""
     lake = store_of(request).lake
     if not isinstance(lake, Path):
         return None
     try:
         state = (lake / POLICY_FILE).stat()
     except OSError:
-        return None
+        return _NO_POLICY
     return state.st_mtime_ns, state.st_size
 
 
