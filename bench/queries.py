@@ -182,11 +182,15 @@ def _timed(name: str, ask: Callable[[], object]) -> dict[str, Any]:
 def _report(rows: list[dict[str, Any]], spans: int) -> None:
     for row in rows:
         more = "  ".join(f"{name} {value}" for name, value in row.items() if name not in ("what", "wall_s", "cpu_s"))
-        print(f"{row['what']:<34}{row['wall_s']:>9.3f} s{row['cpu_s']:>9.3f} s CPU  {more}")
+        print(f"{row['what']:<34}{_seconds(row['wall_s'])}{_seconds(row['cpu_s'])} CPU  {more}".rstrip())
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"queries-{time.strftime('%Y%m%dT%H%M%S')}.json"
     path.write_text(json.dumps({"machine": platform.platform(), "python": sys.version, "spans": spans, "rows": rows}))
     print(f"\nwritten to {path}")
+
+
+def _seconds(measured: float | None) -> str:
+    return f"{'-':>9}  " if measured is None else f"{measured:>9.3f} s"
 
 
 if __name__ == "__main__":
