@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -125,36 +127,29 @@ def metric_series(
         raise InvalidQuestionError("step", step_s, "Use at least one second, such as 15m, 1h or 1d.")
     with store.session() as session:
         store.check(selection)
+        shape = {"step_ns": step_s * _NS_PER_S, "is_by_cohort": is_by_cohort}
         if entry.quantile is None and not evaluators and _is_whole_hours(selection, step_s):
             select_keys(session, selection)
-            given = {"value_of": metric, "step_ns": step_s * _NS_PER_S, "is_by_cohort": is_by_cohort}
-            rows = session.rows("series_hours_v1", {**given, **window_of(selection)})
+            rows = session.rows("series_hours_v1", {**shape, "value_of": metric, **window_of(selection)})
         else:
             select_traces(session, selection.parameters())
-            rows = session.rows(
-                "series_v1",
-                {
-                    "value_of": entry.values_from or metric,
-                    "quantile": entry.quantile,
-                    "step_ns": step_s * _NS_PER_S,
-                    "evaluators": list(evaluators),
-                    "is_by_cohort": is_by_cohort,
-                },
-            )
+            values = {"value_of": entry.values_from or metric, "quantile": entry.quantile}
+            rows = session.rows("series_v1", {**shape, **values, "evaluators": list(evaluators)})
     buckets = {row["bucket_unix_ns"] for row in rows}
     if len(buckets) > MAX_BUCKETS:
         raise InvalidQuestionError("step", f"{step_s}s", f"It makes {len(buckets)} points; use a larger one.")
-    return [
-        SeriesRow(
-            time=time_of(row["bucket_unix_ns"]),
-            arm=row["arm_name"],
-            cohort=row["cohort_name"],
-            metric=metric,
-            value=row["value"],
-            n=row["n"],
-        )
-        for row in rows
-    ]
+    return [_series_row(row, metric) for row in rows]
+
+
+def _series_row(row: Mapping[str, Any], metric: str) -> SeriesRow:
+    return SeriesRow(
+        time=time_of(row["bucket_unix_ns"]),
+        arm=row["arm_name"],
+        cohort=row["cohort_name"],
+        metric=metric,
+        value=row["value"],
+        n=row["n"],
+    )
 
 
 def _is_whole_hours(selection: Selection, step_s: int) -> bool:
