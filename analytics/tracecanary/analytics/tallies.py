@@ -20,7 +20,8 @@ from tracecanary.analytics.statistics.standardise import GROUPS, GroupSums
 _ZEROS = -32768
 # Above all buckets.
 _NO_BUCKET = 2**31
-_NANO, _MICRO = 1e-9, 1e-6
+# Divided by, since 1e9 is exact in floating point and 1e-9 is not.
+_NANOS, _MICROS = 1e9, 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +34,19 @@ class _Rate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Mean:
-    """A mean's columns in rollup_groups: `<name>_total`, `_sq` and `_cube`, and units of the first two and the last."""
+    """A mean's columns in rollup_groups: `<name>_total`, `_sq` and `_cube`.
+
+    Args:
+        name: Of the columns.
+        known: Column that counts the traces with a value.
+        per_unit: How many units of the first two make one of the metric.
+        per_cube_unit: How many of the last.
+    """
 
     name: str
     known: str
-    unit: float = 1.0
-    cube_unit: float = 1.0
+    per_unit: float = 1.0
+    per_cube_unit: float = 1.0
 
 
 _RATES: Mapping[str, _Rate] = {
@@ -50,7 +58,7 @@ _RATES: Mapping[str, _Rate] = {
     "escalation_rate": _Rate(hits="escalated", told_by="escalations"),
 }
 _MEANS: Mapping[str, _Mean] = {
-    "cost_per_trace": _Mean(name="cost", known="with_cost", unit=_NANO, cube_unit=_MICRO),
+    "cost_per_trace": _Mean(name="cost", known="with_cost", per_unit=_NANOS, per_cube_unit=_MICROS),
     "input_tokens": _Mean(name="input_tokens", known="input_tokens_known"),
     "output_tokens": _Mean(name="output_tokens", known="output_tokens_known"),
     "steps_per_trace": _Mean(name="steps", known="traces"),
@@ -130,9 +138,9 @@ def group_sums(
     for name, mean in _MEANS.items():
         made[name, None] = _Sums(
             n=adding.sums(rows[mean.known]),
-            total=adding.sums(rows[f"{mean.name}_total"]) * mean.unit,
-            squares=adding.sums(rows[f"{mean.name}_sq"]) * mean.unit**2,
-            cubes=adding.sums(rows[f"{mean.name}_cube"]) * mean.cube_unit**3,
+            total=adding.sums(rows[f"{mean.name}_total"]) / mean.per_unit,
+            squares=adding.sums(rows[f"{mean.name}_sq"]) / mean.per_unit**2,
+            cubes=adding.sums(rows[f"{mean.name}_cube"]) / mean.per_cube_unit**3,
         )
     made |= _evaluator_sums(cells, evaluators, is_clustered=is_clustered)
     keys = tuple(sorted((key for key, sums in made.items() if sums.n.any()), key=lambda key: (key[0], key[1] or "")))
@@ -250,17 +258,17 @@ def tails_above(rows: Picked, caps: Mapping[str, float]) -> Tails | None:
     def of_metric(value: Mapping[str, float]) -> Floats:
         return np.array([value.get(name, 1.0) for name in names] or [1.0])[metric]
 
-    unit = of_metric({name: mean.unit for name, mean in _MEANS.items()})
-    cube_unit = of_metric({name: mean.cube_unit for name, mean in _MEANS.items()})
+    per_unit = of_metric({name: mean.per_unit for name, mean in _MEANS.items()})
+    per_cube_unit = of_metric({name: mean.per_cube_unit for name, mean in _MEANS.items()})
     cap, n = of_metric(caps), rows["n"][chosen]
     return Tails(
         places=rows.codes[chosen],
         g=rows["g"][chosen],
         metrics=(metric, names),
         n=n,
-        total=rows["total"][chosen] * unit - n * cap,
-        squares=rows["total_sq"][chosen] * unit**2 - n * cap**2,
-        cubes=rows["total_cube"][chosen] * cube_unit**3 - n * cap**3,
+        total=rows["total"][chosen] / per_unit - n * cap,
+        squares=rows["total_sq"][chosen] / per_unit**2 - n * cap**2,
+        cubes=rows["total_cube"][chosen] / per_cube_unit**3 - n * cap**3,
     )
 
 
