@@ -9,13 +9,13 @@ from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState
 from tracecanary.analytics.derived_steps import (
     DERIVED_TABLES,
-    KeptRows,
     derive_calls,
     derive_facts,
     find_dirty,
     open_derived,
     open_known_rows,
     open_new_rows,
+    open_retention,
     wide_dimensions,
 )
 from tracecanary.analytics.engine import Engine
@@ -23,6 +23,8 @@ from tracecanary.schema import LakeTable, list_lake_files
 
 # Traces that golden cases compare the trajectories of.
 _COMPARED = {"trace_ids": ["t1", "t2"], "arms": ["base", "candidate"], "cohorts": ["a", "a"], "failed": [True, False]}
+# In golden cases, what is older has expired by the end.
+_EXPIRED_NS = 1_000 * 10**9
 
 
 @contextmanager
@@ -51,20 +53,22 @@ def deriving_engine(
     )
     with Engine() as engine:
         open_derived(engine, DerivedFolder(lake / "derived", "none"), DerivedState())
-        for kind, paths in ((LakeTable.SPANS, spans), (LakeTable.EVALUATIONS, evaluations)):
-            open_new_rows(engine, kind, KeptRows(files=paths))
-            engine.lake_view(f"passing_{kind}", kind, paths)
+        open_new_rows(engine, spans=spans, evaluations=evaluations)
+        open_retention(engine, {})
         find_dirty(engine)
         open_known_rows(engine, spans=[])
         engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
         derive_facts(engine, settings, revision=1)
         wide_dimensions(engine, DerivedState())
         if is_thorough:
-            engine.table("intricate_traces", "dirty_traces_v1", {"judged_before": None})
+            engine.table("intricate_traces", "dirty_traces_v1")
             derive_calls(engine, settings)
         engine.table("spans_above_tokens", "spans_above_tokens_v1")
         engine.table("compared_traces", "compared_traces_v1", _COMPARED)
         for table in DERIVED_TABLES:
             engine.forget(f"stored_{table}")
             engine.union(f"stored_{table}", [f"new_{table}"])
+        open_retention(engine, dict.fromkeys(LakeTable, _EXPIRED_NS))
+        engine.table("final_traces", "final_traces_v1")
+        engine.table("outlived_traces", "outlived_traces_v1")
         yield engine

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.analytics.lake import write_evaluations, write_spans
 
 from tracecanary.analytics.compaction import compact
-from tracecanary.analytics.config import CompactionSettings, DerivationSettings, Retention
+from tracecanary.analytics.config import CompactionSettings, DerivationSettings
 from tracecanary.analytics.derived_build import Builder
 from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState
@@ -32,13 +32,7 @@ COMPACTIONS = {
     "merge": CompactionSettings(settle_s=0),
     "merge and delete": CompactionSettings(settle_s=0, grace_s=0),
 }
-# Hours go by, so that these find other rows expired each time.
-EXPIRIES = {
-    "expire": CompactionSettings(settle_s=10**9, retention=Retention(spans_days=1000 / 24, evaluations_days=1000 / 24)),
-    "expire spans": CompactionSettings(settle_s=0, grace_s=0, retention=Retention(spans_days=999 / 24)),
-}
-KINDS = ("spans", "spans", "evaluations", "look", *COMPACTIONS, *EXPIRIES)
-STEPS = st.lists(st.sampled_from(KINDS), min_size=4, max_size=14)
+STEPS = st.lists(st.sampled_from(["spans", "spans", "evaluations", "look", *COMPACTIONS]), min_size=4, max_size=14)
 _folders = itertools.count()
 
 
@@ -57,19 +51,17 @@ def answers(lake: Path) -> tuple[Any, ...]:
 
 
 def some_spans(numbers: Any) -> list[dict[str, Any]]:
-    places = [(numbers.randrange(6), numbers.randrange(4)) for _ in range(3)]
     return [
         {
-            "trace_id": f"{trace:032x}",
-            "span_id": f"{place:016x}",
+            "trace_id": f"{numbers.randrange(6):032x}",
+            "span_id": f"{numbers.randrange(4):016x}",
             "kind": "llm",
             "model": numbers.choice(["base", "candidate"]),
             "response_id": numbers.choice([None, "r1", "r2", "r3", "r4"]),
             "input_tokens": numbers.randrange(100),
-            # The same each time that it is delivered.
-            "start_unix_ns": (trace + 2 * place) % 7 * HOUR_NS,
+            "start_unix_ns": numbers.randrange(3) * HOUR_NS,
         }
-        for trace, place in places
+        for _ in range(3)
     ]
 
 
@@ -79,7 +71,7 @@ def some_evaluations(numbers: Any, moment: int) -> list[dict[str, Any]]:
         {"trace_id": f"{numbers.randrange(6):032x}", "span_id": f"{numbers.randrange(4):016x}"},
         {"trace_id": None, "response_id": numbers.choice(["r1", "r2", "r3", "r4", "r5"])},
     ]
-    given = {"name": "reward", "received_unix_ns": moment * HOUR_NS}
+    given = {"name": "reward", "received_unix_ns": moment * 1000}
     return [{**place, **given, "passed": bool(numbers.randrange(2))} for place in places]
 
 
@@ -96,8 +88,7 @@ def test_derived_equals_derived_anew(folder: Path, steps: list[str], numbers: An
         elif step == "look":
             answers(lake)
         else:
-            chosen = {**COMPACTIONS, **EXPIRIES}[step]
-            compact(lake, chosen, clock_ms=lambda hour=moment: (1_000 + hour) * HOUR_MS)  # type: ignore[misc]
+            compact(lake, COMPACTIONS[step], clock_ms=lambda hour=moment: (1_000 + hour) * HOUR_MS)  # type: ignore[misc]
 
     followed = answers(lake)
     shutil.rmtree(lake / "derived")
@@ -140,36 +131,3 @@ def test_files_that_a_killed_process_left_unread_are_not_taken_for_known_once_me
 
     ((model,), *_) = answers(lake)
     assert model.llm_calls == 3
-
-
-def test_rows_that_retention_dropped_no_longer_count(folder: Path) -> None:
-    lake = folder / str(next(_folders))
-    call = {"span_id": "a" * 16, "kind": "llm", "model": "base", "response_id": "r1"}
-    for number in range(3):
-        write_spans(lake, [{"trace_id": str(number) * 32, **call, "start_unix_ns": number * 24 * HOUR_NS}])
-    write_evaluations(lake, [{"trace_id": None, "response_id": "r1", "name": "reward", "passed": False}])
-    compact(lake, COMPACTIONS["adopt"], clock_ms=lambda: 72 * HOUR_MS)
-    (before, _, (judged,), _) = answers(lake)
-    assert (before[0].llm_calls, judged["trace_id"]) == (3, "0" * 32)
-
-    compact(lake, CompactionSettings(retention=Retention(spans_days=2)), clock_ms=lambda: 72 * HOUR_MS)
-
-    (after, _, (judged,), _) = answers(lake)
-    assert (after[0].llm_calls, judged["trace_id"]) == (2, "1" * 32)
-
-
-def test_facts_follow_retention_without_being_derived_anew(folder: Path) -> None:
-    lake = folder / str(next(_folders))
-    call = {"span_id": "a" * 16, "kind": "llm", "model": "base"}
-    for number in range(4):
-        write_spans(lake, [{"trace_id": str(number) * 32, **call, "start_unix_ns": number * 24 * HOUR_NS}])
-    compact(lake, COMPACTIONS["adopt"], clock_ms=lambda: 96 * HOUR_MS)
-    answers(lake)
-    derived = DerivedFolder(lake / "derived", definition(DerivationSettings()))
-    before = derived.newest().parts
-
-    compact(lake, CompactionSettings(retention=Retention(spans_days=1.5)), clock_ms=lambda: 96 * HOUR_MS)
-
-    ((model,), *_) = answers(lake)
-    after = derived.newest().parts
-    assert (model.llm_calls, after[: len(before)], after[-1].traces) == (1, before, 0)

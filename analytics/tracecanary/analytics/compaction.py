@@ -10,16 +10,17 @@ work away. So any number of compactions may run at once; only work is lost.
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tracecanary.analytics.compaction_files import remove_files, write_hours
 from tracecanary.analytics.compaction_policy import files_to_merge, segments_to_adopt
-from tracecanary.analytics.config import MS_PER_HOUR, CompactionSettings
+from tracecanary.analytics.config import MS_PER_HOUR, CompactionSettings, Retention
 from tracecanary.analytics.engine import EngineLimits, check_segment, compacted_rows, refuse_damaged_content
 from tracecanary.analytics.sweep import TEMPORARY_PREFIX, present_files, sweep
 from tracecanary.schema import (
@@ -39,6 +40,8 @@ from tracecanary.schema import (
     next_manifest,
     publish_manifest,
 )
+
+_logger = logging.getLogger(__name__)
 
 _NS_PER_HOUR = MS_PER_HOUR * 1_000_000
 # Each is lost to another compaction that published in between; so many in a row never happened.
@@ -90,16 +93,20 @@ def compact(
     *,
     clock_ms: Callable[[], int] = wall_clock_ms,
     should_stop: Callable[[], bool] = lambda: False,
+    before_expiry: Callable[[], object] = lambda: None,
 ) -> CompactionReport:
     """Rewrite everything that is worth it, drop what retention no longer keeps, and delete what nobody needs.
 
     A damaged file is left where it is, and named in the report; everything else goes on. When `should_stop` tells so,
-    the rest is left to the next compaction.
+    the rest is left to the next compaction. Before retention drops anything, `before_expiry` may derive what is to
+    outlive it; while it fails, everything is kept.
 
     Raises:
         LakeError: The lake can't be read or written. What was published until then stays; nothing is lost.
         StoreError: The engine failed, for instance because its memory did not suffice.
     """
+    if settings.retention.kept_from_hour(now_ms=clock_ms()) and not _has_succeeded(before_expiry):
+        settings = replace(settings, retention=Retention())
     compaction = _Compaction(lake, settings, clock_ms)
     with _temporary_folder(lake) as folder:
         while not should_stop() and compaction.take_step(folder):
@@ -107,6 +114,15 @@ def compact(
     compaction.expire()
     compaction.report.deleted_files = sweep(lake, now_ms=clock_ms(), grace_ms=settings.grace_ms)
     return compaction.report
+
+
+def _has_succeeded(before_expiry: Callable[[], object]) -> bool:
+    try:
+        before_expiry()
+    except (LakeError, StoreError) as error:
+        _logger.warning("nothing expires until what outlives it can be derived: %s", error)
+        return False
+    return True
 
 
 class _Compaction:
@@ -211,7 +227,7 @@ class _Compaction:
             self.report.skipped[name] = str(error)
 
     def _finish(self, step: _Step, paths: Mapping[str, Path], added: list[LakeFile], *, started_ms: int) -> None:
-        # Rows that expired were not rewritten, so whoever derives from the lake has to know which.
+        # Rows that are too old were not rewritten, so whoever derives from the lake has to know which.
         hours = self._settings.retention.kept_from_hour(now_ms=started_ms)
         kept_from_hour = {table: hour for table, hour in hours.items() if table is step.table}
         change = Change(added=tuple(added), removed=frozenset(paths), kept_from_hour=kept_from_hour)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,28 +19,31 @@ from tracecanary.analytics.derived_state import (
     can_follow,
     difference,
     first_to_merge,
-    has_lost_judgements,
     kept_from_ns,
+    kept_hours,
     merged_ranges,
-    newly_expired,
 )
 from tracecanary.analytics.derived_steps import (
     DERIVED_TABLES,
     ROW_TABLES,
     SUM_TABLES,
-    KeptRows,
+    carry_over,
     derive_facts,
     find_dirty,
+    leave_out_late_spans,
     open_derived,
     open_known,
     open_known_rows,
     open_new_rows,
+    open_retention,
     parts_to_open,
     rollup_query,
     wide_dimensions,
 )
-from tracecanary.analytics.engine import Engine, EngineLimits, file_statistics
+from tracecanary.analytics.engine import Engine, EngineLimits, file_columns, file_statistics
 from tracecanary.schema import LakeTable
+
+_logger = logging.getLogger(__name__)
 
 # Spans derived at once: what bounds the memory of building a large lake from nothing.
 BATCH_SPANS = 4_000_000
@@ -53,19 +57,11 @@ Extents = Mapping[LakeTable, Mapping[str, Extent]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Files whose rows are applied together.
-
-    Attributes:
-        spans: Files of spans.
-        evaluations: Files of evaluations.
-        traces_from: Ranges of time, ns since the epoch, whose traces are derived again, too.
-        judged_before: Traces with judgements received before are judged again, too, ns since the epoch.
-    """
+    """Files whose rows are applied together; `traces_from` holds ranges of time whose traces are derived again, too."""
 
     spans: tuple[str, ...] = ()
     evaluations: tuple[str, ...] = ()
     traces_from: tuple[tuple[int, int], ...] = ()
-    judged_before: int | None = None
 
 
 class Builder:
@@ -104,13 +100,7 @@ class Builder:
             OSError: The derived folder can't be written.
         """
         while True:
-            found = difference(state, listing)
-            gone = found.vanished.get(LakeTable.EVALUATIONS, ())
-            if has_lost_judgements(state, listing, gone) or not can_follow(state, listing):  # begin anew
-                self._folder.release(_file_names(state))
-                state = replace(self._emptied(state, listing), revision=state.revision)
-                found = difference(state, listing)
-            step = self._next_step(state, listing, found)
+            step = self._next_step(state, listing, difference(state, listing))
             if step is None:
                 return state
             self._folder.release(_file_names(state) - _file_names(step))
@@ -121,24 +111,77 @@ class Builder:
                 state = self._folder.newest()
 
     def _next_step(self, state: DerivedState, listing: Listing, found: Difference) -> DerivedState | None:
-        is_expired = any(newly_expired(state, listing, table) is not None for table in LakeTable)
-        if found.has_unread or found.has_vanished or is_expired or not state.parts:
+        if found.vanished.get(LakeTable.EVALUATIONS) or not can_follow(state, listing):
+            # Judgements of a file that went can't be told from those of another.
+            return self._begun_anew(state, listing)
+        inherited = self._inherited(state, listing) if state.revision == 0 else None
+        if inherited is not None:
+            return inherited
+        if found.has_unread or found.has_vanished or not state.parts:
             return self._apply(state, listing, found)
-        if found.rewritten:
+        is_retained = kept_hours(state, listing) == dict(state.kept_from_hour) and state.names <= listing.names
+        if found.rewritten or not is_retained:
             return self._following(state, listing, self._extents(state, listing), found, Batch())
         place = first_to_merge(state.parts)
         return self._merge(state, place) if place < len(state.parts) else None
 
-    def _emptied(
+    def _begun_anew(
         self, state: DerivedState, listing: Listing, *, wide_dimensions: frozenset[str] = frozenset()
     ) -> DerivedState:
-        """Return the state after `state` from which everything is derived anew."""
-        return DerivedState(
+        """Return the state after `state` from which everything is derived anew that can be."""
+        emptied = DerivedState(
             revision=state.revision + 1,
             manifest=listing.manifest,
-            kept_from_hour=listing.kept_from_hour,
+            kept_from_hour=kept_hours(state, listing),
             wide_dimensions=wide_dimensions,
+            carried_from=state.carried_from,
         )
+        return self._carried(emptied, self._folder, state)
+
+    def _inherited(self, state: DerivedState, listing: Listing) -> DerivedState | None:
+        """Return the state after `state`, of which there is nothing, with what only another definition still knows."""
+        for folder in self._folder.others():
+            other = folder.newest()
+            if not other.kept_from_hour or not other.parts:
+                continue
+            if not self._has_columns_of(folder, other):
+                _logger.warning(
+                    "%s has facts of traces whose spans may have expired, with other columns than this version's: they "
+                    "are left there, and don't count",
+                    folder.path,
+                )
+                continue
+            emptied = DerivedState(
+                revision=state.revision + 1,
+                manifest=listing.manifest,
+                kept_from_hour=kept_hours(other, listing),
+                carried_from=other.carried_from | {folder.path.name},
+            )
+            return self._carried(emptied, folder, other)
+        return None
+
+    def _has_columns_of(self, folder: DerivedFolder, other: DerivedState) -> bool:
+        """Whether rows of `other`, in `folder`, have the columns that are derived here: tried on no rows at all."""
+        state, listing = DerivedState(), Listing(files={})
+        (like,) = self._apply(state, listing, difference(state, listing)).parts
+        try:
+            return all(
+                file_columns(self._folder.path / like.files[table]) == file_columns(folder.path / part.files[table])
+                for table in ROW_TABLES
+                for part in other.parts
+            )
+        finally:
+            self._folder.discard(sorted(like.files.values()))
+
+    def _carried(self, emptied: DerivedState, folder: DerivedFolder, known: DerivedState) -> DerivedState:
+        """Return `emptied` with a part of what `known`, in `folder`, knows and the lake doesn't any more."""
+        kept = kept_from_ns(emptied.kept_from_hour)
+        if not kept or not known.parts:
+            return emptied
+        with Engine(self._limits) as engine:
+            carry_over(engine, folder, known, kept, revision=emptied.revision)
+            part = self._write(engine, emptied.revision)
+        return replace(emptied, parts=(part,))
 
     def _extents(self, state: DerivedState, listing: Listing) -> Extents:
         """Return the extents of every file, reading the footers of those that are new."""
@@ -150,7 +193,7 @@ class Builder:
             extents[table] = {name: known.get(name) or read[name] for name in names}
         return extents
 
-    def _next_batch(self, found: Difference, extents: Extents, state: DerivedState, listing: Listing) -> Batch:
+    def _next_batch(self, found: Difference, extents: Extents, state: DerivedState) -> Batch:
         spans = extents.get(LakeTable.SPANS, {})
         ascending = sorted(found.unread.get(LakeTable.SPANS, ()), key=lambda name: (spans[name].first_ns or 0, name))
         chosen: list[str] = []
@@ -171,35 +214,29 @@ class Builder:
             if is_last or (received[name].first_ns or last_ns + 1) <= last_ns
         ]
         gone = [state.inputs[LakeTable.SPANS][name] for name in found.vanished.get(LakeTable.SPANS, ())]
-        touched = [
-            _ALL_TIME if one.first_ns is None or one.last_ns is None else (one.first_ns, one.last_ns) for one in gone
-        ]
-        expired = newly_expired(state, listing, LakeTable.SPANS)
-        if expired is not None:
-            touched.append((_ALL_TIME[0], expired - 1))
         return Batch(
             spans=tuple(chosen),
             evaluations=tuple(judgements),
-            traces_from=tuple(touched),
-            judged_before=newly_expired(state, listing, LakeTable.EVALUATIONS),
+            traces_from=tuple(
+                _ALL_TIME if one.first_ns is None or one.last_ns is None else (one.first_ns, one.last_ns)
+                for one in gone
+            ),
         )
 
     def _apply(self, state: DerivedState, listing: Listing, found: Difference) -> DerivedState:
         revision = state.revision + 1
         extents = self._extents(state, listing)
-        batch = self._next_batch(found, extents, state, listing)
+        batch = self._next_batch(found, extents, state)
         with Engine(self._limits) as engine:
-            kept = {table: kept_from_ns(listing.kept_from_hour, table) for table in LakeTable}
-            for table, names in ((LakeTable.SPANS, batch.spans), (LakeTable.EVALUATIONS, batch.evaluations)):
-                open_new_rows(engine, table, self._kept_rows(names, extents[table], kept[table]))
-            are_all_open = bool(batch.traces_from) or batch.judged_before is not None
-            parts = state.parts if are_all_open else parts_to_open(engine, self._folder, state)
+            open_new_rows(engine, spans=self._fetch(batch.spans), evaluations=self._fetch(batch.evaluations))
+            parts = parts_to_open(engine, self._folder, state, touched=batch.traces_from)
             open_known(engine, self._folder, state, parts)
-            self._open_known_spans(engine, found, batch, extents, kept)
+            self._apply_retention(engine, kept_from_ns(kept_hours(state, listing)), batch)
+            self._open_known_spans(engine, found, batch, extents)
             derive_facts(engine, self._settings, revision=revision, without_dimensions=state.wide_dimensions)
-            wide = wide_dimensions(engine, state) if self._settings.dimensions else []
-            if wide:  # begin anew, without them
-                return self._emptied(state, listing, wide_dimensions=state.wide_dimensions.union(wide))
+            wide = state.wide_dimensions.union(wide_dimensions(engine, state) if self._settings.dimensions else [])
+            if wide != state.wide_dimensions:  # begin anew, without them; what is carried over may still have them
+                return self._begun_anew(state, listing, wide_dimensions=wide)
             part = self._write(engine, revision)
         return replace(self._following(state, listing, extents, found, batch), parts=(*state.parts, part))
 
@@ -217,36 +254,24 @@ class Builder:
             adopted=listing.adopted & (state.names | state.adopted),
             manifest=listing.manifest,
             is_whole=all(name in taken for names in found.unread.values() for name in names),
-            kept_from_hour=listing.kept_from_hour,
+            kept_from_hour=kept_hours(state, listing),
             parts=state.parts,
             wide_dimensions=state.wide_dimensions,
+            carried_from=state.carried_from,
         )
 
-    def _kept_rows(self, names: Sequence[str], extents: Mapping[str, Extent], kept_ns: int | None) -> KeptRows:
-        """Tell apart files of rows that are all kept, and files of which some rows may have expired."""
-        lasting = [name for name in names if kept_ns is None or (extents[name].first_ns or kept_ns - 1) >= kept_ns]
-        passing = [name for name in names if name not in lasting]
-        return KeptRows(files=self._fetch(lasting), passing_files=self._fetch(passing), kept_from_ns=kept_ns)
+    def _apply_retention(self, engine: Engine, kept_ns: Mapping[LakeTable, int], batch: Batch) -> None:
+        open_retention(engine, kept_ns)
+        late = leave_out_late_spans(engine) if LakeTable.SPANS in kept_ns and batch.spans else 0
+        if late:
+            _logger.info("%d spans came after those of their traces or hours had expired: they don't count", late)
 
-    def _open_known_spans(
-        self,
-        engine: Engine,
-        found: Difference,
-        batch: Batch,
-        extents: Extents,
-        kept: Mapping[LakeTable, int | None],
-    ) -> None:
-        dirty = find_dirty(
-            engine,
-            touched=batch.traces_from,
-            judged_before=batch.judged_before,
-            judgements_kept_from_ns=kept[LakeTable.EVALUATIONS],
-        )
-        ranges = merged_ranges(dirty, gap_ns=_SEARCH_GAP_NS)
+    def _open_known_spans(self, engine: Engine, found: Difference, batch: Batch, extents: Extents) -> None:
+        ranges = merged_ranges(find_dirty(engine, touched=batch.traces_from), gap_ns=_SEARCH_GAP_NS)
         unread = set(found.unread.get(LakeTable.SPANS, ()))
         spans = extents.get(LakeTable.SPANS, {})
         earlier = [name for name, extent in spans.items() if name not in unread and extent.meets(ranges)]
-        open_known_rows(engine, spans=self._fetch(earlier), kept_from_ns=kept[LakeTable.SPANS])
+        open_known_rows(engine, spans=self._fetch(earlier))
 
     def _write(self, engine: Engine, revision: int) -> Part:
         files: dict[str, str] = {}

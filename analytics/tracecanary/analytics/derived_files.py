@@ -1,7 +1,8 @@
 """The files of a lake's derived state: one folder a definition, states that never change, and no lock.
 
 A state is published under a number that must be free, so of two processes that follow the same state one loses, and
-goes on from what the other has made. Everything here can be deleted at any time, and is then derived again.
+goes on from what the other has made. Everything here can be deleted at any time, and is then derived again, but for
+what has outlived the spans that it was derived from.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class DerivedFolder:
     def sweep(self, state: DerivedState, *, now: float | None = None) -> None:
         """Delete what no reader of `state` or of a recent one needs, and definitions that nobody has used for long."""
         now = time.time() if now is None else now
-        self._forget_others(now)
+        self._forget_others(state, now)
         kept = {name for part in state.parts for name in part.files.values()}
         numbers = sorted(self._numbers(), reverse=True)[:_KEPT_STATES]
         kept |= {self._state_path(number).name for number in numbers}
@@ -97,12 +98,21 @@ class DerivedFolder:
                 if path.name not in kept and path.stat().st_mtime < now - SWEEP_AFTER_S:
                     path.unlink()
 
-    def _forget_others(self, now: float) -> None:
+    def others(self) -> list[DerivedFolder]:
+        """Return the folders of other definitions, those used last first."""
+        used: list[tuple[float, str]] = []
+        with contextlib.suppress(OSError):  # another process sweeps, too
+            folders = [path for path in self.path.parent.iterdir() if path != self.path and path.is_dir()]
+            used = [(path.stat().st_mtime, path.name) for path in folders]
+        return [DerivedFolder(self.path.parent, name) for _, name in sorted(used, reverse=True)]
+
+    def _forget_others(self, state: DerivedState, now: float) -> None:
         with contextlib.suppress(OSError):  # another process sweeps, too
             os.utime(self.path)
-            for path in self.path.parent.iterdir():
-                if path != self.path and path.stat().st_mtime < now - FORGOTTEN_AFTER_S:
-                    shutil.rmtree(path)
+            for other in self.others():
+                is_old = other.path.stat().st_mtime < now - FORGOTTEN_AFTER_S
+                if is_old and (other.path.name in state.carried_from or not other.newest().kept_from_hour):
+                    shutil.rmtree(other.path)
 
     def discard(self, names: list[str]) -> None:
         """Delete files that were written and never published."""
@@ -126,6 +136,12 @@ class DerivedFolder:
 
     def _state_path(self, number: int) -> Path:
         return self.path / f"{_STATE_PREFIX}{number:0{_DIGITS}d}{_STATE_SUFFIX}"
+
+
+def known_states(root: Path) -> list[tuple[DerivedFolder, DerivedState]]:
+    """Return the newest state of every definition below `root`."""
+    folders = [DerivedFolder(root, path.name) for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
+    return [(folder, folder.newest()) for folder in folders]
 
 
 def forget_derived(root: Path) -> None:

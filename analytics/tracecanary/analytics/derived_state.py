@@ -96,9 +96,10 @@ class DerivedState:
         adopted: Names of files whose rows are in the parts, too, and that compaction has put into others since.
         manifest: Number of the lake's newest manifest when it was derived.
         is_whole: Whether it has every row that the lake had then.
-        kept_from_hour: By table, the first hour that retention had kept.
+        kept_from_hour: By table, the first hour that retention had kept. What was derived of older rows stays.
         parts: Oldest first.
         wide_dimensions: Names of cohort dimensions with so many values that nothing is derived by them.
+        carried_from: Other definitions whose facts of traces that outlived their spans are in the parts.
     """
 
     revision: int = 0
@@ -109,6 +110,7 @@ class DerivedState:
     kept_from_hour: Mapping[str, int] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
     wide_dimensions: frozenset[str] = frozenset()
+    carried_from: frozenset[str] = frozenset()
 
     @property
     def names(self) -> frozenset[str]:
@@ -146,29 +148,22 @@ class Difference:
 
 
 def can_follow(state: DerivedState, listing: Listing) -> bool:
-    """Whether what is new can be told: compaction forgets in time what it adopted, and retention may be prolonged."""
-    return state.manifest >= listing.forgotten_through and all(
-        hour <= listing.kept_from_hour.get(table, hour - 1) for table, hour in state.kept_from_hour.items()
-    )
+    """Whether what is new can be told: compaction forgets in time what it adopted."""
+    return state.manifest >= listing.forgotten_through
 
 
-def kept_from_ns(kept_from_hour: Mapping[str, int], table: LakeTable) -> int | None:
-    """Return since when rows of a table are kept, ns since the epoch; None if always."""
-    hour = kept_from_hour.get(table.value)
-    return None if hour is None else hour * _HOUR_NS
+def kept_hours(state: DerivedState, listing: Listing) -> dict[str, int]:
+    """Return the first hour kept of each table: what was dropped once doesn't come back when more is kept later."""
+    tables = {**state.kept_from_hour, **listing.kept_from_hour}
+    return {
+        table: max(kept.get(table, hour) for kept in (state.kept_from_hour, listing.kept_from_hour))
+        for table, hour in tables.items()
+    }
 
 
-def newly_expired(state: DerivedState, listing: Listing, table: LakeTable) -> int | None:
-    """Return before when rows of a table have expired since `state`, ns since the epoch; None if none has."""
-    kept = kept_from_ns(listing.kept_from_hour, table)
-    return None if kept == kept_from_ns(state.kept_from_hour, table) else kept
-
-
-def has_lost_judgements(state: DerivedState, listing: Listing, vanished: Sequence[str]) -> bool:
-    """Whether evaluations of `vanished` inputs went that have not expired: they can't be told from those of others."""
-    kept = kept_from_ns(listing.kept_from_hour, LakeTable.EVALUATIONS)
-    last = [state.inputs[LakeTable.EVALUATIONS][name].last_ns for name in vanished]
-    return any(kept is None or one is None or one >= kept for one in last)
+def kept_from_ns(hours: Mapping[str, int]) -> dict[LakeTable, int]:
+    """Return since when rows are kept, ns since the epoch, of each table with such an hour."""
+    return {table: hours[table.value] * _HOUR_NS for table in LakeTable if table.value in hours}
 
 
 def difference(state: DerivedState, listing: Listing) -> Difference:
@@ -240,6 +235,7 @@ def state_to_json(state: DerivedState) -> str:
             },
             "parts": [asdict(part) for part in state.parts],
             "wide_dimensions": sorted(state.wide_dimensions),
+            "carried_from": sorted(state.carried_from),
         }
     )
 
@@ -266,6 +262,7 @@ def state_from_json(text: str) -> DerivedState:
             },
             parts=tuple(Part(**part) for part in stored["parts"]),
             wide_dimensions=frozenset(stored["wide_dimensions"]),
+            carried_from=frozenset(stored.get("carried_from", ())),  # states of older versions lack it
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a derived state: {error!r}") from error

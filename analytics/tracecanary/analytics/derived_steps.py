@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -76,50 +76,52 @@ def _open_tables(engine: Engine, folder: DerivedFolder, state: DerivedState, tab
             engine.view(f"live_{table}", f"live_{table}_v1")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptRows:
-    """Files of new rows, and of which of these files some rows may have expired: those before `kept_from_ns`."""
-
-    files: Sequence[Path]
-    passing_files: Sequence[Path] = ()
-    kept_from_ns: int | None = None
+def open_new_rows(engine: Engine, *, spans: Sequence[Path], evaluations: Sequence[Path]) -> None:
+    """Make `new_spans` and `new_evaluations` of files of new rows."""
+    engine.lake_view("arrived_spans", LakeTable.SPANS, spans)
+    engine.union("new_spans", ["arrived_spans"])
+    engine.lake_view("new_evaluations", LakeTable.EVALUATIONS, evaluations)
 
 
-def open_new_rows(engine: Engine, table: LakeTable, rows: KeptRows) -> None:
-    """Make `new_spans` or `new_evaluations` of files of new rows, without what has expired."""
-    name = f"new_{table}"
-    if not rows.passing_files:
-        engine.lake_view(name, table, rows.files)
-        return
-    engine.lake_view(f"lasting_{table}", table, rows.files)
-    engine.lake_view(f"passing_{table}", table, rows.passing_files)
-    engine.table(f"kept_{table}", f"kept_{table}_v1", {"kept_from_ns": rows.kept_from_ns})
-    engine.union(name, [f"lasting_{table}", f"kept_{table}"])
+def parts_to_open(
+    engine: Engine, folder: DerivedFolder, state: DerivedState, *, touched: Sequence[tuple[int, int]] = ()
+) -> list[Part]:
+    """Return the parts that may know what `new_spans` and `new_evaluations` speak of.
 
-
-def parts_to_open(engine: Engine, folder: DerivedFolder, state: DerivedState) -> Sequence[Part]:
-    """Return the parts that may know what `new_spans` and `new_evaluations` speak of."""
+    Args:
+        engine: Has the new rows.
+        folder: Where derived files stand.
+        state: What was derived before.
+        touched: As for `find_dirty`.
+    """
+    # Responses have no keys, and which traces were touched is not known yet.
     (new,) = engine.rows("new_by_response_v1")
-    if new["are_by_response"] or any(part.by_response for part in state.parts):
-        return state.parts  # responses have no keys
+    if touched or new["are_by_response"] or any(part.by_response for part in state.parts):
+        return list(state.parts)
     keys = engine.integers("new_keys_v1")
     return [part for part in state.parts if knows_any(folder.path / part.files[KEYS_TABLE], keys)]
 
 
-def find_dirty(
-    engine: Engine,
-    *,
-    touched: Sequence[tuple[int, int]] = (),
-    judged_before: int | None = None,
-    judgements_kept_from_ns: int | None = None,
-) -> list[tuple[int, int]]:
+def leave_out_late_spans(engine: Engine) -> int:
+    """Make `new_spans` those that count, after `open_retention`; return how many came too late for that."""
+    engine.table("final_traces", "final_traces_v1")
+    engine.view("new_spans", "kept_spans_v1")
+    (late,) = engine.rows("late_spans_v1")
+    return int(late["spans"])
+
+
+def open_retention(engine: Engine, kept_from_ns: Mapping[LakeTable, int]) -> None:
+    """Make `retention`: since when rows are kept, ns since the epoch, of each table of which some have been dropped."""
+    spans_ns, evaluations_ns = (kept_from_ns.get(table, -(2**63)) for table in (LakeTable.SPANS, LakeTable.EVALUATIONS))
+    engine.table("retention", "retention_v1", {"spans_from_ns": spans_ns, "evaluations_from_ns": evaluations_ns})
+
+
+def find_dirty(engine: Engine, *, touched: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int]]:
     """Make `dirty_traces` of the new rows, and what was derived of these traces before.
 
     Args:
-        engine: Has the new rows, and what was derived before.
+        engine: Has the new rows, what was derived before, and `retention`.
         touched: Ranges of time, ns since the epoch, both ends included, whose traces are derived again in any case.
-        judged_before: Traces with a judgement received before are judged again in any case, ns since the epoch.
-        judgements_kept_from_ns: Judgements received before are forgotten, ns since the epoch.
 
     Returns:
         Ranges of time in which the spans that are known of the dirty traces start, ns since the epoch.
@@ -127,19 +129,18 @@ def find_dirty(
     engine.table("touched_ranges", "ranges_v1", {"ranges": [list(one) for one in touched]})
     engine.table("rederived_traces", "rederived_traces_v1")
     engine.table("dirty_responses", "dirty_responses_v1")
-    engine.table("dirty_traces", "dirty_traces_v1", {"judged_before": judged_before})
+    engine.table("dirty_traces", "dirty_traces_v1")
     for table in ROW_TABLES:
         engine.table(f"old_{table}", f"old_{table}_v1")
-    engine.table("kept_judgements", "kept_judgements_v1", {"kept_from_ns": judgements_kept_from_ns})
     ranges = engine.rows("old_ranges_v1", {"width_ns": _SEARCH_WIDTH_NS})
     return [(row["first_ns"], row["last_ns"]) for row in ranges]
 
 
-def open_known_rows(engine: Engine, *, spans: Sequence[Path], kept_from_ns: int | None = None) -> None:
+def open_known_rows(engine: Engine, *, spans: Sequence[Path]) -> None:
     """Make `landing_spans`: all spans of the dirty traces, those that were read before from the files `spans`."""
     if spans:
         engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
-        engine.table("known_spans", "known_spans_v1", {"kept_from_ns": kept_from_ns})
+        engine.table("known_spans", "known_spans_v1")
         engine.union("landing_spans", ["new_spans", "known_spans"])
     else:
         engine.union("landing_spans", ["new_spans"])
@@ -224,7 +225,7 @@ def derive_facts(
     engine.view("trace_facts", "trace_facts_v2")
     engine.table("new_trace_models", "trace_models_v1", {"revision": revision})
     engine.table("new_responses", "responses_v1", {"revision": revision})
-    engine.union("arrived_evaluations", ["kept_judgements", "new_evaluations"])
+    engine.union("arrived_evaluations", ["old_judgements", "new_evaluations"])
     engine.table("answers", "answers_v1")
     engine.table("landing_evaluations", "placed_evaluations_v1")
     engine.table("new_judgements", "judgements_v1", {"revision": revision})
@@ -233,6 +234,25 @@ def derive_facts(
     engine.view("trace_feedback", "trace_feedback_v1")
     engine.table("outcomes", "outcomes_v1")
     engine.table("new_facts", "facts_v2", {"revision": revision})
+    _roll_up(engine, revision=revision)
+
+
+def carry_over(
+    engine: Engine, folder: DerivedFolder, state: DerivedState, kept_from_ns: Mapping[LakeTable, int], *, revision: int
+) -> None:
+    """Make `new_<table>` of every derived table: what `state` knows that can't be derived from the lake any more."""
+    open_derived(engine, folder, state)
+    open_retention(engine, kept_from_ns)
+    engine.table("outlived_traces", "outlived_traces_v1")
+    for table in ("judgements", "facts", "trace_models", "responses"):  # facts read judgements
+        engine.table(f"new_{table}", f"carried_{table}_v1", {"revision": revision})
+    for table in ROW_TABLES:
+        engine.table(f"old_{table}", _EMPTY[table])
+    _roll_up(engine, revision=revision)
+
+
+def _roll_up(engine: Engine, *, revision: int) -> None:
+    """Make the tables of sums from the rows `new_<table>`, which come, and `old_<table>`, which go."""
     engine.table("new_superseded", "superseded_v1", {"revision": revision})
     engine.view("rolled", "rolled_v2")
     for table in SUM_TABLES:
@@ -248,7 +268,7 @@ def derive_traces(
     engine.table("rederived_traces", "known_traces_v1")
     engine.table("dirty_traces", "known_traces_v1")
     engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
-    engine.table("landing_spans", "known_spans_v1", {"kept_from_ns": None})
+    engine.table("landing_spans", "known_spans_v1")
     engine.table("trace_outlines", "trace_outlines_v1")
     engine.table("intricate_traces", "known_traces_v1")
     derive_calls(engine, settings)

@@ -329,6 +329,18 @@ def _statistics(metadata: pq.FileMetaData, column: str) -> FileStatistics:
     )
 
 
+def file_columns(path: Path) -> dict[str, str]:
+    """Return the types of a Parquet file's columns by their names.
+
+    Raises:
+        StoreError: The file is damaged.
+    """
+    try:
+        return {field.name: str(field.type) for field in pq.read_schema(path)}
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged_error(path, error) from error
+
+
 def _damaged_error(path: Path, error: Exception) -> StoreError:
     return StoreError(f"the segment {path} is damaged: {error}. Move it out of the lake to go on without its rows.")
 

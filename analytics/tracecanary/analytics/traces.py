@@ -107,7 +107,8 @@ class JudgementRow(_Row):
 class TraceAnswer(_Row):
     """A trace: the facts that are counted of it, and the spans and evaluations that they come from.
 
-    `facts` is null for a trace in which no model was asked; such a trace takes part in no comparison.
+    `facts` is null for a trace in which no model was asked; such a trace takes part in no comparison. `spans` is empty
+    when they have expired.
     """
 
     trace_id: str
@@ -154,11 +155,12 @@ def explain_trace(store: Store, trace_id: str, *, url_template: str | None = Non
         if not kept:
             raise UnknownTraceError(trace_id)
         spans, judged = session.rows("trace_spans_v1"), session.rows("evaluations_v1")
-        facts = session.rows("trace_facts_v2")
+    # As they are counted: spans of a trace may have expired, or come too late to count.
+    facts = {name: value for name, value in kept[0].items() if name not in _KEPT_ASIDE}
     return TraceAnswer(
         trace_id=trace_id,
         link=_link(url_template, trace_id),
-        facts=facts[0] if facts else None,
+        facts=facts if kept[0]["rollup_key"] is not None else None,
         spans=[_span_row(row) for row in spans],
         evaluations=[
             JudgementRow(time=time_of(row["time_unix_ns"]), **{name: row[name] for name in _JUDGEMENT_FIELDS})
@@ -167,6 +169,11 @@ def explain_trace(store: Store, trace_id: str, *, url_template: str | None = Non
     )
 
 
+# What is kept with the facts of a trace, and no fact.
+_KEPT_ASIDE = {
+    *("revision", "rollup_key", "cluster_group", "first_span_ns", "last_span_ns"),
+    *("outcomes", "is_thumbs_down", "is_escalated"),
+}
 _JUDGEMENT_FIELDS = ("span_id", "name", "version", "source", "score", "label", "passed")
 
 

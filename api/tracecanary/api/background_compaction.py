@@ -26,6 +26,7 @@ def compacting(
     *,
     after: threading.Event | None = None,
     observe: Observe = lambda _report, _seconds: None,
+    before_expiry: Callable[[], object] = lambda: None,
 ) -> Iterator[None]:
     """Compact `lake` again and again, `settings.every_s` seconds apart, while the block runs; 0 turns it off.
 
@@ -34,11 +35,12 @@ def compacting(
         settings: How.
         after: The first compaction waits for it.
         observe: Gets each outcome.
+        before_expiry: Derives what is to outlive the rows that retention drops.
     """
     if settings.every_s <= 0:
         yield
         return
-    repeated = _RepeatedCompaction(lake, settings, observe)
+    repeated = _RepeatedCompaction(lake, settings, observe, before_expiry)
     with repeating(repeated.compact, name="tracecanary-compaction", every_s=settings.every_s, after=after):
         yield
 
@@ -46,15 +48,19 @@ def compacting(
 class _RepeatedCompaction:
     """Remembers what went wrong last: it is logged once, and so is that it works again."""
 
-    def __init__(self, lake: FileLake, settings: CompactionSettings, observe: Observe) -> None:
-        self._lake, self._settings, self._observe = lake, settings, observe
+    def __init__(
+        self, lake: FileLake, settings: CompactionSettings, observe: Observe, before_expiry: Callable[[], object]
+    ) -> None:
+        self._lake, self._settings, self._observe, self._before_expiry = lake, settings, observe, before_expiry
         self._last_failure = ""
 
     def compact(self, has_ended: threading.Event) -> None:
         report: CompactionReport | None = None
         begun_s = time.perf_counter()
         try:
-            report = compact(self._lake, self._settings, should_stop=has_ended.is_set)
+            report = compact(
+                self._lake, self._settings, should_stop=has_ended.is_set, before_expiry=self._before_expiry
+            )
             _log(report)
             self._note("; ".join(sorted(report.skipped.values())))
         except (LakeError, StoreError) as error:

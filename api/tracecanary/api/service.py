@@ -14,6 +14,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
+from tracecanary.analytics.store import Store
 from tracecanary.api.app import create_app
 from tracecanary.api.background_compaction import compacting
 from tracecanary.api.config import ServiceSettings
@@ -100,10 +101,17 @@ def serve_forever(
     server = _server(lake, app, receiver)
     compaction = (settings or ServiceSettings()).compaction
     metrics: ServiceMetrics = app.state.metrics
+    store: Store = app.state.store
     with (
         # Now and from time to time: what killed processes have left in their journals.
         repeating(_publish_orphans(lake), name="tracecanary-orphans", every_s=_ORPHANS_INTERVAL_S, after=answers),
-        compacting(lake, compaction, after=answers, observe=metrics.observe_compaction),
+        compacting(
+            lake,
+            compaction,
+            after=answers,
+            observe=metrics.observe_compaction,
+            before_expiry=store.current_snapshot,
+        ),
     ):
         server.run(sockets=[listener])
 

@@ -4,6 +4,5 @@ SELECT
     CAST(NULL AS BIGINT) AS revision,
     CAST(NULL AS VARCHAR) AS trace_id,
     CAST(NULL AS VARCHAR) AS response_id,
-    CAST(NULL AS BIGINT) AS received_unix_ns,
     CAST(NULL AS BOOLEAN) AS is_by_response
 WHERE FALSE

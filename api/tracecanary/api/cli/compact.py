@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from tracecanary.analytics.compaction import CompactionReport, compact
+from tracecanary.analytics.store import Store
 from tracecanary.api.cli.entry import EXIT_FAILED
 from tracecanary.api.cli.options import counted, existing_lake
 from tracecanary.api.config import service_settings
@@ -25,12 +26,12 @@ def compact_lake(
 
     A running service does this by itself. Readers and writers go on meanwhile. Exits with 1 if a file is damaged.
     """
-    settings, location = service_settings(config).compaction, existing_lake(lake)
+    settings, location = service_settings(config), existing_lake(lake)
     console = Console(soft_wrap=True)
     recovered = publish_left_rows(location)
     if recovered:
         console.print(f"recovered {counted(recovered, 'row')} of processes that had died", highlight=False)
-    report = compact(location, settings)
+    report = compact(location, settings.compaction, before_expiry=Store(location, settings.derivation).current_snapshot)
     console.print(_sentences(report), markup=False, highlight=False)
     if report.skipped:
         raise typer.Exit(EXIT_FAILED)

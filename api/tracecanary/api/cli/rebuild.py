@@ -18,13 +18,16 @@ from tracecanary.schema import CONFIG_VARIABLE
 def rebuild(
     lake: Annotated[str, typer.Option(envvar=LAKE_VARIABLE, help="folder or URL of the lake")],
     config: Annotated[Path | None, typer.Option(envvar=CONFIG_VARIABLE, help="configuration file, TOML")] = None,
+    drop_expired: Annotated[
+        bool, typer.Option("--drop-expired", help="go on though facts are lost that have outlived their spans")
+    ] = False,
 ) -> None:
     """Delete everything that is computed from spans and evaluations, and compute it again.
 
     Never needed in normal work: what is derived follows the lake by itself. It shows that the lake can be read.
     """
     location = existing_lake(lake)
-    models = rebuild_derived_state(location, service_settings(config).derivation)
+    models = rebuild_derived_state(location, service_settings(config).derivation, may_drop_expired=drop_expired)
     Console(soft_wrap=True).print(
         f"rebuilt {location}: {counted(models, 'model')} asked for", markup=False, highlight=False
     )
