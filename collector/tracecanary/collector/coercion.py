@@ -18,9 +18,11 @@ from tracecanary.schema import SPAN_COLUMNS, ColumnType
 
 _MAX_INT64 = 2**63 - 1
 _NANO = 1_000_000_000
-# Tokens, resends, nano-USD of one span: more are a mistake of whoever sent them. A million such spans still add up
-# within 64 bits, which a few mistakes of 2**62 would not: no answer could be given of a lake that has them.
-MAX_QUANTITY = 10_000_000_000_000
+# Tokens or resends of one span: more are a mistake of whoever sent them. Billions of such spans add up within 64 bits,
+# and the cubes that answers take of a trace's tokens (at most ten times this, see trace_facts) within 38 digits.
+MAX_COUNT = 1_000_000_000
+# 10,000 USD. A span that seems to cost more has its cost in another unit.
+MAX_COST_NANO_USD = 10_000_000_000_000
 # 115 days. A span that seems to take longer has lost its start, or its clock was set.
 MAX_DURATION_NS = 10_000_000_000_000_000
 _MAX_TAGS = 64
@@ -145,11 +147,11 @@ def to_bool(value: object) -> bool | None:
 
 
 def to_count(value: object) -> int | None:
-    """Return a count, of tokens or resends; one that is negative or above `MAX_QUANTITY` is not a count."""
-    if type(value) is int and 0 <= value <= MAX_QUANTITY:
+    """Return a count, of tokens or resends; one that is negative or above `MAX_COUNT` is not a count."""
+    if type(value) is int and 0 <= value <= MAX_COUNT:
         return value
     count = to_int(value)
-    return count if count is not None and 0 <= count <= MAX_QUANTITY else None
+    return count if count is not None and 0 <= count <= MAX_COUNT else None
 
 
 def to_duration_ns(start_ns: int, end_ns: int) -> int:
@@ -160,8 +162,8 @@ def to_duration_ns(start_ns: int, end_ns: int) -> int:
 
 
 def usd_to_nano(value: object) -> int | None:
-    """Return an amount in USD as integer nano-USD; a negative one, or one above `MAX_QUANTITY`, is not a cost."""
-    return _scaled_to_nano(value, most=MAX_QUANTITY)
+    """Return an amount in USD as integer nano-USD; a negative one, or one above `MAX_COST_NANO_USD`, is not a cost."""
+    return _scaled_to_nano(value, most=MAX_COST_NANO_USD)
 
 
 def seconds_to_ns(value: object) -> int | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from tracecanary.collector.coercion import MAX_NAME_LENGTH, MAX_QUANTITY, MAX_WORD_LENGTH, to_count, to_int, to_name
+from tracecanary.collector.coercion import MAX_NAME_LENGTH, MAX_COUNT, MAX_WORD_LENGTH, to_count, to_int, to_name
 from tracecanary.collector.normalise import remaining_text
 
 if TYPE_CHECKING:
@@ -331,7 +331,7 @@ def _as_words(texts: ArrowArray) -> ArrowArray | None:
 def _as_counts(numbers: ArrowArray) -> ArrowArray | None:
     """Return `numbers` when `to_count` keeps each as it is."""
     least, most = _bounds(numbers)
-    return numbers if 0 <= least <= most <= MAX_QUANTITY else None
+    return numbers if 0 <= least <= most <= MAX_COUNT else None
 
 
 def _as_integers(numbers: ArrowArray) -> ArrowArray | None:

@@ -16,7 +16,7 @@ from tracecanary.collector import attributes as names
 from tracecanary.collector.captured import CapturedSpan
 from tracecanary.collector.coercion import (
     COLUMN_COERCION,
-    MAX_QUANTITY,
+    MAX_COUNT,
     MAX_TEXT_LENGTH,
     MAX_WORD_LENGTH,
     storable_text,
@@ -249,7 +249,7 @@ def _read_attributes(row: list[Any], plan: Plan, attributes: Mapping[str, Any]) 
     for index, name, read in plan.counts:
         if row[index] is None:
             value = attributes[name]
-            row[index] = value if type(value) is int and 0 <= value <= MAX_QUANTITY else read(value)
+            row[index] = value if type(value) is int and 0 <= value <= MAX_COUNT else read(value)
     for index, name, read in plan.reads:
         if row[index] is None:
             row[index] = read(attributes[name])

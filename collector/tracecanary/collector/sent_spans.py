@@ -14,7 +14,13 @@ from typing import Any, Final
 
 from tracecanary.collector import attributes as names
 from tracecanary.collector.captured import CapturedSpan
-from tracecanary.collector.coercion import MAX_DURATION_NS, MAX_NAME_LENGTH, MAX_QUANTITY, storable_text
+from tracecanary.collector.coercion import (
+    MAX_COST_NANO_USD,
+    MAX_COUNT,
+    MAX_DURATION_NS,
+    MAX_NAME_LENGTH,
+    storable_text,
+)
 from tracecanary.collector.plans import COLUMN_INDEX
 from tracecanary.schema import SPAN_COLUMNS, ColumnType
 
@@ -141,8 +147,12 @@ def _duration_ns(value: object) -> int | None:
     return value if type(value) is int and 0 <= value <= MAX_DURATION_NS else None
 
 
-def _quantity(value: object) -> int | None:
-    return value if type(value) is int and 0 <= value <= MAX_QUANTITY else None
+def _count(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value <= MAX_COUNT else None
+
+
+def _cost_nano_usd(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value <= MAX_COST_NANO_USD else None
 
 
 def _number(value: object) -> float | None:
@@ -162,12 +172,13 @@ _READ_TYPES: Mapping[ColumnType, Callable[[Any], Any]] = {
 # What is added up, and so must be bounded here as where it is read from an instrumentation's attributes.
 _READ_COLUMNS: Mapping[str, Callable[[Any], Any]] = {
     "time_to_first_token_ns": _duration_ns,
+    "reported_cost_nano_usd": _cost_nano_usd,
     **dict.fromkeys(
         (
             *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
-            *("reported_cost_nano_usd", "retry_count", "dropped_attributes"),
+            *("retry_count", "dropped_attributes"),
         ),
-        _quantity,
+        _count,
     ),
 }
 _READERS: Mapping[str, tuple[int, Callable[[Any], Any]]] = {

@@ -38,7 +38,7 @@ FROM (
         CASE WHEN sum(all_retries_known) > 0 THEN CAST(sum(all_retries) AS BIGINT) END AS retries,
         CASE WHEN sum(all_fallbacks_from) > 0 THEN CAST(sum(all_fallbacks_from) AS BIGINT) END AS fallbacks_from,
         CASE WHEN sum(all_fallbacks_to_known) > 0 THEN CAST(sum(all_fallbacks_to) AS BIGINT) END AS fallbacks_to,
-        CASE WHEN sum(all_costs_known) > 0 THEN CAST(sum(all_cost_nano_usd) AS BIGINT) / 1e9 END AS cost_usd,
+        CASE WHEN sum(all_costs_known) > 0 THEN CAST(sum(all_cost_nano_usd) AS DOUBLE) / 1e9 END AS cost_usd,
         sum(all_costs_known) = sum(all_calls_with_tokens) AND sum(all_costs_known) > 0 AS priced,
         list_sort(list_distinct(flatten(list(conventions) FILTER (WHERE conventions IS NOT NULL)))) AS conventions
     FROM stored_rollup_models

@@ -16,7 +16,7 @@ made AS (
         min(model) AS first_model,
         max(model) AS last_model,
         count(*) AS llm_calls,
-        CAST(sum(duration_ns) AS BIGINT) AS llm_duration_ns
+        CAST(least(sum(duration_ns), 9000000000000000000) AS BIGINT) AS llm_duration_ns
     FROM asked
     GROUP BY trace_id
 ),

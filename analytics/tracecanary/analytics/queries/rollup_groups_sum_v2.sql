@@ -20,7 +20,7 @@ SELECT
     CAST(sum(with_lost_spans) AS BIGINT) AS with_lost_spans,
     CAST(sum(sampling_weight_milli) AS BIGINT) AS sampling_weight_milli,
     CAST(sum(with_cost) AS BIGINT) AS with_cost,
-    CAST(sum(cost_total) AS BIGINT) AS cost_total,
+    CAST(greatest(least(sum(cost_total), 9000000000000000000), -9000000000000000000) AS BIGINT) AS cost_total,
     CAST(sum(input_tokens_known) AS BIGINT) AS input_tokens_known,
     CAST(sum(input_tokens_total) AS BIGINT) AS input_tokens_total,
     CAST(sum(output_tokens_known) AS BIGINT) AS output_tokens_known,

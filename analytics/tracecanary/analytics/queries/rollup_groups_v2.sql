@@ -22,7 +22,8 @@ SELECT
     CAST(sum(CASE WHEN lost_spans > 0 THEN sign ELSE 0 END) AS BIGINT) AS with_lost_spans,
     CAST(sum(sign * sampling_weight_milli) AS BIGINT) AS sampling_weight_milli,
     CAST(sum(CASE WHEN cost_nano_usd IS NOT NULL THEN sign ELSE 0 END) AS BIGINT) AS with_cost,
-    CAST(sum(sign * coalesce(cost_nano_usd, 0)) AS BIGINT) AS cost_total,
+    CAST(greatest(least(sum(sign * coalesce(cost_nano_usd, 0)), 9000000000000000000), -9000000000000000000) AS BIGINT)
+        AS cost_total,
     CAST(sum(CASE WHEN input_tokens IS NOT NULL THEN sign ELSE 0 END) AS BIGINT) AS input_tokens_known,
     CAST(sum(sign * coalesce(input_tokens, 0)) AS BIGINT) AS input_tokens_total,
     CAST(sum(CASE WHEN output_tokens IS NOT NULL THEN sign ELSE 0 END) AS BIGINT) AS output_tokens_known,

@@ -17,7 +17,7 @@ SELECT
     CAST(sum(without_root) AS BIGINT) AS without_root,
     CAST(sum(with_dropped_attributes) AS BIGINT) AS with_dropped_attributes,
     CAST(sum(with_cost) AS BIGINT) AS with_cost,
-    CAST(sum(cost_total) AS BIGINT) AS cost_total,
+    CAST(greatest(least(sum(cost_total), 9000000000000000000), -9000000000000000000) AS BIGINT) AS cost_total,
     CAST(sum(input_tokens_known) AS BIGINT) AS input_tokens_known,
     CAST(sum(input_tokens_total) AS BIGINT) AS input_tokens_total,
     CAST(sum(output_tokens_known) AS BIGINT) AS output_tokens_known,

@@ -24,10 +24,13 @@ SELECT
     CAST(sum(all_fallbacks_to_known) AS BIGINT) AS all_fallbacks_to_known,
     CAST(sum(all_fallbacks_to) AS BIGINT) AS all_fallbacks_to,
     CAST(sum(all_costs_known) AS BIGINT) AS all_costs_known,
-    CAST(sum(all_cost_nano_usd) AS BIGINT) AS all_cost_nano_usd,
+    CAST(greatest(least(sum(all_cost_nano_usd), 9000000000000000000), -9000000000000000000) AS BIGINT)
+        AS all_cost_nano_usd,
     CAST(sum(all_costs_compared) AS BIGINT) AS all_costs_compared,
-    CAST(sum(all_compared_reported_nano_usd) AS BIGINT) AS all_compared_reported_nano_usd,
-    CAST(sum(all_compared_computed_nano_usd) AS BIGINT) AS all_compared_computed_nano_usd
+    CAST(greatest(least(sum(all_compared_reported_nano_usd), 9000000000000000000), -9000000000000000000) AS BIGINT)
+        AS all_compared_reported_nano_usd,
+    CAST(greatest(least(sum(all_compared_computed_nano_usd), 9000000000000000000), -9000000000000000000) AS BIGINT)
+        AS all_compared_computed_nano_usd
 FROM stored_rollup_models
 GROUP BY model, is_judge, conventions
 ORDER BY model, is_judge, conventions

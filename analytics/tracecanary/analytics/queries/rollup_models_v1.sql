@@ -24,10 +24,13 @@ SELECT
     CAST(sum(sign * fallbacks_to_known) AS BIGINT) AS all_fallbacks_to_known,
     CAST(sum(sign * fallbacks_to) AS BIGINT) AS all_fallbacks_to,
     CAST(sum(sign * costs_known) AS BIGINT) AS all_costs_known,
-    CAST(sum(sign * cost_nano_usd) AS BIGINT) AS all_cost_nano_usd,
+    CAST(greatest(least(sum(sign * cost_nano_usd), 9000000000000000000), -9000000000000000000) AS BIGINT)
+        AS all_cost_nano_usd,
     CAST(sum(sign * costs_compared) AS BIGINT) AS all_costs_compared,
-    CAST(sum(sign * compared_reported_nano_usd) AS BIGINT) AS all_compared_reported_nano_usd,
-    CAST(sum(sign * compared_computed_nano_usd) AS BIGINT) AS all_compared_computed_nano_usd
+    CAST(greatest(least(sum(sign * compared_reported_nano_usd), 9000000000000000000), -9000000000000000000) AS BIGINT)
+        AS all_compared_reported_nano_usd,
+    CAST(greatest(least(sum(sign * compared_computed_nano_usd), 9000000000000000000), -9000000000000000000) AS BIGINT)
+        AS all_compared_computed_nano_usd
 FROM (
     SELECT 1 AS sign, new_trace_models.*
     FROM new_trace_models

@@ -43,7 +43,7 @@ attempts_made AS (
         count(*) FILTER (WHERE attempts.is_call) AS llm_calls,
         count(*) FILTER (WHERE attempts.is_call AND attempts.has_failed) AS llm_errors,
         count(DISTINCT attempts.call_id) FILTER (WHERE attempts.is_call) AS logical_calls,
-        CAST(sum(spans.duration_ns) FILTER (WHERE attempts.is_call AND NOT attempts.is_nested) AS BIGINT)
+        sum(spans.duration_ns) FILTER (WHERE attempts.is_call AND NOT attempts.is_nested)
             AS llm_duration_ns
     FROM attempts
     INNER JOIN spans ON attempts.trace_id = spans.trace_id AND attempts.span_id = spans.span_id
@@ -55,7 +55,12 @@ SELECT
     attempts_made.llm_calls,
     attempts_made.llm_errors,
     attempts_made.logical_calls,
-    attempts_made.llm_duration_ns
+    CAST(
+        CASE
+            WHEN attempts_made.llm_duration_ns > 9000000000000000000 THEN 9000000000000000000
+            ELSE attempts_made.llm_duration_ns
+        END AS BIGINT
+    ) AS llm_duration_ns
 FROM asked_calls
 INNER JOIN asked ON asked_calls.trace_id = asked.trace_id
 INNER JOIN attempts_made ON asked_calls.trace_id = attempts_made.trace_id

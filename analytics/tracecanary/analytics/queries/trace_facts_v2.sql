@@ -7,6 +7,7 @@
 --   cost       of all counted spans, whoever answered (priced_spans_v1); null unless every one of them has one: unpriced is
 --              not free. cost_source: mixed where they have different ones. unpriced_models: those without any price.
 --              reported_cost and computed_cost are null unless every counted span has that one
+--   Sums of tokens end at 10^10 and of costs at 10,000 USD: more is a mistake, and its cube would not fit a sum of cubes.
 --   duration   the root span's, else the extent of the spans; latency_source tells: root or extent
 --   llm_duration_ns  sum over model calls; calls beside each other count each
 --   time_to_first_token_ns  of the earliest call that states it, from its own start
@@ -189,17 +190,25 @@ billed AS (
 usage AS (
     SELECT
         trace_id,
-        CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
-        CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
-        CAST(sum(cache_read_tokens) AS BIGINT) AS cache_read_tokens,
-        CAST(sum(cache_write_tokens) AS BIGINT) AS cache_write_tokens,
-        CAST(sum(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
+        CAST(CASE WHEN sum(input_tokens) > 10000000000 THEN 10000000000 ELSE sum(input_tokens) END AS BIGINT)
+            AS input_tokens,
+        CAST(CASE WHEN sum(output_tokens) > 10000000000 THEN 10000000000 ELSE sum(output_tokens) END AS BIGINT)
+            AS output_tokens,
+        CAST(CASE WHEN sum(cache_read_tokens) > 10000000000 THEN 10000000000 ELSE sum(cache_read_tokens) END AS BIGINT)
+            AS cache_read_tokens,
+        CAST(CASE WHEN sum(cache_write_tokens) > 10000000000 THEN 10000000000 ELSE sum(cache_write_tokens) END AS BIGINT)
+            AS cache_write_tokens,
+        CAST(CASE WHEN sum(reasoning_tokens) > 10000000000 THEN 10000000000 ELSE sum(reasoning_tokens) END AS BIGINT)
+            AS reasoning_tokens,
         count(*) AS calls_with_tokens,
-        CASE WHEN count(reported_cost_nano_usd) = count(*) THEN CAST(sum(reported_cost_nano_usd) AS BIGINT) END
+        CASE WHEN count(reported_cost_nano_usd) = count(*)
+            THEN CAST(least(sum(reported_cost_nano_usd), 10000000000000) AS BIGINT) END
             AS reported_cost_nano_usd,
-        CASE WHEN count(computed_cost_nano_usd) = count(*) THEN CAST(sum(computed_cost_nano_usd) AS BIGINT) END
+        CASE WHEN count(computed_cost_nano_usd) = count(*)
+            THEN CAST(least(sum(computed_cost_nano_usd), 10000000000000) AS BIGINT) END
             AS computed_cost_nano_usd,
-        CASE WHEN count(cost_nano_usd) = count(*) THEN CAST(sum(cost_nano_usd) AS BIGINT) END AS cost_nano_usd,
+        CASE WHEN count(cost_nano_usd) = count(*) THEN CAST(least(sum(cost_nano_usd), 10000000000000) AS BIGINT) END
+            AS cost_nano_usd,
         CASE
             WHEN count(cost_nano_usd) < count(*) THEN NULL
             WHEN min(cost_source) = max(cost_source) THEN min(cost_source)
@@ -279,9 +288,12 @@ SELECT
     unpriced.unpriced_models,
     incomplete.trace_id IS NOT NULL AS is_usage_incomplete,
     coalesce(judge_usage.judge_calls, 0) AS judge_calls,
-    CAST(judge_usage.judge_input_tokens AS BIGINT) AS judge_input_tokens,
-    CAST(judge_usage.judge_output_tokens AS BIGINT) AS judge_output_tokens,
-    CAST(judge_usage.judge_cost_nano_usd AS BIGINT) AS judge_cost_nano_usd,
+    CASE WHEN judge_usage.judge_input_tokens > 10000000000 THEN 10000000000 ELSE CAST(judge_usage.judge_input_tokens AS BIGINT) END
+        AS judge_input_tokens,
+    CASE WHEN judge_usage.judge_output_tokens > 10000000000 THEN 10000000000 ELSE CAST(judge_usage.judge_output_tokens AS BIGINT) END
+        AS judge_output_tokens,
+    CASE WHEN judge_usage.judge_cost_nano_usd > 10000000000000 THEN 10000000000000 ELSE CAST(judge_usage.judge_cost_nano_usd AS BIGINT) END
+        AS judge_cost_nano_usd,
     trace_dimensions.dimensions,
     traces.dropped_attributes,
     coalesce(torn.missing_parents, 0) - CASE WHEN traces.roots > 0 OR torn.missing_parents IS NULL THEN 0 ELSE 1 END

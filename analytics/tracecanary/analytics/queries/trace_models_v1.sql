@@ -28,7 +28,7 @@ SELECT
     count(is_fallen_back_to) AS fallbacks_to_known,
     count(*) FILTER (WHERE is_fallen_back_to) AS fallbacks_to,
     count(cost_nano_usd) AS costs_known,
-    CAST(coalesce(sum(cost_nano_usd), 0) AS BIGINT) AS cost_nano_usd,
+    CAST(least(coalesce(sum(cost_nano_usd), 0), 9000000000000000000) AS BIGINT) AS cost_nano_usd,
     count(*) FILTER (WHERE reported_cost_nano_usd IS NOT NULL AND computed_cost_nano_usd IS NOT NULL) AS costs_compared,
     CAST(coalesce(sum(reported_cost_nano_usd) FILTER (WHERE computed_cost_nano_usd IS NOT NULL), 0) AS BIGINT)
         AS compared_reported_nano_usd,

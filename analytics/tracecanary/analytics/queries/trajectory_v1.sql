@@ -126,11 +126,12 @@ SELECT
     count(*) FILTER (WHERE placed.has_error) AS errors,
     count(*) FILTER (WHERE placed.is_retry) AS retries,
     count(*) FILTER (WHERE placed.is_repeated) AS repeated_calls,
-    CAST(sum(placed.duration_ns) AS BIGINT) AS duration_ns,
+    CAST(least(sum(placed.duration_ns), 9000000000000000000) AS BIGINT) AS duration_ns,
     CAST(sum(placed.input_tokens) AS BIGINT) AS input_tokens,
     CAST(sum(placed.output_tokens) AS BIGINT) AS output_tokens,
     CASE WHEN count(placed.cost_nano_usd) = count(coalesce(placed.input_tokens, placed.output_tokens))
-        THEN CAST(sum(placed.cost_nano_usd) AS BIGINT) END AS cost_nano_usd,
+        THEN CASE WHEN sum(placed.cost_nano_usd) > 9000000000000000000 THEN 9000000000000000000
+            ELSE CAST(sum(placed.cost_nano_usd) AS BIGINT) END END AS cost_nano_usd,
     count(*) FILTER (WHERE placed.is_first_problem) AS first_problems
 FROM placed
 INNER JOIN totals ON placed.arm_name = totals.arm_name AND placed.cohort_name = totals.cohort_name
