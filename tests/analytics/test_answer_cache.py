@@ -46,3 +46,15 @@ def test_the_answers_asked_for_last_stay() -> None:
     cache.answer(3, lambda: 3)
 
     assert [cache.known(number) for number in (1, 2, 3)] == [1, None, 3]
+
+
+def test_questions_that_fail_push_out_no_answers() -> None:
+    cache: AnswerCache[int] = AnswerCache(2)
+    for number in (1, 2):
+        cache.answer(number, lambda number=number: number)  # type: ignore[misc]
+
+    for unknown in range(3, 9):
+        with pytest.raises(ZeroDivisionError):
+            cache.answer(unknown, lambda: 1 // 0)
+
+    assert [cache.known(number) for number in (1, 2)] == [1, 2]

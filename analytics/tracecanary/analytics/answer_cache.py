@@ -46,12 +46,27 @@ class AnswerCache(Generic[Value]):
         with self._lock:
             entry = self._entries.setdefault(key, _Entry())
             self._entries.move_to_end(key)
-            while len(self._entries) > self._most:
-                self._entries.popitem(last=False)
         with entry.lock:
             if entry.value is None:
-                entry.value = make()
+                try:
+                    entry.value = make()
+                except BaseException:
+                    self._give_up(key, entry)
+                    raise
+                self._make_room()
             return entry.value
+
+    def _make_room(self) -> None:
+        """Drop the answers asked for longest ago: for one that was made, since a failed one is to push out nothing."""
+        with self._lock:
+            while len(self._entries) > self._most:
+                self._entries.popitem(last=False)
+
+    def _give_up(self, key: Hashable, entry: _Entry[Value]) -> None:
+        """Give up the place of an answer that could not be made; others that wait for it try on their own."""
+        with self._lock:
+            if self._entries.get(key) is entry:
+                del self._entries[key]
 
     def forget(self, key: Hashable) -> None:
         """Drop an answer."""
