@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 from tests.analytics.evidence_reference import ReferenceEvidence, found_histograms, found_sums
 from tests.analytics.lake import write_evaluations, write_spans
 
+from tracecanary.analytics import gathering, rollup_loading
+from tracecanary.analytics.day_blocks import Piece
+from tracecanary.analytics.derived_steps import rollup_query
 from tracecanary.analytics.evidence import TALLIES, Evidence
 from tracecanary.analytics.gathering import gather_evidence
 from tracecanary.analytics.question import Question, Selection, time_of, unix_ns
+from tracecanary.analytics.rollup_loading import load_piece
 from tracecanary.analytics.store import Store
 
 HOUR_NS = 3_600_000_000_000
@@ -251,7 +255,11 @@ def test_examples_are_the_worst_traces(tmp_path: Path) -> None:
             assert list(ids) == expected.get((cell.cohort or "", arm), [])
 
 
-def test_a_ramp_in_the_middle_of_a_day_makes_periods_that_equal_the_reference(tmp_path: Path) -> None:
+@pytest.mark.parametrize("counted_at_once", [gathering.MOST_TRACES_COUNTED, 20])
+def test_a_ramp_in_the_middle_of_a_day_makes_periods_that_equal_the_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted_at_once: int
+) -> None:
+    monkeypatch.setattr(gathering, "MOST_TRACES_COUNTED", counted_at_once)
     step_ns = FIRST_NS + DAY_NS + 10 * HOUR_NS
     spans = [
         {
@@ -304,3 +312,34 @@ def test_a_day_of_many_traces_has_a_sample_of_whole_clusters(tmp_path: Path) -> 
     assert evidence.values.units.sum(axis=(0, 1)).tolist() == [len(sampled & users) for users in in_arm]
     assert not evidence.values.sums.is_paired
     assert evidence.values.traces.sum() == 4510
+
+
+def test_a_piece_of_a_day_hides_nothing_of_the_lake_from_later_queries(tmp_path: Path) -> None:
+    spans = [{"trace_id": f"{number}", "start_unix_ns": FIRST_NS + number * HOUR_NS} for number in range(4)]
+    write_spans(tmp_path, [{**span, "span_id": "a", "kind": "llm", "model": "base"} for span in spans])
+
+    with Store(tmp_path).snapshot() as snapshot:
+        before = snapshot.session.rows(rollup_query("rollup_groups_sum"))
+        load_piece(snapshot.session, Piece(from_ns=FIRST_NS, to_ns=FIRST_NS + HOUR_NS))
+        after = snapshot.session.rows(rollup_query("rollup_groups_sum"))
+
+    assert sum(row["traces"] for row in before) == 4
+    assert after == before
+
+
+def test_pieces_are_kept_as_long_as_their_rows_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = [{"trace_id": f"{number}", "start_unix_ns": FIRST_NS + number * HOUR_NS} for number in range(3)]
+    write_spans(tmp_path, [{**span, "span_id": "a", "kind": "llm", "model": "base"} for span in spans])
+    pieces = [Piece(from_ns=FIRST_NS + hour * HOUR_NS, to_ns=FIRST_NS + (hour + 1) * HOUR_NS) for hour in range(3)]
+
+    with Store(tmp_path).snapshot() as snapshot:
+        lake, session = snapshot.rollups, snapshot.session
+        first = lake.piece(session, pieces[0])
+        monkeypatch.setattr(rollup_loading, "MOST_PIECE_ROWS", 2 * first.row_count())
+        second = lake.piece(session, pieces[1])
+        assert lake.piece(session, pieces[0]) is first
+
+        lake.piece(session, pieces[2])
+
+        assert lake.piece(session, pieces[0]) is first
+        assert lake.piece(session, pieces[1]) is not second

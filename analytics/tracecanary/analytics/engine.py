@@ -123,6 +123,15 @@ class Session:
         """Keep the result of the query file `query` as the temporary table `table` of this session."""
         self._run(f"CREATE OR REPLACE TEMP TABLE {table} AS {_query_text(query)}", parameters)
 
+    @contextmanager
+    def materialised(self, table: str, query: str) -> Iterator[None]:
+        """Keep a result as a temporary table for a while, in place of a view of that name."""
+        self.materialise(table, query)
+        try:
+            yield
+        finally:
+            self._run(f"DROP TABLE temp.{table}")
+
     def close(self) -> None:
         """Drop the session's temporary tables."""
         self._connection.close()

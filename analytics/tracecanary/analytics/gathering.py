@@ -196,7 +196,12 @@ class _Gathering:
         return [self._chosen_of(cover(begin, end, occupied_ns)) for begin, end in bounds]
 
     def _chosen_of(self, coverage: Coverage) -> Chosen:
-        pieces = [self._lake.piece(self._session, piece) for piece in coverage.pieces]
+        hours = self._lake.hours
+        pieces = [
+            self._lake.piece(self._session, part)
+            for piece in coverage.pieces
+            for part in hours.pieces_of(piece.from_ns, piece.to_ns, most=MOST_TRACES_COUNTED)
+        ]
         return Chosen(parts=self._lake.parts, blocks=coverage.blocks, pieces=pieces)
 
     def _chosen_by_pair(self, bounds: Sequence[tuple[int, int]], keys: Sequence[int]) -> list[Chosen]:

@@ -51,6 +51,10 @@ class PartRollups:
     tables: Mapping[str, Sequence[BlockRows]]
     examples: Sequence[Row] = ()
 
+    def row_count(self) -> int:
+        """Return how many rows all tables have: what they take in memory goes with it."""
+        return sum(len(rows.key_places) for table in self.tables.values() for rows in table)
+
 
 def block_rows(arrays: Arrays) -> BlockRows:
     """Index rows with the columns `days`, which is the same for all, `first_day`, ascending, and `rollup_key`."""

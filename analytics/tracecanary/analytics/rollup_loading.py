@@ -27,8 +27,8 @@ _BLOCK_QUERIES = {
 }
 # Fewer rows of single days are as quickly added up when a question comes.
 _MIN_ROWS_FOR_BLOCKS = 20_000
-# Pieces of days kept by a snapshot: windows that move on cut another one each time.
-_MOST_PIECES = 32
+# Rows of pieces of days kept by a snapshot, some 100 MB: windows that move on cut another piece each time.
+MOST_PIECE_ROWS = 1_000_000
 
 
 def load_part(session: Session) -> PartRollups:
@@ -55,10 +55,10 @@ def load_piece(session: Session, piece: Piece, *, keys: Sequence[int] = (), pair
     tables: dict[str, Sequence[BlockRows]] = {}
     session.materialise("new_rollup_histograms", rollup_query("rollup_histograms"))
     for table, query in _BLOCK_QUERIES.items():
-        session.materialise(f"stored_{table}", rollup_query(table))
-        tables[table] = (block_rows(session.arrays(query, {"days": 1})),)
-    session.materialise("stored_rollup_clusters", rollup_query("rollup_clusters"))
-    tables["rollup_clusters"] = (block_rows(session.arrays("clusters_by_day_v1")),)
+        with session.materialised(f"stored_{table}", rollup_query(table)):
+            tables[table] = (block_rows(session.arrays(query, {"days": 1})),)
+    with session.materialised("stored_rollup_clusters", rollup_query("rollup_clusters")):
+        tables["rollup_clusters"] = (block_rows(session.arrays("clusters_by_day_v1")),)
     return PartRollups(tables=tables, examples=session.rows("rollup_examples_v1", {"revision": 0}))
 
 
@@ -155,8 +155,9 @@ class LakeRollups:
         made = load_piece(session, piece)
         with self._lock:
             self._pieces[piece] = made
-            while len(self._pieces) > _MOST_PIECES:
-                self._pieces.popitem(last=False)
+            rows = sum(one.row_count() for one in self._pieces.values())
+            while rows > MOST_PIECE_ROWS and len(self._pieces) > 1:
+                rows -= self._pieces.popitem(last=False)[1].row_count()
         return made
 
 
