@@ -19,7 +19,7 @@ MOST_TOKENS, MOST_USD = 10**10, 10_000
 
 
 def spans_of(trace: str, count: int, *, failed: bool = False, **fields: Any) -> list[dict[str, Any]]:
-    """Return a trace of model calls as large as can be; with a failed one it takes the longer way through derivation."""
+    """Return a trace of model calls as large as can be; failed ones take the longer way through derivation."""
     numbers = {
         **dict.fromkeys(("input_tokens", "output_tokens", "cache_read_tokens", "retry_count"), MAX_COUNT),
         "reported_cost_nano_usd": MAX_COST_NANO_USD,

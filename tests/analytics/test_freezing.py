@@ -10,10 +10,12 @@ import pytest
 from tests.analytics.evidence_cases import row_of
 from tests.analytics.lake import write_spans
 
-from tracecanary.analytics.answer import Verdict
+from tracecanary.analytics.answer import CellState, Verdict
 from tracecanary.analytics.comparison import compare
+from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.freezing import keep, kept
 from tracecanary.analytics.policy import Policy
+from tracecanary.analytics.prices import PriceBook, read_price_file
 from tracecanary.analytics.question import Question, Selection
 from tracecanary.analytics.specification import spec_hash
 from tracecanary.analytics.store import Store
@@ -98,6 +100,51 @@ def test_caps_are_frozen_when_the_base_has_values_enough_and_stay(tmp_path: Path
     assert row.base.value > 33, "the value shown is the whole mean"
 
 
+def test_a_cap_that_the_base_itself_has_outgrown_settles_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write_traces(tmp_path, 1000)
+    before = row_of(compare(store, asked()).answer.overall.metrics, "cost_per_trace")
+    write_traces(tmp_path, 1000, first=1000, cost_usd=100.0)
+
+    row = row_of(compare(store, asked()).answer.overall.metrics, "cost_per_trace")
+
+    assert (before.state, before.reason) == (CellState.SAFE, None)
+    assert (row.state, row.more_traces) == (CellState.UNSURE, None)
+    assert "50% of the base's own traces lie above the cap" in (row.reason or "")
+
+
+def test_other_prices_begin_another_comparison_with_caps_of_its_own(tmp_path: Path) -> None:
+    write_traces(tmp_path, 1000)
+    reported = compare(Store(tmp_path), asked()).answer.question
+
+    file = tmp_path / "prices.toml"
+    file.write_text('[[price]]\nmodel = "base"\ninput = 4000.0\noutput = 0\n', encoding="utf-8")
+    settings = DerivationSettings(prices=PriceBook(read_price_file(file)))
+    priced = compare(Store(tmp_path, settings), asked()).answer.question
+
+    assert reported.spec_hash != priced.spec_hash
+    assert reported.caps["cost_per_trace"] == pytest.approx(1.06, rel=0.022)
+    assert priced.caps["cost_per_trace"] == pytest.approx(0.04, rel=0.03)
+    assert compare(Store(tmp_path), asked()).answer.question == reported
+
+
+def test_an_answer_without_caps_is_made_anew_once_another_window_has_fixed_them(tmp_path: Path) -> None:
+    write_traces(tmp_path, 1000)
+    store, none = Store(tmp_path), asked(from_time=datetime(2026, 1, 1, tzinfo=UTC))
+    early = compare(store, none)
+    repeated = compare(store, none)
+    caps = compare(store, asked()).answer.question.caps
+
+    late = compare(store, none)
+
+    assert (early.answer.question.caps, early.snapshot) == ({}, None)
+    assert repeated is early
+    assert caps
+    assert late.answer.question.caps == caps
+    assert late.answer == compare(Store(tmp_path), none).answer
+    assert late.snapshot is not None
+
+
 def test_one_look_is_taken_once_and_stays(tmp_path: Path) -> None:
     store = Store(tmp_path)
     write_traces(tmp_path, 150)
@@ -126,6 +173,7 @@ def test_a_lake_that_can_not_be_written_is_named_and_answers_all_the_same(tmp_pa
     assert made.answer.checks.plan.state == "warning"
     assert "the plan is not fixed for later looks" in (made.answer.checks.plan.reason or "")
     assert not made.answer.checks.plan.is_blocking
+    assert made.snapshot is None, "or the same request would go on being answered so once the lake can be written"
     with pytest.raises(LakeError, match="mode=sequential"):
         compare(Store(tmp_path), asked(at_n=2))
 

@@ -29,6 +29,8 @@ MAX_COVERAGE_GAP = 0.05
 MAX_GROUP_SHARE = 0.25
 # Of the base's traces 0.1 % lie above the cap; if this much more of the candidate's do, that is a harm of its own.
 TAIL_MARGIN = 0.005
+# With more of the base's own traces above it, a cap that was fixed earlier cuts through the usual values.
+MAX_BASE_TAIL = 0.05
 
 _NOUNS = {"cost_per_trace": "price", "eval_fail_rate": "verdict"}
 
@@ -128,13 +130,19 @@ class _Row:
     def _tail_state(self, state: CellState) -> tuple[CellState, str] | None:
         """Look at the values that the cap keeps out of the mean: rare runaway traces must not hide behind it."""
         low, high = self._number.tail_low, self._number.tail_high
+        is_passing = state in {CellState.SAFE, CellState.BETTER}
+        if is_passing and self._number.tail_base > MAX_BASE_TAIL and not low > TAIL_MARGIN:
+            return CellState.UNSURE, (
+                f"{self._number.tail_base:.0%} of the base's own traces lie above the cap that this comparison began"
+                " with, so that its mean says little: begin another comparison, such as with other planned_traces"
+            )
         if math.isnan(low) or state is CellState.HARM:
             return None
         shares = f"{self._number.tail_candidate:.2%} of the candidate's traces lie far above the base's usual range"
         shares += f", and {self._number.tail_base:.2%} of the base's"
         if low > TAIL_MARGIN:
             return CellState.HARM, shares
-        if high > TAIL_MARGIN and state in {CellState.SAFE, CellState.BETTER}:
+        if high > TAIL_MARGIN and is_passing:
             return CellState.UNSURE, f"the mean is settled, but its tail is not: {shares}"
         return None
 
@@ -223,7 +231,7 @@ class _Row:
         """Return further traces per arm that would settle the row; None when more would not, or it is unknown."""
         if state in {CellState.SAFE, CellState.BETTER, CellState.HARM}:
             return 0
-        if self._missing() is not None:
+        if self._missing() is not None or self._number.tail_base > MAX_BASE_TAIL:
             return None
         needed = self._number.needed
         least = float(MIN_TRACES)

@@ -36,8 +36,6 @@ from tracecanary.analytics.verdict import (
 )
 from tracecanary.schema import LakeError, LakeStorage, lake_storage
 
-# Evaluators below this share of the busiest one's judgements take no part, unless the question names them.
-MIN_EVALUATOR_SHARE = 0.01
 # Among the reasons; the answer lists all.
 _MOST_FINDINGS_TOLD = 3
 # A shorter period says too little about how many traces come in a day.
@@ -50,7 +48,8 @@ _MAX_DAYS_AHEAD = 3650.0
 class Comparison:
     """An answer, and when the newest trace behind it started (None without traces).
 
-    `snapshot` is the number of the store's snapshot that it is of; None for one that stays whatever comes.
+    `snapshot` is the number of the store's snapshot that it is of; None for one that stays whatever comes, and for one
+    that may change without another snapshot: caps, or the plan, are still to be fixed.
     """
 
     answer: Answer
@@ -65,26 +64,37 @@ def compare(store: Store, question: Question) -> Comparison:
         UnknownArmError: No stored trace has ever asked for the base or the candidate.
         LakeError, StoreError: The lake can't be read; or, with mode=fixed, the look can't be stored.
     """
-    name, storage = spec_hash(question), lake_storage(store.lake)
+    name, storage = spec_hash(question, derivation=store.derivation), lake_storage(store.lake)
     latched = kept(storage, name, "look") if question.mode == "fixed" else None
     if latched is not None:
         return _latched(latched)
     with store.snapshot() as snapshot:
         store.check(question.selection)
         if question.mode == "fixed":
-            read = _compared(snapshot, question, storage)
+            read = _compared(snapshot, question, storage, store.derivation)
             return _latch(storage, name, read) if _is_due(question, read.answer) else read
         # A window that moves is the same comparison, and another answer.
         key = (snapshot.number, name, question.selection, question.evaluators)
-        made: Comparison = store.answers.answer(key, lambda: _compared(snapshot, question, storage))
+
+        def answered() -> Comparison:
+            made: Comparison = store.answers.answer(
+                key, lambda: _compared(snapshot, question, storage, store.derivation)
+            )
+            return made
+
+        made = answered()
+        # Another window, or another process, may have fixed caps since.
+        if not made.answer.question.caps and kept(storage, name, "caps"):
+            store.answers.forget(key)
+            made = answered()
         if made.answer.checks.plan.reason is not None:
             store.answers.forget(key)
         return made
 
 
-def _compared(snapshot: Snapshot, question: Question, storage: LakeStorage) -> Comparison:
+def _compared(snapshot: Snapshot, question: Question, storage: LakeStorage, derivation: str) -> Comparison:
     """Answer `question` from one snapshot, and fix for later looks what it keeps to."""
-    name = spec_hash(question)
+    name = spec_hash(question, derivation=derivation)
     problems: list[str] = []
 
     def freeze_caps(suggested: Mapping[str, float]) -> Mapping[str, float]:
@@ -99,10 +109,12 @@ def _compared(snapshot: Snapshot, question: Question, storage: LakeStorage) -> C
 
     evidence = gather_evidence(snapshot.session, snapshot.rollups, question, freeze_caps=freeze_caps)
     evidence = with_parts(evidence, question, gathered)
-    planned = keep(storage, name, "plan", rules(question))
+    planned = keep(storage, name, "plan", rules(question, derivation=derivation))
     problems.extend(filter(None, [planned.problem]))
-    answer = answer_question(question, evidence, plan_problem=problems[-1] if problems else None)
-    return Comparison(answer=answer, last_trace=evidence.last_trace, snapshot=snapshot.number)
+    problem = problems[-1] if problems else None
+    answer = answer_question(question, evidence, plan_problem=problem, derivation=derivation)
+    is_settled = problem is None and bool(evidence.caps)
+    return Comparison(answer=answer, last_trace=evidence.last_trace, snapshot=snapshot.number if is_settled else None)
 
 
 def _latched(content: Mapping[str, Any]) -> Comparison:
@@ -132,13 +144,16 @@ def _arm_traces(cells: Sequence[Cell]) -> tuple[int, int]:
     return sum(cell.base.traces for cell in cells), sum(cell.candidate.traces for cell in cells)
 
 
-def answer_question(question: Question, evidence: Evidence, *, plan_problem: str | None = None) -> Answer:
+def answer_question(
+    question: Question, evidence: Evidence, *, plan_problem: str | None = None, derivation: str = ""
+) -> Answer:
     """Judge every cell, decide, and put the answer together. Pure.
 
     Args:
         question: What is asked.
         evidence: What is known.
         plan_problem: Why the plan could not be fixed for later looks; None if it was.
+        derivation: Names what the facts depend on beside the traces.
     """
     awaits_look = _awaited_look(question, evidence)
     judged = Judge(question, evidence, awaits_look=awaits_look).judged()
@@ -151,7 +166,7 @@ def answer_question(question: Question, evidence: Evidence, *, plan_problem: str
     findings = name_findings(judged.overall, judged.cohorts, paired)
     named = [f"{finding.kind.replace('_', ' ')}: {finding.text}" for finding in findings[:_MOST_FINDINGS_TOLD]]
     return Answer(
-        question=_echo(question, evidence),
+        question=_echo(question, evidence, derivation),
         overall=Overall(
             verdict=decision.verdict,
             reasons=[*decision.reasons, *named, *_unseen(question, evidence)],
@@ -226,7 +241,7 @@ def _traces(cell: Cell) -> ArmCounts:
     return ArmCounts(base=cell.base.traces, candidate=cell.candidate.traces)
 
 
-def _echo(question: Question, evidence: Evidence) -> QuestionEcho:
+def _echo(question: Question, evidence: Evidence, derivation: str) -> QuestionEcho:
     selection = question.selection
     return QuestionEcho.model_validate(
         {
@@ -244,6 +259,6 @@ def _echo(question: Question, evidence: Evidence) -> QuestionEcho:
             "confidence": question.confidence,
             "planned_traces": question.policy.planned_traces if question.mode == "sequential" else None,
             "caps": dict(evidence.caps),
-            "spec_hash": spec_hash(question),
+            "spec_hash": spec_hash(question, derivation=derivation),
         }
     )

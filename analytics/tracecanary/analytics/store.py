@@ -175,6 +175,8 @@ class Store:
         # Of comparisons, by their question and the number of the snapshot; the older ones go first.
         self.answers: AnswerCache[Any] = AnswerCache(_MOST_ANSWERS)
         self._settings = settings or DerivationSettings()
+        # Names what facts depend on beside the lake, such as prices: 16 hex digits.
+        self.derivation = hashlib.blake2b(self._settings.fingerprint.encode(), digest_size=8).hexdigest()
         self._copies = local_copies(lake)
         # Lets one thread at a time derive what is new. What is made is replaced as a whole, and read without the lock.
         self._lock = threading.Lock()

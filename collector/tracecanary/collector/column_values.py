@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from tracecanary.collector.coercion import MAX_NAME_LENGTH, MAX_COUNT, MAX_WORD_LENGTH, to_count, to_int, to_name
+from tracecanary.collector.coercion import MAX_COUNT, MAX_NAME_LENGTH, MAX_WORD_LENGTH, to_count, to_int, to_name
 from tracecanary.collector.normalise import remaining_text
 
 if TYPE_CHECKING:
