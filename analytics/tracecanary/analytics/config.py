@@ -62,16 +62,15 @@ class DerivationSettings:
 class Retention:
     """How many days rows are kept, see `docs/maintenance.md`; None keeps them for ever.
 
-    Spans are as old as their start, evaluations as their receipt, facts as the start of their trace.
+    Spans are as old as their start, evaluations as their receipt. What is derived of them is kept.
     """
 
     spans_days: float | None = None
     evaluations_days: float | None = None
-    facts_days: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no number of days, naming all of it."""
-        given = {"spans": self.spans_days, "evaluations": self.evaluations_days, "facts": self.facts_days}
+        given = {"spans": self.spans_days, "evaluations": self.evaluations_days}
         problems = [
             f"retention of {name} is {days!r} days, but must be greater than 0. Leave it out to keep them for ever"
             for name, days in given.items()
@@ -140,7 +139,7 @@ def read_compaction_settings(file: ConfigFile) -> CompactionSettings:
 
 
 def _read_retention(section: Section) -> Retention:
-    days = {key: section.number(key) for key in ("spans_days", "evaluations_days", "facts_days")}
+    days = {key: section.number(key) for key in ("spans_days", "evaluations_days")}
     for key, value in days.items():
         if value is not None and value <= 0:
             section.note(key, value, "must be greater than 0; leave it out to keep them for ever")
