@@ -30,7 +30,9 @@ class ExtensionHook(BuildHookInterface[Any]):
         folder = Path(self.root) / _FOLDER
         name = f"{_MODULE}{sysconfig.get_config_var('EXT_SUFFIX')}"
         if version == "editable":
-            newest_s = max(path.stat().st_mtime for path in folder.glob(f"{_MODULE}*.[ch]"))
+            # This file, too: it says how the sources are compiled.
+            sources = [Path(self.root) / "hatch_build.py", *folder.glob(f"{_MODULE}*.[ch]")]
+            newest_s = max(path.stat().st_mtime for path in sources)
             target = folder / name
             if not target.exists() or target.stat().st_mtime < newest_s:
                 self._compile(target)
