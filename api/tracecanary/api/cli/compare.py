@@ -78,22 +78,10 @@ def compare_arms(
     config: Annotated[Path | None, typer.Option(envvar=CONFIG_VARIABLE, help="configuration file, TOML")] = None,
 ) -> None:
     """Compare a candidate with its base, from a lake folder or a running service."""
-    given = {
-        "base": base,
-        "candidate": candidate,
-        "arm_by": arm_by,
-        "cohort_by": cohort_by,
-        "from": from_time,
-        "to": to_time,
-        "cohort": cohort,
-        "route": route,
-        "confidence": confidence,
-        "mode": mode,
-        "at_n": at_n,
-        "planned_traces": planned_traces,
-        "evaluator": evaluator,
-    }
-    parameters = {name: value for name, value in given.items() if value}
+    arms = {"base": base, "candidate": candidate, "arm_by": arm_by, "cohort_by": cohort_by}
+    traces = {"from": from_time, "to": to_time, "cohort": cohort, "route": route, "evaluator": evaluator}
+    reading = {"confidence": confidence, "mode": mode, "at_n": at_n, "planned_traces": planned_traces}
+    parameters = {name: value for name, value in {**arms, **traces, **reading}.items() if value}
     settings = service_settings(config)  # one that can't be used is no ground for a verdict
     check_metrics(tuple(metric or ()))
     if url and policy:
