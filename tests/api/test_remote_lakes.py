@@ -25,13 +25,10 @@ ARMS = ("base", "candidate")
 CAPTURE = Path(__file__).parents[1] / "collector" / "testdata" / "captures" / "strands.otlp.pb"
 
 
-@pytest.fixture
-def lake(object_store: ObjectStore) -> str:
-    """A lake with four traces an arm."""
-    lake = object_store.new_lake()
+def write_traces(lake: str, *, traces_an_arm: int) -> None:
     processor, tracer = traced(lake)
     for arm in ARMS:
-        for number in range(4):
+        for number in range(traces_an_arm):
             attributes = {
                 "gen_ai.operation.name": "chat",
                 "gen_ai.provider.name": "openai",
@@ -39,6 +36,13 @@ def lake(object_store: ObjectStore) -> str:
             }
             tracer.start_span("chat", start_time=START_NS + number, attributes=attributes).end(START_NS + 10**9)
     assert processor.shutdown()
+
+
+@pytest.fixture
+def lake(object_store: ObjectStore) -> str:
+    """A lake with four traces an arm."""
+    lake = object_store.new_lake()
+    write_traces(lake, traces_an_arm=4)
     return lake
 
 
@@ -57,7 +61,9 @@ def test_service_compares_and_takes_evaluations(lake: str) -> None:
     assert (row["trace_id"], row["name"], row["score"]) == (f"{1:032x}", "task_reward", 1.0)
 
 
-def test_a_changed_policy_is_kept_to_in_the_next_answer(lake: str) -> None:
+def test_a_changed_policy_is_kept_to_in_the_next_answer(object_store: ObjectStore) -> None:
+    lake = object_store.new_lake()
+    write_traces(lake, traces_an_arm=1000)  # enough for caps, without which no answer is kept
     location = parse_file_lake(lake)
     planned = []
     with running_service(location) as url, httpx.Client(base_url=url, trust_env=False) as client:
