@@ -53,6 +53,18 @@ def test_a_changed_policy_is_kept_to_in_the_next_answer(lake: Path, client: http
     assert [made["question"]["planned_traces"] for made in (before, answer(client))] == [2000, 500]
 
 
+def test_a_policy_that_can_not_be_used_is_named_and_passes(lake: Path, client: httpx.Client) -> None:
+    (lake / "policy.yaml").write_text("version: 1\ncandidate_share: 3\n", encoding="utf-8")
+
+    refused, readiness = client.get("/compare", params=PARAMETERS), client.get("/readyz")
+
+    assert (refused.status_code, readiness.status_code) == (503, 503)
+    assert "candidate_share" in refused.json()["detail"]
+    (lake / "policy.yaml").unlink()
+    assert answer(client)["question"]["planned_traces"] == 2000
+    assert client.get("/readyz").status_code == 200
+
+
 def test_other_parameters_get_another_answer(client: httpx.Client) -> None:
     whole, part = answer(client), answer(client, metric="error_rate")
 

@@ -11,7 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from tracecanary.schema import InvalidQuestionError, LakeError, StoreError, UnknownArmError, UnknownTraceError
+from tracecanary.schema import (
+    ConfigurationError,
+    InvalidQuestionError,
+    LakeError,
+    StoreError,
+    UnknownArmError,
+    UnknownTraceError,
+)
 
 MEDIA_TYPE = "application/problem+json"
 _ErrorT = TypeVar("_ErrorT", bound=Exception)
@@ -37,6 +44,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     _handle(app, UnknownTraceError, _unknown_trace)
     _handle(app, InvalidQuestionError, _invalid_question)
     _handle(app, RequestValidationError, _invalid_request)
+    _handle(app, ConfigurationError, _unusable_configuration)
     _handle(app, LakeError, _lake_unavailable)
     _handle(app, StoreError, _lake_unavailable)
     _handle(app, HTTPException, _http_error)
@@ -110,6 +118,16 @@ def _request_error(item: Mapping[str, Any]) -> dict[str, Any]:
 def _lake_unavailable(error: LakeError | StoreError) -> JSONResponse:
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE, kind="lake-unavailable", title="The lake can't be used", detail=str(error)
+    )
+
+
+def _unusable_configuration(error: ConfigurationError) -> JSONResponse:
+    # The configuration file is read at the start; the lake's policy at every question, so that it can be changed.
+    return problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        kind="unusable-configuration",
+        title="The policy of the lake can't be used",
+        detail=str(error),
     )
 
 

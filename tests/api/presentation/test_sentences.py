@@ -11,7 +11,9 @@ from tracecanary.analytics.answer import CellState, Verdict
 from tracecanary.api.presentation import summary
 
 if TYPE_CHECKING:
-    from tracecanary.analytics.answer import Answer
+    from collections.abc import Callable
+
+    from tracecanary.analytics.answer import Answer, MetricRow
 
 _TUNED = "ft:gpt-4.1-2025-04-14:sierra:tau2-full-sft:BzrYdMNm"
 _BASE = "gpt-4.1-2025-04-14"
@@ -48,6 +50,20 @@ def test_roll_back_gives_the_harm_although_another_metric_got_better(roll_back_a
         f"Roll back {_TUNED} and stay on {_BASE}: overall, the error rate is 8.0 pp higher "
         "(95 % interval +6.0 … +10.0 pp), beyond its margin of +1.0 pp. Harm shows in 1 of 2 cohorts: airline."
     )
+
+
+def test_roll_back_names_harm_in_a_critical_metric_before_larger_harm_in_another(
+    roll_back_answer: Answer, make_row: Callable[..., MetricRow]
+) -> None:
+    rows = [
+        make_row("cost_per_trace", (0.01, 0.09), 9.0, (8.0, 10.0), "harm"),
+        make_row("eval_fail_rate", (0.05, 0.13), 0.08, (0.05, 0.11), "harm"),
+    ]
+    answer = roll_back_answer.model_copy(
+        update={"overall": roll_back_answer.overall.model_copy(update={"metrics": rows})}
+    )
+
+    assert f"stay on {_BASE}: overall, the fail rate of task_reward is 8.0 pp higher" in summary(answer)
 
 
 def test_roll_back_for_harm_in_cohorts_alone_does_not_argue_with_a_gain(roll_back_answer: Answer) -> None:

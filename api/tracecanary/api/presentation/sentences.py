@@ -104,7 +104,9 @@ def _why(answer: Answer) -> str:
 def _strongest_overall(answer: Answer) -> MetricRow | None:
     rows = answer.overall.metrics
     if answer.overall.verdict is Verdict.ROLL_BACK:
-        return _strongest(_in_state(rows, CellState.HARM)) or _strongest(rows)
+        harms = _in_state(rows, CellState.HARM)
+        # As in the verdict's reasons: harm in a critical metric is why it is rolled back, however large another one is.
+        return _strongest([row for row in harms if row.is_critical]) or _strongest(harms) or _strongest(rows)
     if answer.overall.verdict in {Verdict.SHIP, Verdict.NARROW}:  # the reason to ship is what got better
         gains = [row for row in _in_state(rows, CellState.BETTER) if is_guardrail(row)]
         return _strongest(gains) or _strongest(rows)

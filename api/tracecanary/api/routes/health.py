@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
+from tracecanary.analytics.policy import lake_policy
 from tracecanary.api.receiver.metrics import METRICS_TYPE
 from tracecanary.api.routes.lake import StoreOfService, receiver_of
 from tracecanary.collector.intake_journal import check_writable
@@ -28,9 +29,10 @@ async def get_health() -> Health:
 
 @router.get("/readyz")
 def get_readiness(store: StoreOfService, request: Request) -> Health:
-    """Tell that the lake can be read and written; 503 with the reason otherwise."""
+    """Tell that the lake can be read and written, and its policy be used; 503 with the reason otherwise."""
     with store.session() as session:
         session.rows("arms_v1", {"arm_by": "model"})
+    lake_policy(store.lake)
     check_writable(store.lake)
     if not receiver_of(request).intake.is_publishing:
         raise LakeError("the lake refused the last segment; its rows wait in the journal. The service's log says why.")
