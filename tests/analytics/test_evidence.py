@@ -3,11 +3,12 @@
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -343,3 +344,48 @@ def test_pieces_are_kept_as_long_as_their_rows_are_few(tmp_path: Path, monkeypat
 
         assert lake.piece(session, pieces[0]) is first
         assert lake.piece(session, pieces[1]) is not second
+
+
+def test_what_later_parts_take_away_leaves_no_rounding_behind(tmp_path: Path) -> None:
+    def spans(numbers: Iterable[int], span_id: str) -> list[Record]:
+        return [
+            {
+                "trace_id": f"{number}",
+                "span_id": span_id,
+                "parent_span_id": None if span_id == "a" else "a",
+                "kind": "llm" if span_id == "a" else "chain",
+                "start_unix_ns": FIRST_NS,
+                "model": ("base", "candidate")[number % 2],
+                "user_id": f"{number % 40}",
+                "input_tokens": number + 3 if span_id == "b" else 10**7 + number**3,
+                "reported_cost_nano_usd": number + 3 if span_id == "b" else 10**9 + number**3,
+                "duration_ns": 1,
+                "status": "error" if span_id == "b" else "ok",
+            }
+            for number in numbers
+        ]
+
+    question = Question(selection=Selection(arms=("base", "candidate")))
+    caps = {"input_tokens": float(2.0 ** (745 / 32)), "cost_per_trace": float(2.0 ** (1 / 32))}
+    for folder in ("grown", "at once"):
+        (tmp_path / folder).mkdir()
+        write_spans(tmp_path / folder, spans(range(300), "a"))
+        if folder == "grown":
+            with Store(tmp_path / folder).snapshot():
+                pass
+        write_spans(tmp_path / folder, spans(range(0, 300, 3), "b"))
+
+    found = []
+    for folder in ("grown", "at once"):
+        with Store(tmp_path / folder).snapshot() as snapshot:
+            assert len(snapshot.rollups.parts) == (2 if folder == "grown" else 1)
+            values = gather_evidence(snapshot.session, snapshot.rollups, question, freeze_caps=lambda _: caps).values
+        assert values.tails is not None
+        found.append(
+            (values.sums.squares, values.sums.cubes, values.tails.total, values.tails.squares, values.tails.cubes)
+        )
+
+    assert found[0][1].max() > 2**53
+    assert found[0][3].max() > 0
+    for grown, at_once in zip(*found, strict=True):
+        assert np.array_equal(grown, at_once)

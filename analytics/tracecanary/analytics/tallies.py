@@ -18,6 +18,8 @@ from tracecanary.analytics.statistics.standardise import GROUPS, GroupSums
 
 # Bucket of zeros in the rollups.
 _ZEROS = -32768
+# Of the columns <name>_high.
+_HIGH = 2.0**32
 # Above all buckets.
 _NO_BUCKET = 2**31
 # Divided by, since 1e9 is exact in floating point and 1e-9 is not.
@@ -139,8 +141,8 @@ def group_sums(
         made[name, None] = _Sums(
             n=adding.sums(rows[mean.known]),
             total=adding.sums(rows[f"{mean.name}_total"]) / mean.per_unit,
-            squares=adding.sums(rows[f"{mean.name}_sq"]) / mean.per_unit**2,
-            cubes=adding.sums(rows[f"{mean.name}_cube"]) / mean.per_cube_unit**3,
+            squares=adding.wide_sums(rows, f"{mean.name}_sq") / mean.per_unit**2,
+            cubes=adding.wide_sums(rows, f"{mean.name}_cube") / mean.per_cube_unit**3,
         )
     made |= _evaluator_sums(cells, evaluators, is_clustered=is_clustered)
     keys = tuple(sorted((key for key, sums in made.items() if sums.n.any()), key=lambda key: (key[0], key[1] or "")))
@@ -156,6 +158,10 @@ class _Adding:
 
     def sums(self, weights: NDArray[Any]) -> Floats:
         return tally(self._places, weights, self._shape)
+
+    def wide_sums(self, rows: Picked, name: str) -> Floats:
+        """Add up whole numbers beyond 2^53, rounded once: what one part adds and another takes away leaves no trace."""
+        return self.sums(rows[f"{name}_high"]) * _HIGH + self.sums(rows[f"{name}_low"])
 
 
 def _evaluator_sums(cells: Cells, rows: Picked, *, is_clustered: bool) -> dict[MetricKey, _Sums]:
@@ -253,22 +259,31 @@ def tails_above(rows: Picked, caps: Mapping[str, float]) -> Tails | None:
     if (rows["complete_from"] > cut + 1).any():
         return None
     chosen = np.flatnonzero(rows["bucket"] > cut)
-    metric = metrics[chosen]
+    # Whole numbers are added up before anything is rounded, as in `_Adding.wide_sums`.
+    one = (rows.codes[chosen] * GROUPS + rows["g"][chosen]) * len(names) + metrics[chosen]
+    places, place = np.unique(one, return_inverse=True)
+    metric: Places = places % max(len(names), 1)
+
+    def summed(name: str) -> Floats:
+        return tally(place, rows[name][chosen], (len(places),))
+
+    def wide(name: str) -> Floats:
+        return summed(f"{name}_high") * _HIGH + summed(f"{name}_low")
 
     def of_metric(value: Mapping[str, float]) -> Floats:
         return np.array([value.get(name, 1.0) for name in names] or [1.0])[metric]
 
     per_unit = of_metric({name: mean.per_unit for name, mean in _MEANS.items()})
     per_cube_unit = of_metric({name: mean.per_cube_unit for name, mean in _MEANS.items()})
-    cap, n = of_metric(caps), rows["n"][chosen]
+    cap, n = of_metric(caps), summed("n")
     return Tails(
-        places=rows.codes[chosen],
-        g=rows["g"][chosen],
+        places=places // max(len(names), 1) // GROUPS,
+        g=places // max(len(names), 1) % GROUPS,
         metrics=(metric, names),
         n=n,
-        total=rows["total"][chosen] / per_unit - n * cap,
-        squares=rows["total_sq"][chosen] / per_unit**2 - n * cap**2,
-        cubes=rows["total_cube"][chosen] / per_cube_unit**3 - n * cap**3,
+        total=summed("total") / per_unit - n * cap,
+        squares=wide("total_sq") / per_unit**2 - n * cap**2,
+        cubes=wide("total_cube") / per_cube_unit**3 - n * cap**3,
     )
 
 

@@ -1,4 +1,5 @@
--- rollup_groups added up by blocks of days. Sums are floating-point numbers from here on.
+-- rollup_groups added up by blocks of days. Sums are floating-point numbers from here on, and whole ones below 2^53, so
+-- that adding up those of several parts stays exact; squares and cubes are <name>_high * 2^32 + <name>_low for that.
 -- grain: first_day (since the epoch), rollup_key, g   params: $days INTEGER   reads: stored_rollup_groups
 SELECT
     CAST($days AS INTEGER) AS days,
@@ -21,19 +22,27 @@ SELECT
     CAST(sum(sampling_weight_milli) AS DOUBLE) AS sampling_weight_milli,
     CAST(sum(with_cost) AS DOUBLE) AS with_cost,
     CAST(sum(cost_total) AS DOUBLE) AS cost_total,
-    CAST(sum(cost_sq) AS DOUBLE) AS cost_sq,
-    CAST(sum(cost_cube) AS DOUBLE) AS cost_cube,
+    CAST(CAST(sum(cost_sq) AS HUGEINT) // 4294967296 AS DOUBLE) AS cost_sq_high,
+    CAST(CAST(sum(cost_sq) AS HUGEINT) % 4294967296 AS DOUBLE) AS cost_sq_low,
+    CAST(CAST(sum(cost_cube) AS HUGEINT) // 4294967296 AS DOUBLE) AS cost_cube_high,
+    CAST(CAST(sum(cost_cube) AS HUGEINT) % 4294967296 AS DOUBLE) AS cost_cube_low,
     CAST(sum(input_tokens_known) AS DOUBLE) AS input_tokens_known,
     CAST(sum(input_tokens_total) AS DOUBLE) AS input_tokens_total,
-    CAST(sum(input_tokens_sq) AS DOUBLE) AS input_tokens_sq,
-    CAST(sum(input_tokens_cube) AS DOUBLE) AS input_tokens_cube,
+    CAST(CAST(sum(input_tokens_sq) AS HUGEINT) // 4294967296 AS DOUBLE) AS input_tokens_sq_high,
+    CAST(CAST(sum(input_tokens_sq) AS HUGEINT) % 4294967296 AS DOUBLE) AS input_tokens_sq_low,
+    CAST(CAST(sum(input_tokens_cube) AS HUGEINT) // 4294967296 AS DOUBLE) AS input_tokens_cube_high,
+    CAST(CAST(sum(input_tokens_cube) AS HUGEINT) % 4294967296 AS DOUBLE) AS input_tokens_cube_low,
     CAST(sum(output_tokens_known) AS DOUBLE) AS output_tokens_known,
     CAST(sum(output_tokens_total) AS DOUBLE) AS output_tokens_total,
-    CAST(sum(output_tokens_sq) AS DOUBLE) AS output_tokens_sq,
-    CAST(sum(output_tokens_cube) AS DOUBLE) AS output_tokens_cube,
+    CAST(CAST(sum(output_tokens_sq) AS HUGEINT) // 4294967296 AS DOUBLE) AS output_tokens_sq_high,
+    CAST(CAST(sum(output_tokens_sq) AS HUGEINT) % 4294967296 AS DOUBLE) AS output_tokens_sq_low,
+    CAST(CAST(sum(output_tokens_cube) AS HUGEINT) // 4294967296 AS DOUBLE) AS output_tokens_cube_high,
+    CAST(CAST(sum(output_tokens_cube) AS HUGEINT) % 4294967296 AS DOUBLE) AS output_tokens_cube_low,
     CAST(sum(steps_total) AS DOUBLE) AS steps_total,
-    CAST(sum(steps_sq) AS DOUBLE) AS steps_sq,
-    CAST(sum(steps_cube) AS DOUBLE) AS steps_cube
+    CAST(CAST(sum(steps_sq) AS HUGEINT) // 4294967296 AS DOUBLE) AS steps_sq_high,
+    CAST(CAST(sum(steps_sq) AS HUGEINT) % 4294967296 AS DOUBLE) AS steps_sq_low,
+    CAST(CAST(sum(steps_cube) AS HUGEINT) // 4294967296 AS DOUBLE) AS steps_cube_high,
+    CAST(CAST(sum(steps_cube) AS HUGEINT) % 4294967296 AS DOUBLE) AS steps_cube_low
 FROM stored_rollup_groups
 GROUP BY day_unix_ns - day_unix_ns % ($days * 86400000000000), rollup_key, g
 ORDER BY first_day, rollup_key, stored_rollup_groups.g
