@@ -109,6 +109,16 @@ def test_files_and_stdin_are_ingested_once_however_often(tmp_path: Path) -> None
     assert "seen: from-a-file" in asked.stderr.decode()
 
 
+def test_a_pattern_without_files_is_named_and_the_other_files_are_read(tmp_path: Path) -> None:
+    (tmp_path / "traces.json").write_text(json.dumps(OTLP_REQUEST))
+
+    done = _run("ingest", str(tmp_path / "nomatch*"), str(tmp_path / "traces.json"), "--lake", str(tmp_path / "lake"))
+
+    assert done.returncode == 1
+    assert done.stdout.decode().startswith("read 1 spans of 1 file into")
+    assert f"'{tmp_path}/nomatch*' stands for no file" in done.stderr.decode()
+
+
 def test_ingest_applies_the_configuration_file(tmp_path: Path) -> None:
     (tmp_path / "traces.json").write_text(json.dumps(OTLP_REQUEST))
     (tmp_path / "tracecanary.toml").write_text('[models]\naliases = { "from-a-*" = "alias" }')

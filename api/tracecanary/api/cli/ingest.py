@@ -50,14 +50,14 @@ def ingest(
     """Read OTLP files into a lake: traces, and the evaluations in logs.
 
     Reading a file twice changes nothing: a span is one row, however often it arrives. An interrupted reading goes on
-    where it stopped when the file is read again. A file that can't be read does not keep the others from being read;
-    the command then ends with 1.
+    where it stopped when the file is read again. A file that can't be read, or a pattern that matches none, does not
+    keep the others from being read; the command then ends with 1.
     """
     location = parse_file_lake(lake)
     limits = StreamLimits(max_request_bytes=max_request_mb * _MB, max_decompressed_bytes=max_decompressed_gb * _GB)
     store = functools.partial(store_batch, location, normaliser=Normaliser(service_settings(config).rules))
-    expanded = [path for name in files for path in ([None] if name == _STDIN else files_below([name]))]
-    failures: list[str] = []
+    expanded, failures = _expanded(files)
+    read_files = 0
     total = IngestCounts()
     console = Console(soft_wrap=True)
     with _progress(expanded) as progress:
@@ -67,15 +67,28 @@ def ingest(
             except MalformedInputError as error:
                 failures.append(str(error) if path is None or str(path) in str(error) else f"{path}: {error}")
                 continue
+            read_files += 1
             total = _added(total, counts)
             for remark in _remarks(path, counts):
                 console.print(remark, markup=False, highlight=False)
-    read = counted(len(expanded) - len(failures), "file")
+    read = counted(read_files, "file")
     if total.requests or not failures:
         also = f" and {counted(total.evaluations, 'evaluation')} of logs" if total.evaluations else ""
         console.print(f"read {total.spans:,} spans{also} of {read} into {location}", markup=False, highlight=False)
     if failures:
         raise MalformedInputError("; ".join(failures))
+
+
+def _expanded(names: list[str]) -> tuple[list[Path | None], list[str]]:
+    """Return the files that `names` stand for, None for stdin, and what is wrong with names that stand for none."""
+    paths: list[Path | None] = []
+    failures: list[str] = []
+    for name in names:
+        try:
+            paths += [None] if name == _STDIN else files_below([name])
+        except MalformedInputError as error:
+            failures.append(str(error))
+    return paths, failures
 
 
 def _ingest_one(
