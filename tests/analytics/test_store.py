@@ -4,6 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.analytics.lake import write_evaluations, write_spans
 
+from tracecanary.analytics.engine import check_segment, refuse_damaged_content
 from tracecanary.analytics.store import Session, Store
 from tracecanary.schema import SCHEMA_VERSION, LakeError, LakeTable, StoreError, landing_folder
 
@@ -82,6 +83,7 @@ def test_damaged_segment_is_named_with_a_remedy(tmp_path: Path, kept: int) -> No
 
     assert str(damaged) in str(caught.value)
     assert "Move it out of the lake" in str(caught.value)
+    assert "tracecanary doctor --repair" in str(caught.value)
     damaged.unlink()
     with store.session() as session:
         assert models(session) == ["base"]
@@ -98,6 +100,17 @@ def test_segment_damaged_inside_is_named_with_a_remedy(tmp_path: Path) -> None:
 
     assert damaged.name in str(caught.value)
     assert "out of the lake" in str(caught.value)
+
+
+def test_missing_segment_is_called_missing_and_can_be_repaired(tmp_path: Path) -> None:
+    missing = write_spans(tmp_path, [{"trace_id": "t1", **CALL}])
+    missing.unlink()
+
+    for read in (lambda: refuse_damaged_content([missing]), lambda: check_segment(missing)):
+        with pytest.raises(StoreError, match=r"is missing\. .* tracecanary doctor --repair") as caught:
+            read()
+
+        assert str(caught.value).count(str(missing)) == 1
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,8 @@ _TIMES = ("start_unix_ns", "received_unix_ns")
 # Version 2 has encodings that take a quarter less room for ids and times; higher levels of zstd only take time.
 _FILE_FORMAT = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 1"
 
+_MOVE_IT_OUT = "Move it out of the lake to go on without its rows, then run: tracecanary doctor --repair"
+
 Row = dict[str, Any]
 
 
@@ -272,7 +274,7 @@ def refuse_damaged_content(paths: Iterable[Path]) -> None:
     """Read every file and refuse one that can't be: the engine doesn't name it. Costly, so only after it failed.
 
     Raises:
-        StoreError: Names the damaged file.
+        StoreError: Names the damaged or missing file.
     """
     for path in paths:
         try:
@@ -351,7 +353,12 @@ def file_columns(path: Path) -> dict[str, str]:
 
 
 def _damaged_error(path: Path, error: Exception) -> StoreError:
-    return StoreError(f"the segment {path} is damaged: {error}. Move it out of the lake to go on without its rows.")
+    if isinstance(error, FileNotFoundError):
+        return StoreError(
+            f"the segment {path} is missing. Restore it from a backup, or go on without its rows: "
+            "tracecanary doctor --repair"
+        )
+    return StoreError(f"the segment {path} is damaged: {error}. {_MOVE_IT_OUT}")
 
 
 def check_segment(path: Path, *, is_seen_anew: bool = False) -> tuple[str, ...]:
@@ -368,10 +375,7 @@ def check_segment(path: Path, *, is_seen_anew: bool = False) -> tuple[str, ...]:
     stated = footer.version
     version = int(stated) if stated.isdigit() else None
     if version is None:
-        raise StoreError(
-            f"the segment {path} states the schema version {stated!r}, which is no number. "
-            "Move it out of the lake to go on without its rows."
-        )
+        raise StoreError(f"the segment {path} states the schema version {stated!r}, which is no number. {_MOVE_IT_OUT}")
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"the segment {path} has schema version {version}, but this tracecanary reads up to {SCHEMA_VERSION}. "
@@ -403,5 +407,6 @@ def all_query_texts() -> list[str]:
 
 def _store_error(error: duckdb.Error) -> StoreError:
     return StoreError(
-        f"the query engine failed: {error}. If it names a segment, move that out of the lake to go on without its rows."
+        f"the query engine failed: {error}. If it names a segment, move that out of the lake to go on without its "
+        "rows, then run: tracecanary doctor --repair"
     )
