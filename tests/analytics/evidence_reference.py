@@ -63,7 +63,8 @@ class ReferenceEvidence:
     def cohort(self, one: Fact) -> str:
         names = {"service": "service_name"}
         parts = [one[names.get(name, name)] for name in self._question.selection.cohort_by]
-        return " / ".join((NONE if part is None else part).replace(" / ", " // ") for part in parts)
+        named = [NONE if part is None else part for part in parts]
+        return named[0] if len(named) == 1 else " / ".join(part.replace(" / ", " // ") for part in named)
 
     def cell(self, one: Fact) -> tuple[str, int, str]:
         period = sum(start <= one["start_unix_ns"] for start in self._starts)

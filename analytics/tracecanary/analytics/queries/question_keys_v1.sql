@@ -13,7 +13,7 @@ FROM (
             WHEN 'prompt' THEN rollup_keys.prompt
         END AS arm_name,
         array_to_string([
-            -- A part that holds the separator itself gets it doubled, so that two cohorts never share a name.
+            -- A part of several that holds the separator gets it doubled, so that two cohorts never share a name.
             replace(coalesce(CASE dimension
                 WHEN 'cohort' THEN rollup_keys.cohort
                 WHEN 'route' THEN rollup_keys.route
@@ -22,7 +22,7 @@ FROM (
                 WHEN 'release' THEN rollup_keys.release
                 WHEN 'prompt' THEN rollup_keys.prompt
                 ELSE rollup_keys.dimensions[dimension]
-            END, '(none)'), ' / ', ' // ')
+            END, '(none)'), ' / ', CASE WHEN len($cohort_by) > 1 THEN ' // ' ELSE ' / ' END)
             FOR dimension IN $cohort_by
         ], ' / ') AS cohort_name
     FROM rollup_keys

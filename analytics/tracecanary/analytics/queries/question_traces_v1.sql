@@ -30,7 +30,7 @@ FROM (
             WHEN 'prompt' THEN trace_facts.prompt
         END AS arm_name,
         array_to_string([
-            -- A part that holds the separator itself gets it doubled, so that two cohorts never share a name.
+            -- A part of several that holds the separator gets it doubled, so that two cohorts never share a name.
             replace(coalesce(CASE dimension
                 WHEN 'cohort' THEN trace_facts.cohort
                 WHEN 'route' THEN trace_facts.route
@@ -39,7 +39,7 @@ FROM (
                 WHEN 'release' THEN trace_facts.release
                 WHEN 'prompt' THEN trace_facts.prompt
                 ELSE trace_facts.dimensions[dimension]
-            END, '(none)'), ' / ', ' // ')
+            END, '(none)'), ' / ', CASE WHEN len($cohort_by) > 1 THEN ' // ' ELSE ' / ' END)
             FOR dimension IN $cohort_by
         ], ' / ') AS cohort_name
     FROM trace_facts
