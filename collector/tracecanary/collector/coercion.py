@@ -18,9 +18,9 @@ from tracecanary.schema import SPAN_COLUMNS, ColumnType
 
 _MAX_INT64 = 2**63 - 1
 _NANO = 1_000_000_000
-# Tokens or resends of one span: more are a mistake of whoever sent them. Billions of such spans add up within 64 bits,
-# and the cubes that answers take of a trace's tokens (at most ten times this, see trace_facts) within 38 digits.
-MAX_COUNT = 1_000_000_000
+# Tokens or resends of one span: more are a mistake of whoever sent them. Hundreds of thousands of such spans add up
+# within 64 bits; what answers take powers of, the tokens of a trace, ends far below (see trace_facts).
+MAX_COUNT = 10_000_000_000_000
 # 10,000 USD. A span that seems to cost more has its cost in another unit.
 MAX_COST_NANO_USD = 10_000_000_000_000
 # 115 days. A span that seems to take longer has lost its start, or its clock was set.
