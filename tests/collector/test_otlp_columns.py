@@ -161,6 +161,26 @@ def test_noise_is_refused_by_both_decoders_or_read_alike(body: bytes) -> None:
         assert len(spans) == columns.spans_by_request[0]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(AnyValue(array_value=ArrayValue(values=[AnyValue(string_value="stop")])), id="array"),
+        pytest.param(
+            AnyValue(kvlist_value=KeyValueList(values=[KeyValue(key="k", value=AnyValue(string_value="stop"))])),
+            id="map",
+        ),
+    ],
+)
+def test_a_damaged_value_in_an_attribute_is_noticed_before_the_sender_has_its_answer(value: AnyValue) -> None:
+    request = ExportTraceServiceRequest()
+    span = request.resource_spans.add().scope_spans.add().spans.add(trace_id=b"t" * 16, span_id=b"s" * 8)
+    span.attributes.add(key="gen_ai.response.finish_reasons", value=value)
+    body = request.SerializeToString()
+
+    assert columns_from_protobuf([body]) is not None
+    assert columns_from_protobuf([body.replace(b"\x04stop", b"\x7fstop")]) is None
+
+
 @given(requests(), st.data())
 @settings(max_examples=60, deadline=None)
 def test_damaged_requests_never_harm(request: ExportTraceServiceRequest, data: st.DataObject) -> None:

@@ -85,13 +85,21 @@ class AttributeLists:
 
 
 class _KeyValues:
-    """The values of distinct attributes, given with the numbers of their names."""
+    """The values of distinct attributes, given with the numbers of their names.
+
+    Raises:
+        DecodeError: An array or a map is damaged.
+    """
 
     def __init__(self, values: ArrowArray, keys: ArrowArray) -> None:
         self._values: Mapping[str, ArrowArray] = {kind: values.field(kind) for kind in _KINDS if kind}
         # By the number of a name: how many values of each kind there are.
         self.kinds: Mapping[int, Mapping[str, int]] = _kinds_by_key(values, keys)
         self._known: dict[int, Any] = {}
+        # Values are read when a table is made. By then the sender has its answer, so what is damaged must show now.
+        for kind, read in _READERS.items():
+            for content in self._values[kind].drop_null().to_pylist():
+                read(content)
 
     def typed(self, kind: str) -> ArrowArray:
         """Return the values of a kind, null where they are of another one."""
