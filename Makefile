@@ -6,7 +6,7 @@ EXTENSION := $(wildcard collector/tracecanary/collector/_packed*.[ch])
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test facts-proof crash-test collector-test npm-test json-exporter-test compaction-stress check fmt bench simulate lock clean
+.PHONY: help install install-dev demo test fuzz facts-proof crash-test collector-test npm-test json-exporter-test compaction-stress check fmt bench simulate lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -35,6 +35,9 @@ demo: $(VENV)/.installed ## Compare gpt-4.1 with its fine-tune on 280 recorded r
 
 test: $(VENV)/.installed-dev ## Run the tests
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/.installed-dev ## Run the property-based tests on examples that no run has tried
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=default
 
 facts-proof: $(VENV)/.installed-dev ## Derive facts of 10,000 odd traces step by step, at once, and in plain Python, and compare
 	TRACECANARY_TEST_TRACES=10000 $(BIN)/python -m pytest tests/analytics/test_derived.py

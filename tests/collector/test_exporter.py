@@ -81,11 +81,14 @@ def test_a_forked_child_leaves_its_parents_journal_to_whoever_comes_next(tmp_pat
     exporter = CanarySpanExporter("http://127.0.0.1:1", spool=tmp_path)  # nobody takes spans there
     assert exporter.export([finished_span(1)]) is SpanExportResult.SUCCESS
     reading, writing = os.pipe()
+    started, starting = os.pipe()
     child = os.fork()
     if child == 0:
+        os.write(starting, b"x")
         os.read(reading, 1)  # lives on
         os._exit(0)
     try:
+        os.read(started, 1)  # before that it still holds what its parent held
         exporter.shutdown()
 
         (journal,) = tmp_path.rglob("*.arrows")
@@ -94,8 +97,8 @@ def test_a_forked_child_leaves_its_parents_journal_to_whoever_comes_next(tmp_pat
     finally:
         os.write(writing, b"x")
         os.waitpid(child, 0)
-        os.close(reading)
-        os.close(writing)
+        for descriptor in (reading, writing, started, starting):
+            os.close(descriptor)
 
 
 def test_missing_lake_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

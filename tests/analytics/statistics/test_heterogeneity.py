@@ -18,9 +18,11 @@ def test_heterogeneity_is_that_of_statsmodels(cohorts: list[tuple[float, float]]
     with np.errstate(all="ignore"):  # statsmodels divides by Q, which is 0 for equal effects
         expected = combine_effects(effects, errors**2)
     assert found.q[0] == pytest.approx(expected.q, rel=1e-6, abs=1e-6)
-    if expected.q > 1e-9:
+    if expected.q > 1e-6:  # below, rounding in statsmodels' difference of two large sums shows in both
         assert found.i_squared[0] == pytest.approx(max(0.0, expected.i2), abs=1e-6)
-    assert found.p_value[0] == pytest.approx(expected.test_homogeneity().pvalue, abs=1e-6)
+        assert found.p_value[0] == pytest.approx(expected.test_homogeneity().pvalue, abs=1e-6)
+    else:
+        assert found.p_value[0] == pytest.approx(1.0, abs=1e-3)
 
 
 def test_cohorts_without_an_effect_are_left_out() -> None:
