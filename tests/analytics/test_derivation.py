@@ -66,8 +66,8 @@ def test_every_span_that_asks_belongs_to_one_call(spans: list[dict[str, Any]]) -
     with tempfile.TemporaryDirectory() as folder:
         write_spans(Path(folder), spans)
         with deriving_engine(Path(folder), is_thorough=True) as engine:
-            attempts, calls = engine.rows("attempts_v1"), engine.rows("calls_v1")
-            facts = engine.rows("trace_facts_v2")
+            attempts, calls = engine.rows("attempts_v2"), engine.rows("calls_v1")
+            facts = engine.rows("trace_facts_v3")
 
     span_ids = [row["span_id"] for row in attempts]
     assert len(set(span_ids)) == len(span_ids)

@@ -42,7 +42,7 @@ ANSWERING = {
     "trajectory_traces_v1",
     "unmatched_evaluations_v1",
 }
-THOROUGH = {"attempts_v1", "calls_v1", "spans_v1", "trace_calls_v1", "calls_of_models_v1", "trace_spans_v1"}
+THOROUGH = {"attempts_v2", "calls_v1", "spans_v1", "trace_calls_v1", "calls_of_models_v2", "trace_spans_v1"}
 CASES = sorted(path.parent for path in TESTDATA.glob("*/*/expected.yaml"))
 
 

@@ -1,6 +1,6 @@
 -- One row per canonical model that was asked for, by model calls or, in traces without any, by the agent span (the
 -- same rule as trace_facts); llm_calls counts model calls only. Every attempt that is a span beside the others is a
--- call; one nested in another is not, unless it asked another model that was then left (attempts_v1: is_call). A call
+-- call; one nested in another is not, unless it asked another model that was then left (attempts_v2: is_call). A call
 -- of an embedding model is a call, too (embedding_calls_v1). What evaluators call is
 -- not here, but for models that they alone asked.
 --   retries         resends to this model, those that are stated counting for the model asked first; null where none

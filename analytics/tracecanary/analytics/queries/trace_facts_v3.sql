@@ -12,7 +12,7 @@
 --   llm_duration_ns  sum over model calls; calls beside each other count each
 --   time_to_first_token_ns  of the earliest call that states it, from its own start
 --   retries, fallbacks  of the trace's calls (calls_v1); null, and 'none' as source, where nothing would show one.
---              llm_calls and llm_errors count each sibling attempt, none nested in another (attempts_v1: is_call)
+--              llm_calls and llm_errors count each sibling attempt, none nested in another (attempts_v2: is_call)
 --   steps      distinct steps that the application numbers, else those of its framework, else logical model calls
 --              (a resend is no step) and tool calls; step_source tells
 --   repeated_tool_calls  tool calls with the name and arguments of another one of the trace, but for the first; null where
