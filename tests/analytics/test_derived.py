@@ -217,3 +217,36 @@ def test_any_order_of_arrival_gives_the_same(tmp_path_factory: pytest.TempPathFa
 
     check_equal(lake.rows(), lake.rebuilt())
     check_against_reference(lake, spans, evaluations)
+
+
+def test_parts_merged_while_more_is_derived_give_the_same(tmp_path: Path) -> None:
+    lake = GrowingLake(tmp_path)
+    lake.builder = Builder(lake.derived, lake.fetch, settings=lake.settings, is_merging=False)
+    deliver(seeded(1), lake, 12, 8, may_compact=True)
+    seen_before = lake.state
+    assert len(seen_before.parts) > 3
+
+    merged = lake.builder.merged(seen_before)
+    deliver(seeded(2), lake, 12, 2, may_compact=True)  # late spans of the same traces, among others
+    assert merged is not None
+    is_published = lake.builder.publish_merged(merged)
+
+    lake.state = lake.derived.newest()
+    assert is_published
+    assert merged.part in lake.state.parts[:-1]
+    assert len(lake.state.parts) < len(seen_before.parts)
+    check_equal(lake.rows(), lake.rebuilt())
+
+
+def test_what_was_merged_of_parts_that_are_gone_is_thrown_away(tmp_path: Path) -> None:
+    lake = GrowingLake(tmp_path)
+    lake.builder = Builder(lake.derived, lake.fetch, settings=lake.settings, is_merging=False)
+    deliver(seeded(1), lake, 12, 8, may_compact=False)
+    first, second = lake.builder.merged(lake.state), lake.builder.merged(lake.state)
+    assert first is not None
+    assert second is not None
+
+    assert [lake.builder.publish_merged(first), lake.builder.publish_merged(second)] == [True, False]
+
+    assert not any((lake.derived.path / name).exists() for name in second.part.files.values())
+    assert lake.derived.newest().parts[-1] == first.part

@@ -15,6 +15,7 @@ from tracecanary.analytics.derived_state import (
     Difference,
     Extent,
     Listing,
+    Merged,
     Part,
     can_follow,
     difference,
@@ -22,6 +23,7 @@ from tracecanary.analytics.derived_state import (
     kept_from_ns,
     kept_hours,
     merged_ranges,
+    with_merged,
 )
 from tracecanary.analytics.derived_steps import (
     DERIVED_TABLES,
@@ -49,6 +51,8 @@ _logger = logging.getLogger(__name__)
 BATCH_SPANS = 4_000_000
 _ALL_TIME = (-(2**63), 2**63 - 1)
 _SEARCH_GAP_NS = 60_000_000_000
+# Who leaves merging to another thread merges when that falls so far behind: each part costs every reader some files.
+_MAX_UNMERGED_PARTS = 64
 
 
 # By table, the extents of files by their names.
@@ -73,6 +77,7 @@ class Builder:
         limits: What deriving may take of the machine.
         settings: What facts depend on beside the lake.
         batch_spans: Spans derived at once.
+        is_merging: Whether `advance` merges small parts; else somebody else does with `merged`.
     """
 
     def __init__(
@@ -83,12 +88,14 @@ class Builder:
         *,
         settings: DerivationSettings | None = None,
         batch_spans: int = BATCH_SPANS,
+        is_merging: bool = True,
     ) -> None:
         self._folder = folder
         self._fetch = fetch
         self._limits = limits
         self._settings = settings or DerivationSettings()
         self._batch_spans = batch_spans
+        self._is_merging = is_merging
 
     def advance(self, state: DerivedState, listing: Listing) -> DerivedState:
         """Return the state that has everything of `listing`, publishing each step; `state` itself if nothing is new.
@@ -123,7 +130,9 @@ class Builder:
         if found.rewritten or not is_retained:
             return self._following(state, listing, self._extents(state, listing), found, Batch())
         place = first_to_merge(state.parts)
-        return self._merge(state, place) if place < len(state.parts) else None
+        if place == len(state.parts) or not (self._is_merging or len(state.parts) > _MAX_UNMERGED_PARTS):
+            return None
+        return with_merged(state, self._merge(state, place))
 
     def _begun_anew(
         self, state: DerivedState, listing: Listing, *, wide_dimensions: frozenset[str] = frozenset()
@@ -290,7 +299,34 @@ class Builder:
             by_response=found["judgements"],
         )
 
-    def _merge(self, state: DerivedState, place: int) -> DerivedState:
+    def merged(self, state: DerivedState) -> Merged | None:
+        """Merge the parts of `state` that are worth it; None if there are none.
+
+        What is derived meanwhile comes after them, so this may take as long as it will: `publish_merged` is quick.
+
+        Raises:
+            StoreError: A derived file is damaged.
+            OSError: The derived folder can't be written.
+        """
+        place = first_to_merge(state.parts)
+        return None if place == len(state.parts) else self._merge(state, place)
+
+    def publish_merged(self, merged: Merged) -> bool:
+        """Publish the newest state with a merged part in place of its parts; tell whether it still had these.
+
+        Raises:
+            OSError: The derived folder can't be written.
+        """
+        while True:
+            step = with_merged(self._folder.newest(), merged)
+            if step is None:
+                self._folder.discard(sorted(merged.part.files.values()))
+                return False
+            self._folder.release(name for part in merged.parts for name in part.files.values())
+            if self._folder.publish(step):
+                return True
+
+    def _merge(self, state: DerivedState, place: int) -> Merged:
         """Make one part of those from `place` on."""
         merged = replace(state, parts=state.parts[place:])
         with Engine(self._limits) as engine:
@@ -300,8 +336,8 @@ class Builder:
             engine.table("new_superseded", "merged_superseded_v1", {"is_whole": place == 0})
             for table in SUM_TABLES:
                 engine.table(f"new_{table}", rollup_query(f"{table}_sum"))
-            part = self._write(engine, state.revision + 1)
-        return replace(state, revision=state.revision + 1, parts=(*state.parts[:place], part))
+            part = self._write(engine, merged.parts[-1].revision)
+        return Merged(parts=merged.parts, part=part)
 
 
 def _extent_of(path: Path, table: LakeTable) -> Extent:

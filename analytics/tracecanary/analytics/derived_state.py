@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tracecanary.schema import LakeTable
@@ -123,6 +123,14 @@ class DerivedState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """Parts that follow each other, and one that stands for all of them."""
+
+    parts: tuple[Part, ...]
+    part: Part
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """What a listing has that a state lacks, and the reverse.
 
@@ -207,6 +215,16 @@ def first_to_merge(parts: Sequence[Part]) -> int:
     if len(parts) > _MAX_PARTS:
         return min(place, _MAX_PARTS - 1)
     return place if len(parts) - place >= _MERGED_AT_ONCE else len(parts)
+
+
+def with_merged(state: DerivedState, merged: Merged) -> DerivedState | None:
+    """Return the state after `state`, with a merged part in place of its parts; None if it has not all of them."""
+    first = state.parts.index(merged.parts[0]) if merged.parts[0] in state.parts else len(state.parts)
+    end = first + len(merged.parts)
+    if state.parts[first:end] != merged.parts:
+        return None
+    parts = (*state.parts[:first], merged.part, *state.parts[end:])
+    return replace(state, revision=state.revision + 1, parts=parts)
 
 
 def merged_ranges(ranges: Sequence[tuple[int, int]], *, gap_ns: int) -> list[tuple[int, int]]:

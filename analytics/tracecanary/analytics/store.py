@@ -1,10 +1,11 @@
 """The numbers of a lake: facts and rollups, derived from its segments as they come.
 
 Theory of operation. What is derived stands in immutable files beside the lake (`derived_state`), and follows the lake
-step by step: new rows cost in proportion to themselves. A snapshot is a database in memory with views of the files of
-one state, and never changes. Asking for a session makes a new snapshot if the lake has changed: the thread that finds
-it changed makes it, and others go on with the old one meanwhile if that is recent. Readers of an old snapshot keep it
-until they are done, so every answer comes from one consistent state.
+step by step: new rows cost in proportion to themselves. What is known at one moment (`known_lake`) never changes, so
+every answer comes from one consistent state, and readers of an old one keep it until they are done. Asking for a
+session looks for changes: the thread that finds some derives what is new, and others go on with what was known before
+meanwhile if that is recent. Where somebody tends the store (`tended`), readers find most of that done: small parts are
+merged, and changes looked for, beside them.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,14 @@ from tracecanary.analytics.answer_cache import AnswerCache
 from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_build import Builder
 from tracecanary.analytics.derived_files import DERIVED_FOLDER, DerivedFolder
-from tracecanary.analytics.derived_state import DerivedState, Listing, Part
+from tracecanary.analytics.derived_state import Listing
 from tracecanary.analytics.derived_steps import derive_traces, open_derived
 from tracecanary.analytics.engine import Engine, EngineLimits, Row, Session, all_query_texts, refuse_damaged_content
+from tracecanary.analytics.known_lake import KnownLake, Seen, open_state
 from tracecanary.analytics.question import Selection, check_dimensions
 from tracecanary.analytics.rollup_arrays import PartRollups
-from tracecanary.analytics.rollup_loading import LakeRollups, load_lake, load_part
+from tracecanary.analytics.rollup_loading import LakeRollups
 from tracecanary.schema import (
-    MANIFEST_FOLDER,
     SCHEMA_VERSION,
     FileLake,
     LakeError,
@@ -39,7 +40,6 @@ from tracecanary.schema import (
     LakeTable,
     Lease,
     StoreError,
-    landing_folder,
     list_lake_files,
     local_copies,
 )
@@ -47,24 +47,17 @@ from tracecanary.schema.config import cache_settings, folder_name
 
 __all__ = ["Row", "Session", "Store", "definition", "derived_root", "listing_of"]
 
-# Views on what is kept of each trace.
-_KEPT_VIEWS = {
-    "rollup_hours": "rollup_hours_sum_v1",
-    "trace_facts": "model_traces_v1",
-    "trace_evaluations": "judged_outcomes_v1",
-    "trace_feedback": "known_feedback_v1",
-    "landing_evaluations": "live_judgements_v1",
-    "evaluations": "evaluations_v1",
-}
 # Derivation beside queries of the service: enough for a batch, and far from what a machine of today has.
 BUILD_MEMORY_BYTES = 3 * 1024**3
 # A reader that comes while another one derives what is new gets what was there this long ago, if that is known.
 MAX_AGE_S = 2.0
+# Of a store that is tended any reader does: new rows are to be seen within 5 s, and some of that goes by before.
+_TENDED_AGE_S = 4.0
+# How often to look for new rows, from the end of one time to the next: deriving costs some tenths of a second however
+# few they are. Whoever must not wait until then looks on his own.
+_REST_S, _REST_UNASKED_S = 1.0, 5.0
 # One or two MB each, where there are many cohorts.
 _MOST_ANSWERS = 32
-# How long times of folders are trusted: those of a network's file system may lag behind.
-_GLANCES_FOR_S = 1.0
-_TICK_NS = 100_000_000
 # Each finds the files of another compaction; more in a row than these are no coincidence.
 _TRIES = 5
 
@@ -76,90 +69,6 @@ class Snapshot:
     session: Session
     rollups: LakeRollups
     number: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """When the lake was looked at, and when its folders had changed last; None for a lake that is no folder."""
-
-    monotonic_s: float
-    changed_ns: tuple[int, ...] | None
-
-    @classmethod
-    def now(cls, lake: FileLake, folder: DerivedFolder | None) -> Seen:
-        """Look at the folders now."""
-        changed = None
-        if isinstance(lake, Path) and folder is not None:
-            watched = [*(landing_folder(lake, table) for table in LakeTable), lake / MANIFEST_FOLDER, folder.path]
-            changed = tuple(map(_changed_ns, watched))
-            # Within a tick of the file system's clock, a change leaves the time as it is.
-            if time.time_ns() - max(changed) < _TICK_NS:
-                changed = None
-        return cls(monotonic_s=time.monotonic(), changed_ns=changed)
-
-    def age_s(self) -> float:
-        """Return how long ago that was, s."""
-        return time.monotonic() - self.monotonic_s
-
-
-def _changed_ns(folder: Path) -> int:
-    try:
-        return folder.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Made:
-    """A snapshot. `seen` moves on while the lake does not change; all else stays."""
-
-    engine: Engine
-    folder: DerivedFolder
-    state: DerivedState
-    listing: Listing
-    seen: Seen
-    number: int
-    known_parts: dict[str, PartRollups]
-    # Guards `looked_s`, when a caller last had to look closely.
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    looked_s: float = 0.0
-    # Guards `loaded`: rollups are read when the first question comes.
-    loading: threading.Lock = field(default_factory=threading.Lock)
-    loaded: LakeRollups | None = None
-
-    def is_unchanged(self, lake: FileLake) -> bool:
-        """Whether a glance at the folders tells that nothing came since, which costs less than to list the files."""
-        seen = self.seen
-        if seen.changed_ns is None or seen.age_s() > MAX_AGE_S:
-            return False
-        if seen.age_s() > _GLANCES_FOR_S and self._is_first_to_look():
-            return False
-        return Seen.now(lake, self.folder).changed_ns == seen.changed_ns
-
-    def _is_first_to_look(self) -> bool:
-        """Whether it is this caller's turn to list the files: one in a while, so that others need not wait for it."""
-        with self.lock:
-            now_s = time.monotonic()
-            is_due = now_s - self.looked_s > _GLANCES_FOR_S / 2
-            self.looked_s = now_s if is_due else self.looked_s
-            return is_due
-
-    def rollups(self) -> LakeRollups:
-        """Return the rollups, of most parts as an earlier snapshot has read them."""
-        with self.loading:
-            if self.loaded is None:
-                parts = {part.files["facts"]: part for part in self.state.parts}
-                loaded = {name: self.known_parts.get(name) or self._part(part) for name, part in parts.items()}
-                self.known_parts.clear()
-                self.known_parts.update(loaded)
-                with closing(self.engine.session()) as session:
-                    self.loaded = load_lake(session, list(loaded.values()))
-            return self.loaded
-
-    def _part(self, part: Part) -> PartRollups:
-        with Engine() as engine:
-            open_derived(engine, self.folder, replace(self.state, parts=(part,)))
-            return load_part(engine)
 
 
 class Store:
@@ -180,8 +89,12 @@ class Store:
         self._copies = local_copies(lake)
         # Lets one thread at a time derive what is new. What is made is replaced as a whole, and read without the lock.
         self._lock = threading.Lock()
-        self._made: _Made | None = None
+        self._known: KnownLake | None = None
         self._numbers = 0
+        # When somebody asked last, when what was new had been derived, and when parts were merged, monotonic. They only
+        # decide how soon that is done again, so any thread may set them.
+        self._asked_s = self._derived_s = self._merged_s = 0.0
+        self._is_tended = False
         # Rollups of parts by the name of their file: the next snapshot has most of the parts, too.
         self._known_parts: dict[str, PartRollups] = {}
         self._folder: DerivedFolder | None = None
@@ -195,7 +108,7 @@ class Store:
             LakeError: The lake can't be listed, or a file not be fetched.
             StoreError: A segment is damaged, or newer than this version reads.
         """
-        session = self._current_snapshot().engine.session()
+        session = self._current().engine.session()
         try:
             yield session
         finally:
@@ -208,8 +121,8 @@ class Store:
             InvalidQuestionError: Names the dimension and those there are.
         """
         declared = [dimension.name for dimension in self._settings.dimensions]
-        made = self._made
-        check_dimensions(selection, declared=declared, wide=made.state.wide_dimensions if made is not None else ())
+        known = self._known
+        check_dimensions(selection, declared=declared, wide=known.state.wide_dimensions if known is not None else ())
 
     @contextmanager
     def spans_session(self) -> Iterator[Session]:
@@ -218,7 +131,7 @@ class Store:
         Raises:
             LakeError, StoreError: As for `session`.
         """
-        state = self._current_snapshot().state
+        state = self._current().state
         lease = self._copies.lease(list(state.inputs.get(LakeTable.SPANS, {})))
         with closing(lease), Engine() as engine:
             engine.lake_view("landing_spans", LakeTable.SPANS, lease.paths)
@@ -232,9 +145,9 @@ class Store:
         Raises:
             LakeError, StoreError: As for `session`.
         """
-        made = self._current_snapshot()
-        folder, state = made.folder, made.state
-        with closing(made.engine.session()) as session:
+        known = self._current()
+        folder, state = known.folder, known.state
+        with closing(known.engine.session()) as session:
             kept = session.rows("traces_of_v1", {"trace_ids": list(trace_ids)})
         ranges = [(row["first_span_ns"], row["last_span_ns"]) for row in kept if row["first_span_ns"] is not None]
         spans = state.inputs.get(LakeTable.SPANS, {})
@@ -251,10 +164,10 @@ class Store:
         Raises:
             LakeError, StoreError: As for `session`.
         """
-        made = self._current_snapshot()
-        session = made.engine.session()
+        known = self._current()
+        session = known.engine.session()
         try:
-            yield Snapshot(session=session, rollups=made.rollups(), number=made.number)
+            yield Snapshot(session=session, rollups=known.rollups(), number=known.number)
         finally:
             session.close()
 
@@ -264,50 +177,101 @@ class Store:
         Raises:
             LakeError, StoreError: As for `session`.
         """
-        return self._current_snapshot().number
+        return self._current().number
 
     def known_snapshot(self) -> int | None:
         """Return the number of the current snapshot; None unless a glance tells that the lake has nothing newer."""
-        made = self._made
-        return made.number if made is not None and made.is_unchanged(self.lake) else None
+        self._asked_s = time.monotonic()
+        known = self._known
+        return known.number if known is not None and known.is_unchanged(self.lake) else None
 
-    def _current_snapshot(self) -> _Made:
-        current = self._made
-        if current is not None and current.is_unchanged(self.lake):
-            return current
-        if not self._lock.acquire(blocking=False):
-            # Another thread brings things up to date. It began to look when this one may not have written yet, so
-            # only what is recent anyway will do.
-            current = self._made
-            if current is not None and current.seen.age_s() < MAX_AGE_S:
-                return current
-            self._lock.acquire()
+    def refresh(self) -> None:
+        """Derive what is in the lake when this is called; sessions opened from then on have it.
+
+        Who calls while another thread is at it waits, and most often finds it done.
+
+        Raises:
+            LakeError, StoreError: As for `session`.
+        """
+        self._derived_since(time.monotonic())
+
+    @contextmanager
+    def tended(self) -> Iterator[None]:
+        """Let readers rely on a thread that calls `tend` again and again while the block runs."""
+        self._is_tended = True
         try:
-            return self._up_to_date()
+            yield
         finally:
-            self._lock.release()
+            self._is_tended = False
 
-    def _up_to_date(self) -> _Made:
+    def tend(self) -> bool:
+        """Derive what is new, if it is time, and merge small parts beside readers; return whether it was time.
+
+        Raises:
+            LakeError, StoreError: As for `session`.
+        """
+        now_s = time.monotonic()
+        is_asked = now_s - self._asked_s < _REST_UNASKED_S
+        is_time = now_s - self._derived_s > (_REST_S if is_asked else _REST_UNASKED_S)
+        if is_time:
+            self.refresh()
+        if self._merged_s < self._derived_s:
+            self._merged_s = now_s
+            self._merge_parts()
+        return is_time
+
+    def _current(self) -> KnownLake:
+        self._asked_s = now_s = time.monotonic()
+        known = self._known
+        if known is not None and (known.is_unchanged(self.lake) or self._is_recent(known)):
+            return known
+        return self._derived_since(now_s)
+
+    def _is_recent(self, known: KnownLake) -> bool:
+        # What another thread derives may lack what this one has just written, so only what is recent will do.
+        if self._is_tended:
+            return known.seen.age_s() < _TENDED_AGE_S
+        return self._lock.locked() and known.seen.age_s() < MAX_AGE_S
+
+    def _derived_since(self, since_s: float) -> KnownLake:
+        """Return what is known of the lake as it was looked at after `since_s`, monotonic, or later."""
+        with self._lock:
+            if self._known is None or self._known.seen.monotonic_s < since_s:
+                try:
+                    self._known = self._up_to_date()
+                finally:
+                    self._derived_s = time.monotonic()
+            return self._known
+
+    def _up_to_date(self) -> KnownLake:
         for tries_left in reversed(range(_TRIES)):
             seen = Seen.now(self.lake, self._folder)
             listing = listing_of(list_lake_files(self.lake))
-            if self._made is not None and listing == self._made.listing and self._is_kept(self._made):
-                self._made.seen = seen
-                return self._made
+            known = self._known
+            if known is not None and listing == known.listing and self._is_kept(known):
+                known.seen = seen
+                return known
             try:
-                self._made = self._new_snapshot(listing, seen)
+                return self._derived(listing, seen)
             except (StoreError, LakeError):
                 # Swept by a compaction since they were listed, which takes a reader slower than its grace period.
                 if tries_left == 0 or listing_of(list_lake_files(self.lake)) == listing:
                     raise
-            else:
-                return self._made
         raise AssertionError("unreachable: the last try returns or raises")
 
-    def _is_kept(self, made: _Made) -> bool:
-        return self._folder is not None and self._folder.holds(made.state)
+    def _merge_parts(self) -> None:
+        if self._folder is None:
+            return
+        builder = self._builder(self._folder, _no_files, threads=1)
+        merged = builder.merged(self._folder.newest())
+        if merged is not None:
+            with self._lock:  # else a thread that derives may lose to this one, and derive again
+                builder.publish_merged(merged)
 
-    def _new_snapshot(self, listing: Listing, seen: Seen) -> _Made:
+    def _is_kept(self, known: KnownLake) -> bool:
+        return self._folder is not None and self._folder.holds(known.state)
+
+    def _derived(self, listing: Listing, seen: Seen) -> KnownLake:
         leases: dict[str, Lease] = {}  # held until all is derived
 
         def fetch(names: Sequence[str]) -> list[Path]:
@@ -320,15 +284,12 @@ class Store:
         paths: dict[str, Path] = {}
         try:
             folder = self._writable_folder()
-            limits = EngineLimits(
-                memory_bytes=BUILD_MEMORY_BYTES, threads=os.cpu_count() or 1, spill_folder=folder.path / "spill"
-            )
-            state = Builder(folder, fetch, limits, settings=self._settings).advance(folder.newest(), listing)
+            builder = self._builder(folder, fetch, threads=os.cpu_count() or 1)
+            state = builder.advance(folder.newest(), listing)
             folder.sweep(state)
             self._numbers += 1
-            engine = _open_snapshot(folder, state)
-            return _Made(
-                engine=engine,
+            return KnownLake(
+                engine=open_state(folder, state),
                 folder=folder,
                 state=state,
                 listing=listing,
@@ -344,6 +305,12 @@ class Store:
                 f"can't keep what is derived from the lake {self.lake}: {error}. Make room, or check the rights."
             ) from error
 
+    def _builder(
+        self, folder: DerivedFolder, fetch: Callable[[Sequence[str]], Sequence[Path]], *, threads: int
+    ) -> Builder:
+        limits = EngineLimits(memory_bytes=BUILD_MEMORY_BYTES, threads=threads, spill_folder=folder.path / "spill")
+        return Builder(folder, fetch, limits, settings=self._settings, is_merging=not self._is_tended)
+
     def _writable_folder(self) -> DerivedFolder:
         """Return the folder of derived files: the lake's own, a user's for an object store, or else a temporary one."""
         if self._folder is None:
@@ -353,6 +320,10 @@ class Store:
                 root = Path(self._own_folder.name)
             self._folder = DerivedFolder(root, definition(self._settings))
         return self._folder
+
+
+def _no_files(names: Sequence[str]) -> Sequence[Path]:
+    raise AssertionError(f"merging reads no file of the lake, but asked for {names}")
 
 
 def derived_root(lake: FileLake) -> Path:
@@ -373,20 +344,6 @@ def listing_of(files: LakeFiles) -> Listing:
         forgotten_through=files.manifest.forgotten_through,
         kept_from_hour={table.value: hour for table, hour in files.manifest.kept_from_hour.items()},
     )
-
-
-def _open_snapshot(folder: DerivedFolder, state: DerivedState) -> Engine:
-    engine = Engine()
-    try:
-        open_derived(engine, folder, state)
-        # A table: small, and every question reads it.
-        engine.table("rollup_keys", "rollup_keys_sum_v1")
-        for view, query in _KEPT_VIEWS.items():
-            engine.view(view, query)
-    except StoreError:
-        engine.close()
-        raise
-    return engine
 
 
 def definition(settings: DerivationSettings) -> str:

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from tracecanary.analytics.store import Store
 from tracecanary.api.app import create_app
 from tracecanary.api.background_compaction import compacting
+from tracecanary.api.background_derivation import deriving
 from tracecanary.api.config import ServiceSettings
 from tracecanary.api.receiver.config import ReceiverSettings
 from tracecanary.api.receiver.metrics import ServiceMetrics
@@ -105,12 +106,13 @@ def serve_forever(
     with (
         # Now and from time to time: what killed processes have left in their journals.
         repeating(_publish_orphans(lake), name="tracecanary-orphans", every_s=_ORPHANS_INTERVAL_S, after=answers),
+        deriving(store, after=answers),
         compacting(
             lake,
             compaction,
             after=answers,
             observe=metrics.observe_compaction,
-            before_expiry=store.current_snapshot,
+            before_expiry=store.refresh,
         ),
     ):
         server.run(sockets=[listener])

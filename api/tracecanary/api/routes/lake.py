@@ -27,9 +27,19 @@ def receiver_of(request: Request) -> Receiver:
 
 
 def fresh_store(request: Request) -> Store:
-    """Return the store of the service, after what it has received is in the lake."""
-    receiver_of(request).refresh()
-    return store_of(request)
+    """Return the store of the service, after what the asker may have just sent is in the lake and derived.
+
+    Under a stream of requests most readers see what was derived a few seconds ago.
+
+    Raises:
+        LakeError, StoreError: The lake can't be read.
+    """
+    receiver, store = receiver_of(request), store_of(request)
+    is_behind = receiver.intake.has_unpublished_rows or store.known_snapshot() is None
+    if is_behind and receiver.may_hurry():
+        receiver.publish()
+        store.refresh()
+    return store
 
 
 StoreOfService = Annotated[Store, Depends(fresh_store)]

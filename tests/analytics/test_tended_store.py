@@ -1,0 +1,70 @@
+"""A store that somebody tends: what readers need is derived beside them."""
+
+import threading
+from pathlib import Path
+
+from tests.analytics.lake import write_spans
+
+from tracecanary.analytics.derived_files import known_states
+from tracecanary.analytics.derived_state import DerivedState
+from tracecanary.analytics.store import Store, derived_root
+
+PARTS = 4
+
+
+def write_trace(lake: Path, number: int) -> None:
+    write_spans(lake, [{"trace_id": f"t{number}", "span_id": "a", "kind": "llm", "model": "base"}])
+
+
+def derived(lake: Path) -> DerivedState:
+    ((_, state),) = known_states(derived_root(lake))
+    return state
+
+
+def traces(store: Store) -> int:
+    with store.session() as session:
+        return len(session.rows("model_traces_v1"))
+
+
+def test_new_rows_are_derived_before_anybody_asks(tmp_path: Path) -> None:
+    write_trace(tmp_path, 1)
+    store = Store(tmp_path)
+
+    with store.tended():
+        store.tend()
+
+    assert [part.traces for part in derived(tmp_path).parts] == [1]
+
+
+def test_parts_are_merged_by_who_tends_and_not_by_readers(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.tended():
+        for number in range(PARTS):
+            write_trace(tmp_path, number)
+            store.refresh()
+        left_by_readers = [part.traces for part in derived(tmp_path).parts]
+
+        store.tend()
+
+        assert (left_by_readers, [part.traces for part in derived(tmp_path).parts]) == ([1] * PARTS, [PARTS])
+        assert traces(store) == PARTS
+
+
+def test_rows_of_before_a_refresh_are_in_the_next_session(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    seen: list[int] = []
+
+    def write_and_read(number: int) -> None:
+        write_trace(tmp_path, number)
+        store.refresh()
+        with store.session() as session:
+            seen.append(len(session.rows("traces_of_v1", {"trace_ids": [f"t{number}"]})))
+
+    with store.tended():
+        threads = [threading.Thread(target=write_and_read, args=(number,)) for number in range(PARTS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert seen == [1] * PARTS
