@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tracecanary.collector.compression import decompress
-from tracecanary.collector.config import IntakeSettings
+from tracecanary.collector.config import IntakeSettings, intake_settings
 from tracecanary.collector.intake import Intake
 from tracecanary.collector.intake_requests import Decoded, OtlpBody, TraceRequest
 from tracecanary.collector.rules import Rules
-from tracecanary.schema import LakeError, MalformedInputError, OverloadedError
+from tracecanary.schema import ConfigurationError, LakeError, MalformedInputError, OverloadedError
 
 DEADLINE_S = 10.0
 SPAN = b'{"traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203331", "name": "chat"}'
@@ -87,3 +87,19 @@ def test_a_body_of_endless_empty_members_is_refused() -> None:
     assert decompress(100 * member, "gzip", max_bytes=1_000) == b""
     with pytest.raises(MalformedInputError, match="more than 100 members"):
         decompress(400_000 * member, "gzip", max_bytes=1_000)
+
+
+@pytest.mark.parametrize(("said", "is_accelerated"), [("", True), ("true", True), ("false", False)])
+def test_the_environment_says_whether_compiled_code_reads_requests(
+    said: str, is_accelerated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACECANARY_ACCELERATED", said)
+
+    assert intake_settings().is_accelerated == is_accelerated
+
+
+def test_a_word_that_is_neither_true_nor_false_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACECANARY_ACCELERATED", "perhaps")
+
+    with pytest.raises(ConfigurationError, match="TRACECANARY_ACCELERATED is 'perhaps', which is no true or false"):
+        intake_settings()

@@ -1,7 +1,9 @@
-"""OTLP by columns gives what the decoder of single spans gives, or leaves it to that one."""
+"""OTLP by columns, compiled or by Arrow, gives what the decoder of single spans gives, or leaves it to that one."""
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +19,8 @@ from tracecanary.collector.evaluation_spans import SpanEvaluations
 from tracecanary.collector.ingest import decode_otlp_file
 from tracecanary.collector.normalise import Normaliser
 from tracecanary.collector.otlp import spans_from_protobuf
-from tracecanary.collector.otlp_columns import DecodedColumns, columns_from_protobuf
+from tracecanary.collector.otlp_columns import KEPT_EVENTS, DecodedColumns, columns_from_protobuf
+from tracecanary.collector.otlp_scan import scan_requests
 from tracecanary.collector.shaped_spans import captured_span
 from tracecanary.collector.span_tables import grouped_table, span_table
 from tracecanary.schema import MalformedInputError
@@ -32,8 +35,17 @@ KEYS: list[tuple[str, Literal["ascending", "descending"]]] = [
 ]
 
 
-def decoded(*bodies: bytes) -> DecodedColumns:
-    columns = columns_from_protobuf(bodies)
+Decode = Callable[[Sequence[bytes]], DecodedColumns | None]
+HAS_COMPILED = importlib.util.find_spec("tracecanary.collector._packed") is not None
+BY_ARROW = pytest.param(columns_from_protobuf, id="arrow")
+COMPILED = pytest.param(
+    scan_requests, id="compiled", marks=pytest.mark.skipif(not HAS_COMPILED, reason="no C compiler when installed")
+)
+both_ways = pytest.mark.parametrize("decode", [BY_ARROW, COMPILED])
+
+
+def decoded(decode: Decode, *bodies: bytes) -> DecodedColumns:
+    columns = decode(bodies)
     assert columns is not None
     return columns
 
@@ -48,14 +60,15 @@ def without_unread_events(span: CapturedSpan, kept: CapturedSpan) -> CapturedSpa
     return span._replace(events=()) if not kept.events else span
 
 
+@both_ways
 @pytest.mark.parametrize("capture", CAPTURES)
-def test_a_capture_gives_the_rows_and_evaluations_of_its_file(capture: str) -> None:
+def test_a_capture_gives_the_rows_and_evaluations_of_its_file(capture: str, decode: Decode) -> None:
     path = TESTDATA / f"{capture}.otlp.pb"
     expected_evaluations, evaluations = SpanEvaluations(received_ns=1), SpanEvaluations(received_ns=1)
     expected = span_table(decode_otlp_file(path.read_bytes()), Normaliser(), expected_evaluations)
 
     # Many copies, for groups that are large enough for columns.
-    columns = decoded(*[path.read_bytes()] * 30)
+    columns = decoded(decode, *[path.read_bytes()] * 30)
     table = grouped_table(columns.groups, columns.single, Normaliser(), evaluations)
 
     assert columns.spans_by_request == [expected.num_rows] * 30
@@ -132,13 +145,16 @@ def key(span: CapturedSpan) -> str:
     return repr(span)
 
 
-@given(st.lists(requests(), min_size=1, max_size=3))
+@both_ways
+@given(made=st.lists(requests(), min_size=1, max_size=3))
 @settings(max_examples=40, deadline=None)
-def test_any_requests_give_the_spans_of_the_other_decoder(made: list[ExportTraceServiceRequest]) -> None:
+def test_any_requests_give_the_spans_of_the_other_decoder(
+    decode: Decode, made: list[ExportTraceServiceRequest]
+) -> None:
     bodies = [request.SerializeToString() for request in made]
     expected = [spans_from_protobuf(body) for body in bodies]
 
-    columns = decoded(*bodies)
+    columns = decoded(decode, *bodies)
 
     assert columns.spans_by_request == [len(spans) for spans in expected]
     given_spans = sorted(single_spans(columns), key=lambda span: key(span._replace(events=())))
@@ -147,10 +163,11 @@ def test_any_requests_give_the_spans_of_the_other_decoder(made: list[ExportTrace
     assert list(map(key, given_spans)) == list(map(key, wanted))
 
 
-@given(st.binary(max_size=200))
+@both_ways
+@given(body=st.binary(max_size=200))
 @settings(max_examples=100, deadline=None)
-def test_noise_is_refused_by_both_decoders_or_read_alike(body: bytes) -> None:
-    columns = columns_from_protobuf([body])
+def test_noise_is_refused_by_both_decoders_or_read_alike(decode: Decode, body: bytes) -> None:
+    columns = decode([body])
 
     try:
         spans: list[CapturedSpan] | None = spans_from_protobuf(body)
@@ -161,6 +178,7 @@ def test_noise_is_refused_by_both_decoders_or_read_alike(body: bytes) -> None:
         assert len(spans) == columns.spans_by_request[0]
 
 
+@both_ways
 @pytest.mark.parametrize(
     "value",
     [
@@ -171,30 +189,63 @@ def test_noise_is_refused_by_both_decoders_or_read_alike(body: bytes) -> None:
         ),
     ],
 )
-def test_a_damaged_value_in_an_attribute_is_noticed_before_the_sender_has_its_answer(value: AnyValue) -> None:
+def test_a_damaged_value_in_an_attribute_is_noticed_before_the_sender_has_its_answer(
+    value: AnyValue, decode: Decode
+) -> None:
     request = ExportTraceServiceRequest()
     span = request.resource_spans.add().scope_spans.add().spans.add(trace_id=b"t" * 16, span_id=b"s" * 8)
     span.attributes.add(key="gen_ai.response.finish_reasons", value=value)
     body = request.SerializeToString()
 
-    assert columns_from_protobuf([body]) is not None
-    assert columns_from_protobuf([body.replace(b"\x04stop", b"\x7fstop")]) is None
+    assert decode([body]) is not None
+    assert decode([body.replace(b"\x04stop", b"\x7fstop")]) is None
 
 
-@given(requests(), st.data())
+@st.composite
+def damaged_bodies(draw: st.DrawFn) -> bytes:
+    """Return a request with bytes that are others, missing, or there twice, as fields may be."""
+    body = draw(requests()).SerializeToString()
+    for _ in range(draw(st.integers(1, 4))):
+        start, size = draw(st.integers(0, len(body))), draw(st.integers(0, 12))
+        put = draw(st.one_of(st.binary(max_size=2), st.just(body[start : start + size] * 2)))
+        body = body[:start] + put + body[start + draw(st.sampled_from([len(put), size])) :]
+    return body
+
+
+@both_ways
+@given(body=damaged_bodies())
 @settings(max_examples=60, deadline=None)
-def test_damaged_requests_never_harm(request: ExportTraceServiceRequest, data: st.DataObject) -> None:
-    body = bytearray(request.SerializeToString())
-    for _ in range(data.draw(st.integers(1, 4))):
-        if body:
-            body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-
-    columns = columns_from_protobuf([bytes(body)])
+def test_damaged_requests_never_harm(decode: Decode, body: bytes) -> None:
+    columns = decode([body])
 
     if columns is not None:
         grouped_table(columns.groups, columns.single, Normaliser(), SpanEvaluations(received_ns=1))
 
 
+def told(columns: DecodedColumns) -> tuple[list[str], list[str]]:
+    """Return spans, without events that tell nothing, and evaluations."""
+    evaluations = SpanEvaluations(received_ns=1)
+    evaluations.read(columns.groups, columns.single)
+    kept = [
+        span._replace(events=tuple(one for one in span.events if one.name in KEPT_EVENTS))
+        for span in single_spans(columns)
+    ]
+    return sorted(map(repr, kept)), sorted(map(repr, evaluations.rows))
+
+
+@pytest.mark.skipif(not HAS_COMPILED, reason="no C compiler when installed")
+@given(bodies=st.lists(damaged_bodies() | requests().map(lambda one: one.SerializeToString()), min_size=1, max_size=3))
+@settings(max_examples=200, deadline=None)
+def test_what_compiled_code_takes_it_reads_as_the_other_decoder(bodies: list[bytes]) -> None:
+    columns, expected = scan_requests(bodies), columns_from_protobuf(bodies)
+
+    if columns is not None:
+        assert expected is not None
+        assert columns.spans_by_request == expected.spans_by_request
+        assert told(columns) == told(expected)
+
+
+@both_ways
 @pytest.mark.parametrize(
     "odd",
     [
@@ -203,15 +254,16 @@ def test_damaged_requests_never_harm(request: ExportTraceServiceRequest, data: s
         pytest.param({"end_time_unix_nano": 2**63}, id="after-2262"),
     ],
 )
-def test_spans_that_cant_be_stored_are_left_to_the_other_decoder(odd: dict[str, Any]) -> None:
+def test_spans_that_cant_be_stored_are_left_to_the_other_decoder(odd: dict[str, Any], decode: Decode) -> None:
     request = ExportTraceServiceRequest()
     values = {"trace_id": b"1" * 16, "span_id": b"2" * 8, **odd}
     request.resource_spans.add().scope_spans.add().spans.add(**values)
 
-    assert columns_from_protobuf([request.SerializeToString()]) is None
+    assert decode([request.SerializeToString()]) is None
 
 
-def test_judged_spans_stay_in_columns_and_their_judgements_are_read() -> None:
+@both_ways
+def test_judged_spans_stay_in_columns_and_their_judgements_are_read(decode: Decode) -> None:
     request = ExportTraceServiceRequest()
     spans = request.resource_spans.add().scope_spans.add().spans
     for number in range(3):
@@ -222,7 +274,7 @@ def test_judged_spans_stay_in_columns_and_their_judgements_are_read() -> None:
     judged.attributes.add(key="gen_ai.evaluation.score.value").value.double_value = 0.5
     evaluations = SpanEvaluations(received_ns=9)
 
-    columns = decoded(request.SerializeToString())
+    columns = decoded(decode, request.SerializeToString())
     table = grouped_table(columns.groups, columns.single, Normaliser(), evaluations)
 
     assert ([group.size for group in columns.groups], columns.single, table.num_rows) == ([3], [], 3)

@@ -1,4 +1,5 @@
-/* Spans as bytes, and bytes as columns: what `packed_spans.py` does, for plain spans, at a fraction of its cost.
+/* Spans as bytes, and bytes as columns: what `packed_spans.py` and `otlp_columns.py` do, for plain spans, at a fraction
+   of their cost.
 
    Theory of operation. `Packer.pack` copies the values of an ended span into one bytes object, on the application's
    thread. It reads objects by attributes and C functions that run no code of theirs, keeps no reference to them, and
@@ -9,8 +10,9 @@
 
    A packed span is a `Header`, then the five values of LEADING, then one for each attribute of its shape. A value is a
    tag and what the tag says. Equal values of equal types are equal bytes, so that bytes are compared, never objects.
-   The bytes never leave the process. `pack` and `unpack` run under the GIL, which is what guards the table of shapes.
-   Every function works without this file, too; `packed_spans.py` looks whether it is there. */
+   The bytes never leave the process. `pack` runs under the GIL, which is what guards the table of shapes. `scan` gives
+   the same columns of OTLP requests, straight from the bytes on the wire: see `_packed_otlp.c`. Everything works
+   without this file, too; the modules in Python look whether it is there. */
 
 #include "_packed.h"
 
@@ -48,7 +50,7 @@ size_t value_size(const uint8_t *at, const uint8_t *end)
     return size <= left ? size : 0;
 }
 
-PyObject *read_value(const uint8_t *at, size_t size)
+static PyObject *read_packed(const uint8_t *at, size_t size)
 {
     int64_t integer;
     double real;
@@ -82,69 +84,28 @@ PyObject *read_value(const uint8_t *at, size_t size)
     return NULL;
 }
 
-int read_header(PyObject *packed, Header *header)
+static enum plain plain_packed(const uint8_t *at, size_t size, int64_t *number, Bytes *text)
 {
-    if (!PyBytes_CheckExact(packed) || PyBytes_GET_SIZE(packed) < (Py_ssize_t)sizeof *header ||
-        PyBytes_AS_STRING(packed)[0] != MAGIC) {
-        PyErr_SetString(PyExc_ValueError, "not a packed span");
-        return -1;
+    switch ((enum tag)*at) {
+    case SMALL:
+        *number = at[1];
+        return NUMBER;
+    case INTEGER:
+        memcpy(number, at + 1, sizeof *number);
+        return NUMBER;
+    case ASCII:
+        *text = (Bytes){at + 3, at + size};
+        return TEXT;
+    default:
+        return NEITHER;
     }
-    memcpy(header, PyBytes_AS_STRING(packed), sizeof *header);
-    return 0;
 }
 
-static PyObject *id_from_bytes(const uint8_t *bytes, int size)
-{
-#if PY_VERSION_HEX >= 0x030D0000
-    return PyLong_FromUnsignedNativeBytes(bytes, size, Py_ASNATIVEBYTES_BIG_ENDIAN);
-#else
-    return _PyLong_FromByteArray(bytes, size, 0, 0);
-#endif
-}
-
-/* The places of a shaped span: see `shaped_spans.py`. The places of its leading values, as they are packed: */
-static const int LEADING_PLACES[LEADING] = {4, 10, 7, 9, 11};
-#define FIRST_VALUE 12
-
-static PyObject *unpack(PyObject *Py_UNUSED(module), PyObject *packed)
-{
-    Header header;
-    if (read_header(packed, &header) < 0)
-        return NULL;
-    const uint8_t *at = (uint8_t *)PyBytes_AS_STRING(packed), *end = at + PyBytes_GET_SIZE(packed);
-    at += sizeof header;
-    if (header.values > (size_t)(end - at)) {
-        PyErr_SetString(PyExc_ValueError, "not a packed span");
-        return NULL;
-    }
-    PyObject *span = PyTuple_New(FIRST_VALUE + (Py_ssize_t)header.values);
-    if (span == NULL)
-        return NULL;
-    PyTuple_SET_ITEM(span, 0, PyLong_FromUnsignedLong(header.shape));
-    PyTuple_SET_ITEM(span, 1, id_from_bytes(header.trace_id, TRACE_ID_BYTES));
-    PyTuple_SET_ITEM(span, 2, id_from_bytes(header.span_id, SPAN_ID_BYTES));
-    PyTuple_SET_ITEM(span, 3, is_zero(header.parent, SPAN_ID_BYTES) ? Py_NewRef(Py_None)
-                                                                    : id_from_bytes(header.parent, SPAN_ID_BYTES));
-    PyTuple_SET_ITEM(span, 5, PyLong_FromLongLong(header.start_ns));
-    PyTuple_SET_ITEM(span, 6, PyLong_FromLongLong(header.end_ns));
-    PyTuple_SET_ITEM(span, 8, PyTuple_New(0));
-    for (size_t value = 0; value < LEADING + header.values && !PyErr_Occurred(); value++) {
-        size_t size = value_size(at, end);
-        size_t place = value < LEADING ? (size_t)LEADING_PLACES[value] : FIRST_VALUE + value - LEADING;
-        if (size == 0)
-            PyErr_SetString(PyExc_ValueError, "not a packed span");
-        else
-            PyTuple_SET_ITEM(span, (Py_ssize_t)place, read_value(at, size));
-        at += size;
-    }
-    if (PyErr_Occurred())
-        Py_CLEAR(span);
-    return span;
-}
+const Form packed_form = {read_packed, plain_packed};
 
 static PyMethodDef functions[] = {
     {"columns", columns, METH_O, "Return packed spans by shape, and each shape's by columns."},
-    {"unpack", unpack, METH_O, "Return the values of a packed span."},
+    {"scan", scan, METH_VARARGS, "Return the spans of OTLP requests by columns; None when they are out of the ordinary."},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef module = {

@@ -41,6 +41,10 @@ typedef struct {
     uint32_t values; /* of attributes */
 } Header;
 
+typedef struct {
+    const uint8_t *at, *end;
+} Bytes;
+
 static inline int is_zero(const uint8_t *bytes, int size)
 {
     uint8_t any = 0;
@@ -52,18 +56,71 @@ static inline int is_zero(const uint8_t *bytes, int size)
 /* Hidden, or another library that has a function of this name would be called instead. */
 #pragma GCC visibility push(hidden)
 
-/* Returns the bytes of the value at `at`, 0 if it does not end before `end`. */
+/* A form in which values are written: how to read one that was checked before. */
+typedef struct {
+    /* Returns a new reference, NULL with an exception set. */
+    PyObject *(*read)(const uint8_t *at, size_t size);
+    /* Gives the number, or the UTF-8 text, of a value that is one. */
+    enum plain { NEITHER, NUMBER, TEXT } (*plain)(const uint8_t *at, size_t size, int64_t *number, Bytes *text);
+} Form;
+
+extern const Form packed_form;
+
+/* Returns the bytes of the packed value at `at`, 0 if it does not end before `end`. */
 size_t value_size(const uint8_t *at, const uint8_t *end);
-
-PyObject *read_value(const uint8_t *at, size_t size);
-
-/* Returns -1 with an exception set when `packed` does not begin with a header. */
-int read_header(PyObject *packed, Header *header);
 
 /* Values that collide must not be foreseen: the seed is another one in each process. */
 void set_hash_seed(uint64_t seed);
+uint64_t hash_bytes(const uint8_t *at, size_t size);
+
+typedef struct {
+    const uint8_t *at;
+    size_t size;
+    uint64_t hash;
+} Value;
+
+/* The values of one column: distinct ones in the order in which they came, and a code for each row. Most columns have
+   one value, for which nothing is allocated. */
+typedef struct {
+    const Form *form;
+    Value only;      /* while there is one */
+    Value *values;   /* NULL while there is one, like the others */
+    uint32_t *slots; /* an index of `values`, plus 1 */
+    int32_t *codes;
+    uint32_t used, capacity, rows_capacity;
+    uint32_t last; /* code of the row before: a value is mostly the one before */
+} Column;
+
+/* Adds the value of the row after the last one, whose bytes stay where they are; returns its code, -1 without memory. */
+int64_t add_value(Column *column, uint32_t row, const uint8_t *at, size_t size);
+const Value *value_at(const Column *column, uint32_t code);
+/* Returns a new reference to what `_packed.pyi` calls a `Column`. */
+PyObject *column_result(const Column *column, uint32_t rows);
+void end_column(Column *column);
+
+/* Spans of one shape. */
+typedef struct {
+    uint32_t rows, capacity, columns;
+    Column *column;
+    uint8_t *trace_ids, *span_ids, *parents; /* as digits */
+    uint8_t *validity;                       /* a bit for each parent */
+    int64_t *starts, *ends;
+    int has_root;
+} Group;
+
+/* Returns -1 without memory; the columns have no form yet. */
+int start_group(Group *group, uint32_t columns);
+/* Adds ids and times, and no values; returns -1 without memory. */
+int add_row(Group *group, const Header *header);
+/* Returns a new reference to what `_packed.pyi` calls `Columns`. */
+PyObject *group_result(const Group *group, uint32_t shape);
+void end_group(Group *group);
+
+/* Makes room for `count` things of `size` bytes in the array that `array` points to; returns -1 without memory. */
+int reserve(void *array, uint32_t *capacity, size_t count, size_t size);
 
 PyObject *columns(PyObject *module, PyObject *packed);
+PyObject *scan(PyObject *module, PyObject *args);
 
 /* Returns a new reference to the type `Packer`, NULL with an exception set when it can't be made. */
 PyObject *packer_type(void);

@@ -2,13 +2,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
-# Shape; rows; the place of each row among the packed spans, in 32 bits; trace ids, span ids and those of parents as
-# digits; a bit for each row that has a parent, None when all have; starts and ends in 64 bits; and for the name,
-# trace state, status, whether it is sampled, dropped attributes, and each attribute: the values that differ, and the
-# place of each row's among them in 32 bits, None when there is one.
-Columns: TypeAlias = tuple[
-    int, int, bytes, bytes, bytes, bytes, bytes | None, bytes, bytes, list[tuple[list[Any], bytes | None]]
-]
+# Values of many rows: those that differ, and the place of each row's among them in 32 bits, None when there is one.
+# Where most differ: for texts, offsets in 32 bits and characters; for integers None and 64 bits each.
+Column: TypeAlias = tuple[list[Any] | bytes | None, bytes | None]
+# Shape; rows; trace ids, span ids and those of parents as digits; a bit for each row that has a parent, None when all
+# have; starts and ends in 64 bits; and the name, trace state, status, whether it is sampled, dropped attributes, and
+# each attribute.
+Columns: TypeAlias = tuple[int, int, bytes, bytes, bytes, bytes | None, bytes, bytes, list[Column]]
 
 class Packer:
     def __new__(cls, *, kept_events: frozenset[str]) -> Self: ...
@@ -19,4 +19,22 @@ class Packer:
 
 # And, as they are, those that were packed in another way.
 def columns(packed: Sequence[Any], /) -> tuple[list[Columns], list[Any]]: ...
-def unpack(packed: bytes, /) -> tuple[Any, ...]: ...
+
+# Of OTLP requests: spans by columns; for each shape the names of attributes, kind, places of resource and scope;
+# resources and scopes, serialised; spans apart, each a place of resource and scope, then request, start and size;
+# evaluation events, each a shape, a row of it, then request, start and size; spans of each request. None leaves all to
+# another decoder.
+def scan(
+    requests: tuple[bytes, ...], kept_events: tuple[bytes, ...], evaluation_event: bytes, /
+) -> (
+    tuple[
+        list[Columns],
+        list[tuple[tuple[str, ...], int, int, int]],
+        list[bytes],
+        list[bytes],
+        list[tuple[int, int, int, int, int]],
+        list[tuple[int, int, int, int, int]],
+        list[int],
+    ]
+    | None
+): ...

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import functools
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tracecanary.collector.captured import CapturedSpan
-from tracecanary.collector.column_values import ArrowArray, Constant, Values, coded_values
-from tracecanary.collector.shaped_spans import ShapedSpan, SpanShape
+from tracecanary.collector.captured import CapturedEvent, CapturedSpan
+from tracecanary.collector.column_values import ArrowArray, Constant, Typed, Values, coded_values
+from tracecanary.collector.shaped_spans import ShapedSpan, SpanShape, captured_span
 from tracecanary.collector.span_fields import AttributeColumns, SpanFields, durations
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tracecanary.collector import _packed
+
 _TRACE_ID_DIGITS, _SPAN_ID_DIGITS = 32, 16
-# The values that differ, and for each span, in 32 bits, the place of its own; None when all have the one.
-CodedColumn: TypeAlias = tuple[list[Any], bytes | None]
+# Before those of attributes: name, trace state, status, whether it is sampled, dropped attributes.
+_LEADING_VALUES = 5
+# The values that differ, and for each span, in 32 bits, the place of its own; None when all have the one. Where most
+# differ, the buffers of an Arrow array: offsets and characters of texts, or None and integers of 64 bits.
+CodedColumn: TypeAlias = tuple[list[Any] | bytes | None, bytes | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodedGroup:
-    """Spans of one shape: all are valid, none has failed or has events that tell something. See `SpanColumnGroup`.
+    """Spans of one shape: all are valid, none has failed, and no event of theirs tells a column. See `SpanColumnGroup`.
 
     Attributes:
         shape: What they share.
@@ -33,7 +38,7 @@ class CodedGroup:
         starts: In 64 bits each, like `ends`.
         leading: Names, trace states, statuses, whether they are sampled, dropped attributes.
         values: Of each attribute of the shape.
-        unpack: Makes the spans as rows.
+        judgements: The evaluation events of those that have some, by row.
     """
 
     shape: SpanShape
@@ -46,17 +51,50 @@ class CodedGroup:
     ends: bytes
     leading: Sequence[CodedColumn]
     values: Sequence[CodedColumn]
-    unpack: Callable[[], Iterator[ShapedSpan]]
+    judgements: Mapping[int, tuple[CapturedEvent, ...]]
 
     @property
     def spans(self) -> Iterator[ShapedSpan]:
         """The spans as rows, which are made when they are read."""
-        return self.unpack()
+        nothing: list[Any] = [()] * self.size
+        ids = _integers(self.trace_ids, _TRACE_ID_DIGITS), _integers(self.span_ids, _SPAN_ID_DIGITS)
+        parents = [parent or None for parent in _integers(self.parents, _SPAN_ID_DIGITS)]
+        times = memoryview(self.starts).cast("q"), memoryview(self.ends).cast("q")
+        names, trace_states, statuses, are_sampled, dropped = (self._values(one).rows() for one in self.leading)
+        values = [self._values(one).rows() for one in self.values]
+        own = (nothing, *ids, parents, names, *times, statuses, nothing, are_sampled, trace_states, dropped)
+        return zip(*own, *values, strict=True)
 
     @property
-    def judged(self) -> Sequence[CapturedSpan]:
-        """None: they have no events."""
-        return ()
+    def judged(self) -> list[CapturedSpan]:
+        """Those with evaluation events, to read these from: without attributes."""
+        starts, ends = memoryview(self.starts).cast("q"), memoryview(self.ends).cast("q")
+        return [
+            CapturedSpan(
+                trace_id=_integer(self.trace_ids, row, _TRACE_ID_DIGITS),
+                span_id=_integer(self.span_ids, row, _SPAN_ID_DIGITS),
+                parent_span_id=None,
+                name="",
+                kind=0,
+                start_ns=starts[row],
+                end_ns=ends[row],
+                status_code=0,
+                attributes={},
+                events=events,
+                resource={},
+                scope_name=None,
+                scope_version=None,
+                is_sampled=True,
+                trace_state="",
+                dropped_attributes=0,
+            )
+            for row, events in self.judgements.items()
+        ]
+
+    def captured(self) -> list[CapturedSpan]:
+        """Return the spans one by one, with their evaluation events."""
+        spans = enumerate(self.spans)
+        return [captured_span(self.shape, span)._replace(events=self.judgements.get(row, ())) for row, span in spans]
 
     def fields(self) -> SpanFields:
         """Return the columns."""
@@ -82,10 +120,15 @@ class CodedGroup:
     def _values(self, column: CodedColumn) -> Values:
         import pyarrow as pa
 
-        distinct, codes = column
-        if codes is None:
+        distinct, contents = column
+        if isinstance(distinct, list) and contents is None:
             return Constant(distinct[0], self.size)
-        return coded_values(distinct, pa.Array.from_buffers(pa.int32(), self.size, [None, pa.py_buffer(codes)]))
+        buffer = None if contents is None else pa.py_buffer(contents)
+        if isinstance(distinct, list):
+            return coded_values(distinct, pa.Array.from_buffers(pa.int32(), self.size, [None, buffer]))
+        if distinct is None:
+            return Typed(pa.Array.from_buffers(pa.int64(), self.size, [None, buffer]))
+        return Typed(pa.Array.from_buffers(pa.string(), self.size, [None, pa.py_buffer(distinct), buffer]))
 
     def _times(self, times: bytes) -> ArrowArray:
         import pyarrow as pa
@@ -99,6 +142,34 @@ class CodedGroup:
         # Offsets of more texts than there are do as well, and the next group has another size.
         offsets = _offsets(width, 1 << self.size.bit_length())
         return pa.Array.from_buffers(pa.string(), self.size, [validity, offsets, pa.py_buffer(digits)])
+
+
+def coded_group(
+    shape: SpanShape, columns: _packed.Columns, judgements: Mapping[int, tuple[CapturedEvent, ...]]
+) -> CodedGroup:
+    """Return what compiled code has made of spans of `shape`."""
+    _, size, trace_ids, span_ids, parents, has_parent, starts, ends, values = columns
+    return CodedGroup(
+        shape=shape,
+        size=size,
+        trace_ids=trace_ids,
+        span_ids=span_ids,
+        parents=parents,
+        has_parent=has_parent,
+        starts=starts,
+        ends=ends,
+        leading=values[:_LEADING_VALUES],
+        values=values[_LEADING_VALUES:],
+        judgements=judgements,
+    )
+
+
+def _integers(digits: bytes, width: int) -> list[int]:
+    return [_integer(digits, row, width) for row in range(len(digits) // width)]
+
+
+def _integer(digits: bytes, row: int, width: int) -> int:
+    return int(digits[row * width : (row + 1) * width], 16)
 
 
 @functools.lru_cache(maxsize=4)

@@ -39,6 +39,7 @@ LAKE_VARIABLE = "TRACECANARY_LAKE"
 DISABLED_VARIABLE = "TRACECANARY_DISABLED"
 SELECT_VARIABLE = "TRACECANARY_SELECT"
 SPOOL_VARIABLE = "TRACECANARY_SPOOL"
+ACCELERATED_VARIABLE = "TRACECANARY_ACCELERATED"
 # At most this much is lost when the process is killed.
 DEFAULT_FLUSH_INTERVAL_S = 1.0
 # Each segment is a file, and Parquet is cheap only in large ones; this long a comparison lags behind.
@@ -142,6 +143,7 @@ class IntakeSettings:
         seal_interval_s: How long rows wait in the journal until readers see them.
         max_segment_rows: Most rows in a segment.
         max_journal_bytes: Most bytes that wait in the journal while the lake can't be written.
+        is_accelerated: Whether compiled code reads requests, where there is any.
     """
 
     max_waiting_bytes: int = DEFAULT_MAX_WAITING_BYTES
@@ -150,6 +152,22 @@ class IntakeSettings:
     seal_interval_s: float = 1.0  # `/compare` shows new rows within 5 s, and most of that deriving may take
     max_segment_rows: int = DEFAULT_MAX_SEGMENT_SPANS
     max_journal_bytes: int = DEFAULT_MAX_JOURNAL_BYTES
+    is_accelerated: bool = True
+
+
+def intake_settings() -> IntakeSettings:
+    """Return the limits of what is received, and what the environment says of compiled code.
+
+    Raises:
+        ConfigurationError: It says neither true nor false.
+    """
+    text = _environment().get(ACCELERATED_VARIABLE)
+    if not text:
+        return IntakeSettings()
+    try:
+        return IntakeSettings(is_accelerated=_to_bool(text))
+    except ValueError:
+        raise ConfigurationError([f"{ACCELERATED_VARIABLE} is {text!r}, which is no {_KINDS[_to_bool]}"]) from None
 
 
 def capture_settings(
@@ -376,5 +394,5 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "headers": ("TRACECANARY_HEADERS", _to_headers),
     "send_timeout_s": ("TRACECANARY_SEND_TIMEOUT_S", float),
     "keep_explanations": ("TRACECANARY_KEEP_EXPLANATIONS", _to_bool),
-    "is_accelerated": ("TRACECANARY_ACCELERATED", _to_bool),
+    "is_accelerated": (ACCELERATED_VARIABLE, _to_bool),
 }

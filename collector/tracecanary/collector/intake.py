@@ -211,7 +211,8 @@ class Intake:
         return group, wishes, True
 
     def _store(self, part: Sequence[_Opened]) -> None:
-        decoded = decode_requests([(opened.waiting.request, opened.contents) for opened in part])
+        requests = [(opened.waiting.request, opened.contents) for opened in part]
+        decoded = decode_requests(requests, is_accelerated=self.settings.is_accelerated)
         for opened, outcome in zip(part, decoded.outcomes, strict=True):
             if isinstance(outcome, TraceCanaryError):
                 opened.waiting.done.set_exception(outcome)

@@ -27,7 +27,7 @@ from tracecanary.collector.otlp_values import (
 from tracecanary.schema import MalformedInputError
 
 if TYPE_CHECKING:
-    from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
+    from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 _SAMPLED_FLAG = 1
 _SPAN_KINDS = tuple(
@@ -76,27 +76,34 @@ def _protobuf_spans(resource_spans: ResourceSpans) -> Iterator[CapturedSpan]:
     for scope_spans in resource_spans.scope_spans:
         scope = scope_spans.scope
         for span in scope_spans.spans:
-            yield CapturedSpan(
-                trace_id=protobuf_id(span.trace_id, TRACE_ID_BYTES),
-                span_id=protobuf_id(span.span_id, SPAN_ID_BYTES),
-                parent_span_id=protobuf_id(span.parent_span_id, SPAN_ID_BYTES) or None,
-                name=span.name,
-                kind=span.kind,
-                start_ns=span.start_time_unix_nano,
-                end_ns=span.end_time_unix_nano,
-                status_code=span.status.code,
-                attributes=protobuf_attributes(span.attributes),
-                events=tuple(
-                    CapturedEvent(event.name, protobuf_attributes(event.attributes), event.time_unix_nano)
-                    for event in span.events
-                ),
-                resource=resource,
-                scope_name=scope.name,
-                scope_version=scope.version,
-                is_sampled=is_sampled(span.flags),
-                trace_state=span.trace_state,
-                dropped_attributes=span.dropped_attributes_count,
-            )
+            yield protobuf_span(span, resource, scope.name, scope.version)
+
+
+def protobuf_span(span: Span, resource: Mapping[str, Any], scope_name: str, scope_version: str) -> CapturedSpan:
+    """Return the values of a `Span`."""
+    return CapturedSpan(
+        trace_id=protobuf_id(span.trace_id, TRACE_ID_BYTES),
+        span_id=protobuf_id(span.span_id, SPAN_ID_BYTES),
+        parent_span_id=protobuf_id(span.parent_span_id, SPAN_ID_BYTES) or None,
+        name=span.name,
+        kind=span.kind,
+        start_ns=span.start_time_unix_nano,
+        end_ns=span.end_time_unix_nano,
+        status_code=span.status.code,
+        attributes=protobuf_attributes(span.attributes),
+        events=tuple(map(protobuf_event, span.events)),
+        resource=resource,
+        scope_name=scope_name,
+        scope_version=scope_version,
+        is_sampled=is_sampled(span.flags),
+        trace_state=span.trace_state,
+        dropped_attributes=span.dropped_attributes_count,
+    )
+
+
+def protobuf_event(event: Span.Event) -> CapturedEvent:
+    """Return the values of an event of a span."""
+    return CapturedEvent(event.name, protobuf_attributes(event.attributes), event.time_unix_nano)
 
 
 def is_sampled(flags: int) -> bool:

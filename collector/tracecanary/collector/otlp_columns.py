@@ -7,7 +7,6 @@ wrong.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,20 +18,17 @@ from tracecanary.collector.captured import CapturedEvent, CapturedSpan
 from tracecanary.collector.column_values import ArrowArray, Typed, Values, coded_values, length_bounds
 from tracecanary.collector.evaluations import evaluation_forms
 from tracecanary.collector.events import TOOL_MESSAGE_EVENT, WANTED_EVENTS
-from tracecanary.collector.holdable import MAX_HELD_CHARACTERS
 from tracecanary.collector.otlp import is_sampled
 from tracecanary.collector.otlp_attributes import AttributeLists
+from tracecanary.collector.otlp_contexts import read_resource, read_scope
 from tracecanary.collector.otlp_lean import LeanDecoders, lean_decoders
-from tracecanary.collector.otlp_values import protobuf_attributes
 from tracecanary.collector.sent_spans import is_sent_row
 from tracecanary.collector.shaped_spans import ERROR, ShapedSpan, SpanColumnGroup, SpanShape, captured_span
 from tracecanary.collector.span_fields import AttributeColumns, SpanFields, durations, hex_texts
 
 # Spans with one of these are read one by one; those that were judged, only for the judgement.
-_KEPT_EVENTS = (WANTED_EVENTS | {TOOL_MESSAGE_EVENT}) - {EVALUATION_EVENT}
+KEPT_EVENTS = (WANTED_EVENTS | {TOOL_MESSAGE_EVENT}) - {EVALUATION_EVENT}
 _TRACE_ID_BYTES, _SPAN_ID_BYTES = 16, 8
-# Kept between requests, since the normaliser knows a resource by its identity.
-_MAX_RESOURCES = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +116,7 @@ class _Spans:
 
     def decoded(self) -> tuple[list[SpanColumnGroup], list[CapturedSpan]]:
         """Return the spans by shape, and those that have to be read one by one."""
-        told, judged = self._with_events(_KEPT_EVENTS), self._with_events({EVALUATION_EVENT})
+        told, judged = self._with_events(KEPT_EVENTS), self._with_events({EVALUATION_EVENT})
         is_odd = [status == ERROR for status in self.statuses[0]]
         odd = _either(told, _taken(is_odd, self.statuses[1]))
         judgements = self._judgements(judged)
@@ -170,7 +166,10 @@ class _Spans:
             context, kind = divmod(code // len(names.dictionary), len(kinds.dictionary))
             resource, scope = in_order[context]
             attributes = self.attributes.names(rows[0].as_py())
-            yield SpanShape(attributes, kinds.dictionary[kind].as_py(), _resource(resource), *_scope(scope)), rows
+            yield (
+                SpanShape(attributes, kinds.dictionary[kind].as_py(), read_resource(resource), *read_scope(scope)),
+                rows,
+            )
 
     def _with_events(self, wanted: Iterable[str]) -> ArrowArray | None:
         """Return for each span whether it has an event of these names; None when no span has."""
@@ -328,34 +327,3 @@ def _status(serialised: bytes) -> int:
     from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
     return Status.FromString(serialised).code if serialised else 0
-
-
-def _scope(serialised: bytes) -> tuple[str, str]:
-    return _held_scope(serialised) if len(serialised) <= MAX_HELD_CHARACTERS else _read_scope(serialised)
-
-
-@functools.lru_cache(maxsize=_MAX_RESOURCES)
-def _held_scope(serialised: bytes) -> tuple[str, str]:
-    return _read_scope(serialised)
-
-
-def _read_scope(serialised: bytes) -> tuple[str, str]:
-    from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-
-    scope = InstrumentationScope.FromString(serialised)
-    return scope.name, scope.version
-
-
-def _resource(serialised: bytes) -> dict[str, Any]:
-    return _held_resource(serialised) if len(serialised) <= MAX_HELD_CHARACTERS else _read_resource(serialised)
-
-
-@functools.lru_cache(maxsize=_MAX_RESOURCES)
-def _held_resource(serialised: bytes) -> dict[str, Any]:
-    return _read_resource(serialised)
-
-
-def _read_resource(serialised: bytes) -> dict[str, Any]:
-    from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-
-    return protobuf_attributes(Resource.FromString(serialised).attributes)

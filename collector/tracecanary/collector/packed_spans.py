@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeAlias
 from opentelemetry.sdk.trace import ReadableSpan
 
 from tracecanary.collector.captured import CapturedEvent, CapturedSpan, time_ns
-from tracecanary.collector.coded_spans import CodedGroup
+from tracecanary.collector.coded_spans import CodedGroup, coded_group
 from tracecanary.collector.events import TOOL_MESSAGE_EVENT, WANTED_EVENTS
 from tracecanary.collector.shaped_spans import (
     ERROR,
@@ -61,8 +61,6 @@ PACKED_BYTES = 56
 _SPAN_BYTES, _ATTRIBUTE_BYTES, _EVENT_BYTES = 480, 100, 360
 # Attribute names with ids in them make shapes without end: spans of those that come later aren't packed.
 _MAX_SHAPES = 1_024
-# Before those of attributes: name, trace state, status, whether it is sampled, dropped attributes.
-_LEADING_VALUES = 5
 # Other events tell nothing that is stored.
 _KEPT_EVENTS = WANTED_EVENTS | {TOOL_MESSAGE_EVENT}
 
@@ -153,23 +151,7 @@ class SpanPacker:
             else:
                 shapes[shaped[SHAPE]].append(shaped)
         groups = [SpanGroup(self._shapes[number], spans) for number, spans in shapes.items()]
-        return [*groups, *(self._coded_group(packed, columns) for columns in coded)], single
-
-    def _coded_group(self, packed: Sequence[Any], columns: _packed.Columns) -> CodedGroup:
-        number, size, places, trace_ids, span_ids, parents, has_parent, starts, ends, values = columns
-        return CodedGroup(
-            shape=self._shapes[number],
-            size=size,
-            trace_ids=trace_ids,
-            span_ids=span_ids,
-            parents=parents,
-            has_parent=has_parent,
-            starts=starts,
-            ends=ends,
-            leading=values[:_LEADING_VALUES],
-            values=values[_LEADING_VALUES:],
-            unpack=lambda: (_packed.unpack(packed[place]) for place in memoryview(places).cast("i")),
-        )
+        return [*groups, *(coded_group(self._shapes[columns[0]], columns, {}) for columns in coded)], single
 
     def _pack_publicly(self, span: ReadableSpan) -> PackedSpan:
         """Pack by what the SDK documents, with long values cut: slower, and right whatever a span holds."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracecanary.api.receiver.tokens import Tokens
-from tracecanary.collector.config import IntakeSettings
+from tracecanary.collector.config import IntakeSettings, intake_settings
 from tracecanary.schema import ConfigurationError
 
 TOKENS_VARIABLE = "TRACECANARY_TOKENS"
@@ -33,12 +33,12 @@ class ReceiverSettings:
 
 
 def receiver_settings(*, tls: TlsFiles | None = None) -> ReceiverSettings:
-    """Return the settings, with the tokens that the environment gives.
+    """Return the settings, with what the environment gives.
 
     Raises:
-        ConfigurationError: A token can't be one, or their file can't be read.
+        ConfigurationError: A token can't be one, their file can't be read, or another variable is wrong.
     """
-    return ReceiverSettings(tokens=Tokens(_tokens(_environment())), tls=tls)
+    return ReceiverSettings(intake=intake_settings(), tokens=Tokens(_tokens(_environment())), tls=tls)
 
 
 def _tokens(environment: Mapping[str, str]) -> list[str]:
