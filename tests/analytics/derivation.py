@@ -39,12 +39,13 @@ def compacting_engine(lake: Path) -> Iterator[Engine]:
 
 @contextmanager
 def deriving_engine(
-    lake: Path, *, is_thorough: bool = False, settings: DerivationSettings | None = None
+    lake: Path, *, is_thorough: bool = False, closely: bool = True, settings: DerivationSettings | None = None
 ) -> Iterator[Engine]:
     """Derive everything from the files of `lake`, and keep the engine open.
 
     The files are new rows of a lake that had none; what is derived stands beside them as stored before, too.
-    `is_thorough` leaves `attempts` and `calls` of all traces behind, not of the intricate ones only.
+    `closely` looks closely at every trace, and `is_thorough` leaves `attempts` and `calls` of all of them behind, not of
+    the intricate ones only.
     """
     settings = settings or DerivationSettings()
     files = list_lake_files(lake)
@@ -58,11 +59,11 @@ def deriving_engine(
         find_dirty(engine)
         open_known_rows(engine, spans=[])
         engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
-        derive_facts(engine, settings, revision=1)
+        derive_facts(engine, settings, revision=1, closely=closely)
         wide_dimensions(engine, DerivedState())
         if is_thorough:
             engine.table("intricate_traces", "dirty_traces_v1")
-            derive_calls(engine, settings)
+            derive_calls(engine)
         engine.table("spans_above_tokens", "spans_above_tokens_v1")
         engine.table("compared_traces", "compared_traces_v1", _COMPARED)
         for table in DERIVED_TABLES:

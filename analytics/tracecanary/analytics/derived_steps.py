@@ -146,21 +146,28 @@ def open_known_rows(engine: Engine, *, spans: Sequence[Path]) -> None:
         engine.union("landing_spans", ["new_spans"])
 
 
-def price_spans(engine: Engine, prices: PriceBook) -> None:
-    """Make `priced_spans` of `unique_spans` and `plain_spans`: each way to name a model is looked up once."""
-    engine.union("billed_spans", ["unique_spans", "plain_spans"])
+def outline_traces(engine: Engine, settings: DerivationSettings) -> None:
+    """Make `trace_outlines` and `intricate_traces` of `landing_spans`, and what both ways to facts look up.
+
+    That is `contexts`, `call_contexts` and `rates`: each way to name a model is looked up once.
+    """
+    engine.table("contexts", "contexts_v2")
+    engine.table("call_contexts", "call_contexts_v2")
+    engine.union("billed_spans", ["landing_spans"])
     models = [ModelNames(**row) for row in engine.rows("billed_models_v1")]
-    engine.arrow_table("rates", rate_table(models, prices))
-    engine.table("priced_spans", "priced_spans_v1")
+    engine.arrow_table("rates", rate_table(models, settings.prices))
+    engine.view("rated_spans", "rated_spans_v1")
+    engine.table("trace_outlines", "trace_outlines_v2")
+    engine.table("intricate_traces", "intricate_traces_v1")
 
 
 def derive_dimensions(engine: Engine, settings: DerivationSettings, *, without: Collection[str] = ()) -> None:
-    """Make `trace_dimensions` of `spans`: of the declared dimensions, but for those that are too wide."""
+    """Make `trace_dimensions` of `all_spans`: of the declared dimensions, but for those that are too wide."""
     declared = [(one.name, one.stored_as) for one in settings.dimensions if one.name not in without]
     if declared:
         names, keys = zip(*declared, strict=True)
         engine.arrow_table("declared_dimensions", pa.table({"name": names, "stored_as": keys}))
-        engine.table("trace_dimensions", "trace_dimensions_v1")
+        engine.table("trace_dimensions", "trace_dimensions_v2")
     else:  # the usual case, without looking at the attributes of every span
         engine.table("trace_dimensions", "no_trace_dimensions_v1")
 
@@ -171,17 +178,17 @@ def wide_dimensions(engine: Engine, state: DerivedState) -> list[str]:
     return [row["name"] for row in engine.rows("wide_dimensions_v1", {"most": MAX_DIMENSION_VALUES})]
 
 
-def derive_calls(engine: Engine, settings: DerivationSettings) -> None:
-    """Make `spans`, `trace_calls`, `calls_of_models` and `judge_usage` from `landing_spans` and `intricate_traces`."""
-    engine.view("plain_spans", "plain_spans_v1")
-    engine.table("delivered_spans", "unique_spans_v1")
+def derive_calls(engine: Engine) -> None:
+    """Make `spans`, `trace_calls`, `calls_of_models` and `judge_usage` of the traces whose spans are `close_spans`."""
+    engine.view("plain_spans", "plain_spans_v2")
+    engine.table("delivered_spans", "unique_spans_v2")
     engine.table("retold_calls", "retold_calls_v1")
     if engine.count("retold_calls"):
         engine.table("unique_spans", "placed_spans_v1")
     else:
         engine.union("unique_spans", ["delivered_spans"])
-    price_spans(engine, settings.prices)
-    engine.view("answering_spans", "answering_spans_v1")
+    engine.union("billed_spans", ["unique_spans", "plain_spans"])
+    engine.table("priced_spans", "priced_spans_v1")
     engine.table("judge_spans", "judge_spans_v1")
     engine.table("judge_usage", "judge_usage_v2")
     engine.table("plain_trace_calls", "plain_trace_calls_v1")
@@ -206,23 +213,39 @@ def derive_calls(engine: Engine, settings: DerivationSettings) -> None:
     engine.union("calls_of_models", [*parts, "no_calls_of_models"])
 
 
-def derive_contexts(engine: Engine) -> None:
-    """Make `trace_contexts` of `spans`."""
-    engine.table("contexts", "contexts_v1")
-    engine.table("call_contexts", "call_contexts_v1")
+def _derive_trace_facts(
+    engine: Engine, settings: DerivationSettings, *, without_dimensions: Collection[str], closely: bool
+) -> None:
+    """Make `trace_facts`, `ordinary_trace_models` and `answering_spans`, and what they read."""
+    outline_traces(engine, settings)
+    engine.table("close_traces", "outlined_traces_v1" if closely else "close_traces_v1")
+    engine.table("close_spans", "close_spans_v1")
+    engine.view("ordinary_spans", "ordinary_spans_v1")
+    derive_calls(engine)
+    engine.view("answering_spans", "answering_spans_v2")
+    engine.union("all_spans", ["spans", "ordinary_spans"])
+    engine.table("trace_details", "trace_details_v1")
+    derive_dimensions(engine, settings, without=without_dimensions)
     engine.table("trace_contexts", "trace_contexts_v1")
+    engine.view("close_facts", "trace_facts_v3")
+    engine.view("ordinary_facts", "ordinary_facts_v1")
+    engine.union("trace_facts", ["close_facts", "ordinary_facts"])
+    engine.view("ordinary_trace_models", "ordinary_trace_models_v1")
 
 
 def derive_facts(
-    engine: Engine, settings: DerivationSettings, *, revision: int, without_dimensions: Collection[str] = ()
+    engine: Engine,
+    settings: DerivationSettings,
+    *,
+    revision: int,
+    without_dimensions: Collection[str] = (),
+    closely: bool = False,
 ) -> None:
-    """Make `new_<table>` of every derived table, from `landing_spans`, `new_evaluations` and what was there before."""
-    engine.table("trace_outlines", "trace_outlines_v1")
-    engine.table("intricate_traces", "intricate_traces_v1")
-    derive_calls(engine, settings)
-    derive_dimensions(engine, settings, without=without_dimensions)
-    derive_contexts(engine)
-    engine.view("trace_facts", "trace_facts_v3")
+    """Make `new_<table>` of every derived table, from `landing_spans`, `new_evaluations` and what was there before.
+
+    `closely` looks closely at every trace, also where that changes nothing.
+    """
+    _derive_trace_facts(engine, settings, without_dimensions=without_dimensions, closely=closely)
     engine.table("new_trace_models", "trace_models_v2", {"revision": revision})
     engine.table("new_responses", "responses_v1", {"revision": revision})
     engine.union("arrived_evaluations", ["old_judgements", "new_evaluations"])
@@ -269,11 +292,10 @@ def derive_traces(
     engine.table("dirty_traces", "known_traces_v1")
     engine.lake_view("earlier_spans", LakeTable.SPANS, spans)
     engine.table("landing_spans", "known_spans_v1")
-    engine.table("trace_outlines", "trace_outlines_v1")
+    outline_traces(engine, settings)
     engine.table("intricate_traces", "known_traces_v1")
-    derive_calls(engine, settings)
-    derive_dimensions(engine, settings)
-    derive_contexts(engine)
+    engine.union("close_spans", ["landing_spans"])
+    derive_calls(engine)
     engine.table("spans_above_tokens", "spans_above_tokens_v1")
     engine.table("landing_evaluations", "old_judgements_v1")
     engine.view("evaluations", "evaluations_v1")

@@ -43,6 +43,14 @@ ANSWERING = {
     "unmatched_evaluations_v1",
 }
 THOROUGH = {"attempts_v2", "calls_v1", "spans_v1", "trace_calls_v1", "calls_of_models_v2", "trace_spans_v1"}
+# Of the others of deriving, each is tried on traces that are looked at closely.
+AT_A_GLANCE = {
+    "close_traces_v1",
+    "close_spans_v1",
+    "ordinary_spans_v1",
+    "ordinary_facts_v1",
+    "ordinary_trace_models_v1",
+}
 CASES = sorted(path.parent for path in TESTDATA.glob("*/*/expected.yaml"))
 
 
@@ -78,7 +86,7 @@ def open_session(lake: Path, query: str, dimensions: dict[str, str]) -> Abstract
         return Store(lake, settings).session()
     if query.startswith("compacted_"):
         return compacting_engine(lake)
-    return deriving_engine(lake, is_thorough=query in THOROUGH, settings=settings)
+    return deriving_engine(lake, is_thorough=query in THOROUGH, closely=query not in AT_A_GLANCE, settings=settings)
 
 
 def _run(session: Session, query: str, params: dict[str, Any]) -> list[Row]:

@@ -1,4 +1,5 @@
--- One row per trace in which the application called a model; what evaluators call is apart (judge_usage).
+-- One row per trace, of those looked at closely, in which the application called a model; what evaluators call is apart
+-- (judge_usage).
 --   model      the model asked for first (intention to treat); models: all asked for, in order, each once
 --   context    cohort, route, ... of the root, else of the earliest span that has it
 --   dimensions  those that the configuration declares, by name
@@ -10,19 +11,16 @@
 --   Sums of tokens end at 10^10 and of costs at 10,000 USD: more is a mistake, and its cube would not fit a sum of cubes.
 --   duration   the root span's, else the extent of the spans; latency_source tells: root or extent
 --   llm_duration_ns  sum over model calls; calls beside each other count each
---   time_to_first_token_ns  of the earliest call that states it, from its own start
 --   retries, fallbacks  of the trace's calls (calls_v1); null, and 'none' as source, where nothing would show one.
 --              llm_calls and llm_errors count each sibling attempt, none nested in another (attempts_v2: is_call)
 --   steps      distinct steps that the application numbers, else those of its framework, else logical model calls
 --              (a resend is no step) and tool calls; step_source tells
---   repeated_tool_calls  tool calls with the name and arguments of another one of the trace, but for the first; null where
---              no arguments are known
---   tool_versions  name@version of the tools and retrievers that state one, each once; a retriever without a name is 'retriever'
+--   repeated_tool_calls  null where no arguments are known; see trace_details_v1, as for tool_versions
 --   lost_spans  spans that others name as their parent and that are not there; where no root is, one of them may be elsewhere
 --   is_error   the root failed, or the last logical model call did; error_class: of the earliest span that failed
 -- grain: trace_id   params: none
--- reads: spans, priced_spans, landing_spans, trace_outlines, intricate_spans, intricate_traces, trace_contexts, trace_calls,
--- judge_usage, trace_dimensions
+-- reads: spans, priced_spans, intricate_spans, intricate_traces, trace_contexts, trace_details, trace_calls, judge_usage,
+-- trace_dimensions
 WITH RECURSIVE
 -- In plain traces all spans that bear tokens count.
 token_spans AS (
@@ -70,71 +68,10 @@ incomplete AS (
     FROM stated_totals
     WHERE stated > found + 1
 ),
--- Beside `traces`, since counting distinct values of every span would cost more than the rest.
-stepped AS (
-    SELECT
-        trace_id,
-        count(DISTINCT step) FILTER (WHERE step_source IS DISTINCT FROM 'framework') AS numbered_steps,
-        count(DISTINCT step) FILTER (WHERE step_source = 'framework') AS framework_steps
-    FROM spans
-    WHERE step IS NOT NULL
-    GROUP BY trace_id
-),
--- Where as many bits are set as there are calls, no two are the same.
 tools AS (
-    SELECT
-        trace_id,
-        count(*) AS calls,
-        bit_count(bit_or(CAST(1 AS BIGINT) << CAST(hash(tool_name, tool_arguments_hash) % 62 AS INTEGER))) AS different
+    SELECT DISTINCT trace_id
     FROM spans
     WHERE kind = 'tool' AND tool_arguments_hash IS NOT NULL
-    GROUP BY trace_id
-),
-repeated AS (
-    SELECT trace_id, CAST(sum(calls - 1) AS BIGINT) AS repeated_tool_calls
-    FROM (
-        SELECT spans.trace_id, spans.tool_name, spans.tool_arguments_hash, count(*) AS calls
-        FROM spans
-        INNER JOIN tools ON spans.trace_id = tools.trace_id
-        WHERE spans.kind = 'tool' AND spans.tool_arguments_hash IS NOT NULL AND tools.different < tools.calls
-        GROUP BY spans.trace_id, spans.tool_name, spans.tool_arguments_hash
-    ) AS tool_calls
-    GROUP BY trace_id
-),
-equipped AS (
-    SELECT trace_id, list(tool_version ORDER BY tool_version) AS tool_versions
-    FROM (
-        SELECT DISTINCT trace_id, concat(coalesce(tool_name, kind), '@', tool_version) AS tool_version
-        FROM spans
-        WHERE tool_version IS NOT NULL AND kind IN ('tool', 'retriever')
-    ) AS versions
-    GROUP BY trace_id
-),
-linked AS (
-    SELECT landing_spans.trace_id, landing_spans.span_id, landing_spans.parent_span_id
-    FROM landing_spans
-    INNER JOIN trace_outlines ON landing_spans.trace_id = trace_outlines.trace_id
-    WHERE trace_outlines.may_be_torn
-),
-torn AS (
-    SELECT below.trace_id, count(DISTINCT below.parent_span_id) AS missing_parents
-    FROM linked AS below
-    LEFT JOIN linked AS upper ON below.trace_id = upper.trace_id AND below.parent_span_id = upper.span_id
-    WHERE below.parent_span_id IS NOT NULL AND upper.span_id IS NULL
-    GROUP BY below.trace_id
-),
--- Few spans say these, and comparing every span by time would cost more than the rest.
-started AS (
-    SELECT trace_id, min_by(time_to_first_token_ns, (start_unix_ns, span_id)) AS time_to_first_token_ns
-    FROM spans
-    WHERE time_to_first_token_ns IS NOT NULL
-    GROUP BY trace_id
-),
-failed AS (
-    SELECT trace_id, min_by(error_class, (start_unix_ns, span_id)) AS error_class
-    FROM spans
-    WHERE status = 'error' AND error_class IS NOT NULL
-    GROUP BY trace_id
 ),
 stated AS (
     SELECT
@@ -243,26 +180,26 @@ SELECT
     coalesce(first_roots.duration_ns, traces.root_duration_ns, traces.extent_ns) AS duration_ns,
     CASE WHEN traces.roots = 0 THEN 'extent' ELSE 'root' END AS latency_source,
     trace_calls.llm_duration_ns,
-    started.time_to_first_token_ns,
+    trace_details.time_to_first_token_ns,
     (coalesce(first_roots.has_failed, traces.has_root_failed) OR coalesce(trace_calls.has_last_call_failed, FALSE))
         AS is_error,
-    failed.error_class,
+    trace_details.error_class,
     trace_calls.llm_calls,
     trace_calls.llm_errors,
     traces.tool_calls,
     traces.tool_errors,
-    CASE WHEN tools.trace_id IS NOT NULL THEN coalesce(repeated.repeated_tool_calls, 0) END AS repeated_tool_calls,
+    CASE WHEN tools.trace_id IS NOT NULL THEN coalesce(trace_details.repeated_tool_calls, 0) END AS repeated_tool_calls,
     traces.finished_by_length,
     traces.finished_by_content_filter,
     traces.finished_by_refusal,
     CASE
-        WHEN stepped.numbered_steps > 0 THEN stepped.numbered_steps
-        WHEN stepped.framework_steps > 0 THEN stepped.framework_steps
+        WHEN trace_details.numbered_steps > 0 THEN trace_details.numbered_steps
+        WHEN trace_details.framework_steps > 0 THEN trace_details.framework_steps
         ELSE trace_calls.logical_calls + traces.tool_calls
     END AS steps,
     CASE
-        WHEN stepped.numbered_steps > 0 THEN 'attribute'
-        WHEN stepped.framework_steps > 0 THEN 'framework'
+        WHEN trace_details.numbered_steps > 0 THEN 'attribute'
+        WHEN trace_details.framework_steps > 0 THEN 'framework'
         ELSE 'derived'
     END AS step_source,
     -- What a span states that stands above no call, such as one beside it, speaks of the trace.
@@ -296,22 +233,17 @@ SELECT
         AS judge_cost_nano_usd,
     trace_dimensions.dimensions,
     traces.dropped_attributes,
-    coalesce(torn.missing_parents, 0) - CASE WHEN traces.roots > 0 OR torn.missing_parents IS NULL THEN 0 ELSE 1 END
-        AS lost_spans,
+    coalesce(trace_details.missing_parents, 0)
+    - CASE WHEN traces.roots > 0 OR trace_details.missing_parents IS NULL THEN 0 ELSE 1 END AS lost_spans,
     traces.sampling_probability,
-    equipped.tool_versions
+    trace_details.tool_versions
 FROM traces
 INNER JOIN trace_calls ON traces.trace_id = trace_calls.trace_id
 LEFT JOIN trace_contexts ON traces.trace_id = trace_contexts.trace_id
 LEFT JOIN first_roots ON traces.trace_id = first_roots.trace_id
-LEFT JOIN started ON traces.trace_id = started.trace_id
-LEFT JOIN failed ON traces.trace_id = failed.trace_id
+LEFT JOIN trace_details ON traces.trace_id = trace_details.trace_id
 LEFT JOIN stated ON traces.trace_id = stated.trace_id
-LEFT JOIN stepped ON traces.trace_id = stepped.trace_id
 LEFT JOIN tools ON traces.trace_id = tools.trace_id
-LEFT JOIN repeated ON traces.trace_id = repeated.trace_id
-LEFT JOIN equipped ON traces.trace_id = equipped.trace_id
-LEFT JOIN torn ON traces.trace_id = torn.trace_id
 LEFT JOIN usage ON traces.trace_id = usage.trace_id
 LEFT JOIN unpriced ON traces.trace_id = unpriced.trace_id
 LEFT JOIN incomplete ON traces.trace_id = incomplete.trace_id

@@ -2,7 +2,8 @@
 -- costs_compared: calls with a reported and a computed cost; both are added up over these alone.
 -- traces: 1 where the model was asked, 0 where it was only stated.
 -- is_judge: what evaluators asked of it, apart from the application.
--- grain: trace_id, model, is_judge   params: $revision BIGINT   reads: calls_of_models, old_trace_models, rederived_traces
+-- grain: trace_id, model, is_judge   params: $revision BIGINT
+-- reads: calls_of_models, ordinary_trace_models, old_trace_models, rederived_traces
 SELECT
     model,
     trace_id,
@@ -39,6 +40,9 @@ SELECT
     max(start_unix_ns) AS last_start_unix_ns
 FROM calls_of_models
 GROUP BY trace_id, model, coalesce(is_judge, FALSE)
+UNION ALL BY NAME
+SELECT $revision AS revision, ordinary_trace_models.*
+FROM ordinary_trace_models
 UNION ALL BY NAME -- only judged again: what is known of the spans stays
 SELECT $revision AS revision, old_trace_models.* EXCLUDE (revision)
 FROM old_trace_models

@@ -1,6 +1,6 @@
 -- The combinations of what spans say of their surroundings: few, however many spans there are, so that a trace whose spans
 -- agree finds its own by one number. A number that two combinations share stands for none: digests may collide.
--- grain: context_key   params: none   reads: spans
+-- grain: context_key   params: none   reads: landing_spans
 SELECT
     context_key,
     any_value(cohort) AS cohort,
@@ -17,7 +17,7 @@ FROM (
         hash(cohort, route, release, variant, prompt_name, prompt_version, service_name, environment) AS context_key
     FROM (
         SELECT cohort, route, release, variant, prompt_name, prompt_version, service_name, environment
-        FROM spans
+        FROM landing_spans
         GROUP BY cohort, route, release, variant, prompt_name, prompt_version, service_name, environment
     ) AS said
 ) AS combinations

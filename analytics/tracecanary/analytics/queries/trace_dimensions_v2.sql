@@ -1,15 +1,15 @@
 -- The values of the declared cohort dimensions of each trace, by name: of the root, else of the earliest span that has one.
 -- A trace without any has no row. Most traces say the same on every span; only where they don't spans are compared.
--- grain: trace_id   params: none   reads: spans, declared_dimensions
+-- grain: trace_id   params: none   reads: all_spans, declared_dimensions
 WITH said AS (
     SELECT
-        spans.trace_id,
-        spans.span_id,
-        spans.parent_span_id,
-        spans.start_unix_ns,
+        all_spans.trace_id,
+        all_spans.span_id,
+        all_spans.parent_span_id,
+        all_spans.start_unix_ns,
         declared_dimensions.name,
-        spans.attributes[declared_dimensions.stored_as] AS value
-    FROM spans
+        all_spans.attributes[declared_dimensions.stored_as] AS value
+    FROM all_spans
     CROSS JOIN declared_dimensions
 ),
 told AS (

@@ -1,6 +1,0 @@
--- The spans of traces that are not intricate; none of them was delivered twice.
--- grain: trace_id, span_id   params: none   reads: landing_spans, intricate_traces
-SELECT landing_spans.*
-FROM landing_spans
-LEFT JOIN intricate_traces ON landing_spans.trace_id = intricate_traces.trace_id
-WHERE intricate_traces.trace_id IS NULL
