@@ -44,8 +44,8 @@ def deriving_engine(
     """Derive everything from the files of `lake`, and keep the engine open.
 
     The files are new rows of a lake that had none; what is derived stands beside them as stored before, too.
-    `closely` looks closely at every trace, and `is_thorough` leaves `attempts` and `calls` of all of them behind, not of
-    the intricate ones only.
+    `closely` looks closely at every trace, and `is_thorough` leaves `attempts` and `calls` of all of them behind, not
+    of the intricate ones only.
     """
     settings = settings or DerivationSettings()
     files = list_lake_files(lake)

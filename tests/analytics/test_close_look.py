@@ -48,7 +48,9 @@ def _trace(rng: random.Random, number: int) -> list[Record]:
         "sampling_probability": rng.choice([None, 0.25]),
     }
     bears = rng.random() < 0.9
-    spans = [{**everywhere, "span_id": "0", "parent_span_id": None, "kind": "agent", "duration_ns": 10**9}]
+    spans: list[Record] = [
+        {**everywhere, "span_id": "0", "parent_span_id": None, "kind": "agent", "duration_ns": 10**9}
+    ]
     for place in range(1, rng.randint(1, 6)):
         span = {
             **everywhere,
@@ -58,11 +60,11 @@ def _trace(rng: random.Random, number: int) -> list[Record]:
             "duration_ns": rng.randrange(10**9),
             "user_id": rng.choice(["ann", None]),
             "kind": rng.choice(["llm", "llm", "tool"]),
-            "step": rng.choice([None] * 20 + [1, 2]),
+            "step": rng.choice([*[None] * 20, 1, 2]),
             "step_source": rng.choice([None, "framework"]),
         }
         spans.append({**span, **(_call(rng, model, bears=bears) if span["kind"] == "llm" else _tool(rng))})
-    return spans[rng.choice([0] * 9 + [1]) :]
+    return spans[1:] if rng.random() < 0.1 else spans
 
 
 def _call(rng: random.Random, model: str, *, bears: bool) -> Record:
@@ -71,7 +73,7 @@ def _call(rng: random.Random, model: str, *, bears: bool) -> Record:
         "input_tokens": rng.choice([100, 10**12, None]) if bears else None,
         "output_tokens": 10 if bears else None,
         "cache_read_tokens": rng.choice([None, 50]) if bears else None,
-        "reasoning_tokens": rng.choice([None] * 30 + [5]),
+        "reasoning_tokens": rng.choice([*[None] * 30, 5]),
         "reported_cost_nano_usd": rng.choice([None, 0, 700]) if model != "candidate" else None,
         "finish_reason": rng.choice(["stop", "length", "refusal", "content_filter"]),
         "time_to_first_token_ns": rng.choice([None, None, 5]),

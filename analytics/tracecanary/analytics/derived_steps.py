@@ -13,7 +13,7 @@ from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_keys import KEYS_TABLE, knows_any
 from tracecanary.analytics.derived_state import DerivedState, Part
 from tracecanary.analytics.engine import Engine
-from tracecanary.analytics.prices import ModelNames, PriceBook, rate_table
+from tracecanary.analytics.prices import ModelNames, rate_table
 from tracecanary.analytics.question import MAX_DIMENSION_VALUES
 from tracecanary.schema import LakeTable
 

@@ -267,7 +267,7 @@ def _engine_config(limits: EngineLimits) -> dict[str, str | bool | int | float |
         "memory_limit": f"{limits.memory_bytes // 1_000_000}MB",
         "threads": limits.threads,
         "temp_directory": str(limits.spill_folder),
-        # Else one thread alone fills a table or file from rows that no ORDER BY has sorted; those of one keep their order.
+        # Else one thread alone fills a table or file with rows that no ORDER BY has sorted. Sorted ones stay sorted.
         "preserve_insertion_order": False,
     }
 
