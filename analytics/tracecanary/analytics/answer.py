@@ -156,6 +156,18 @@ class Paired(_Frozen):
     live: Part | None = None
 
 
+class NotShown(_Frozen):
+    """Smaller cohorts that were judged like all others and are left out: how many, with what part of the traffic.
+
+    `weight` is their share of the compared traces, 0..1. `losing` of them have a loss that stands and stay on the base.
+    """
+
+    cohorts: int
+    traces: ArmCounts
+    weight: float
+    losing: int
+
+
 class Overall(_Frozen):
     """The candidate as a whole. `traces` counts all; the metrics leave out cohorts that only one of the arms saw.
 
@@ -169,6 +181,7 @@ class Overall(_Frozen):
     metrics: list[MetricRow]
     findings: list[Finding] = []
     settled_by: datetime | None = None
+    not_shown: NotShown | None = Field(default=None, description="cohorts beyond max_cohorts; null when all are shown")
 
 
 class Examples(_Frozen):
@@ -194,11 +207,15 @@ class CohortAnswer(_Frozen):
 
 
 class Routing(_Frozen):
-    """Cohorts that may move to the candidate, should stay on the base, or are not verified yet."""
+    """Cohorts that may move to the candidate, should stay on the base, or are not verified yet.
+
+    A cohort that the answer does not show is on `base` if it loses, else on no list: leave it where it is.
+    """
 
     candidate: list[str]
     base: list[str]
     unverified: list[str]
+    not_listed: int = Field(default=0, description="cohorts that are not shown and on no list")
 
 
 class Check(_Frozen):

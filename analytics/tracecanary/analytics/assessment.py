@@ -169,9 +169,9 @@ class _Row:
 
     def _unpriced(self) -> str:
         """Name the models whose price nobody knows, where that is what is missing."""
-        models = {model for tally in self._judging.unpriced for model in tally}
-        if self._metric.name != COST_METRIC or not models:
+        if self._metric.name != COST_METRIC or not any(self._judging.unpriced):
             return ""
+        models = {model for tally in self._judging.unpriced for model in tally}
         together = {model: sum(tally.get(model, 0) for tally in self._judging.unpriced) for model in models}
         return f": no price for {unpriced_text(together)} traces"
 

@@ -17,6 +17,7 @@ from tracecanary.analytics.answer import (
     Overall,
     QuestionEcho,
 )
+from tracecanary.analytics.cohort_limit import limited
 from tracecanary.analytics.evidence import Cell, Evidence, merge_cells
 from tracecanary.analytics.findings import name_findings
 from tracecanary.analytics.freezing import keep, kept
@@ -24,7 +25,7 @@ from tracecanary.analytics.gathering import gather_evidence
 from tracecanary.analytics.judging import Judge
 from tracecanary.analytics.pairing import paired_answer
 from tracecanary.analytics.parts import with_parts
-from tracecanary.analytics.question import Question
+from tracecanary.analytics.question import MOST_COHORTS, Question
 from tracecanary.analytics.specification import rules, spec_hash
 from tracecanary.analytics.store import Snapshot, Store
 from tracecanary.analytics.verdict import (
@@ -67,14 +68,14 @@ def compare(store: Store, question: Question) -> Comparison:
     name, storage = spec_hash(question, derivation=store.derivation), lake_storage(store.lake)
     latched = kept(storage, name, "look") if question.mode == "fixed" else None
     if latched is not None:
-        return _latched(latched)
+        return _shown(_latched(latched), question)
     with store.snapshot() as snapshot:
         store.check(question.selection)
         if question.mode == "fixed":
             read = _compared(snapshot, question, storage, store.derivation)
-            return _latch(storage, name, read) if _is_due(question, read.answer) else read
+            return _shown(_latch(storage, name, read) if _is_due(question, read.answer) else read, question)
         # A window that moves is the same comparison, and another answer.
-        key = (snapshot.number, name, question.selection, question.evaluators)
+        key = (snapshot.number, name, question.selection, question.evaluators, question.max_cohorts)
 
         def answered() -> Comparison:
             made: Comparison = store.answers.answer(
@@ -113,8 +114,14 @@ def _compared(snapshot: Snapshot, question: Question, storage: LakeStorage, deri
     problems.extend(filter(None, [planned.problem]))
     problem = problems[-1] if problems else None
     answer = answer_question(question, evidence, plan_problem=problem, derivation=derivation)
+    # What is kept for the one look may be asked for with other limits.
+    answer = limited(answer, MOST_COHORTS if question.mode == "fixed" else question.max_cohorts)
     is_settled = problem is None and bool(evidence.caps)
     return Comparison(answer=answer, last_trace=evidence.last_trace, snapshot=snapshot.number if is_settled else None)
+
+
+def _shown(made: Comparison, question: Question) -> Comparison:
+    return dataclasses.replace(made, answer=limited(made.answer, question.max_cohorts))
 
 
 def _latched(content: Mapping[str, Any]) -> Comparison:

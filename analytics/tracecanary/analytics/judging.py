@@ -55,13 +55,14 @@ class Judge:
         planned = question.policy.planned_traces if question.mode == "sequential" else None
         self._look = Look(confidence=question.confidence, planned=planned)
         self._compared = comparable_cells(evidence.cells)
+        has_both = np.array([cell.has_both_arms for cell in evidence.cells], dtype=np.bool_)
+        self._is_compared = has_both if has_both.any() else np.ones(len(has_both), dtype=np.bool_)
         self._stacker = Stacker(evidence.values, capped=evidence.caps)
         self._awaits = awaits_look
 
     def judged(self) -> Judged:
         """Judge every cell, all together, and all but the harmed ones."""
-        cells = self._evidence.cells
-        chosen = np.array([cell in self._compared for cell in cells], dtype=np.bool_)
+        chosen = self._is_compared
         cohorts, measured_cohorts = self._cohorts()
         harmed = np.array([bool(cell.confirmed_harms) for cell in cohorts], dtype=np.bool_)
         overall, measured = self._together(chosen)
@@ -121,7 +122,7 @@ class Judge:
             JudgedCell(
                 cohort=cell.cohort,
                 # A cohort that one arm alone saw has no part in the compared traces.
-                weight=cell.traces / total if total and cell in self._compared else 0.0,
+                weight=cell.traces / total if total and self._is_compared[place] else 0.0,
                 rows=rows[place],
                 confirmed_harms=frozenset(
                     row_label(row) for row, stands in zip(rows[place], standing[place], strict=True) if stands

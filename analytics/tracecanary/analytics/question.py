@@ -23,6 +23,8 @@ COHORT_DIMENSIONS: tuple[str, ...] = get_args(CohortDimension)
 # the lake, and no cohort of it would ever have traces enough.
 MAX_DIMENSION_VALUES = 1_000
 DEFAULT_CONFIDENCE = 0.95
+# An answer takes some 8 kB a cohort.
+DEFAULT_MAX_COHORTS, MOST_COHORTS = 200, 1_000
 # Above it, correction for many cells would ask for more certainty than a float can hold.
 _MIN_CONFIDENCE, _MAX_CONFIDENCE = 0.5, 0.9999
 _FIRST_NS, _LAST_NS = 0, 2**63 - 1
@@ -76,7 +78,7 @@ class Question:
     """A comparison of two arms. Empty `evaluators` mean all of them.
 
     In the mode `sequential` the answer may be read at any time, as often as one likes. In `fixed` it is read once, when
-    both arms have `at_n` traces, and stays as it was then.
+    both arms have `at_n` traces, and stays as it was then. `max_cohorts` are shown for their size, whatever is judged.
 
     Raises:
         InvalidQuestionError: A field has no valid value; names the public parameter and what it may be.
@@ -88,6 +90,7 @@ class Question:
     mode: Mode = "sequential"
     at_n: int | None = None
     policy: Policy = field(default_factory=Policy)
+    max_cohorts: int = DEFAULT_MAX_COHORTS
 
     def __post_init__(self) -> None:
         """Refuse what makes no question."""
@@ -102,6 +105,8 @@ class Question:
                 self.confidence,
                 f"Use a fraction from {_MIN_CONFIDENCE} to {_MAX_CONFIDENCE}, such as 0.95.",
             )
+        if not 1 <= self.max_cohorts <= MOST_COHORTS:
+            raise InvalidQuestionError("max_cohorts", self.max_cohorts, f"Use a number from 1 to {MOST_COHORTS:,}.")
         if self.mode == "fixed" and self.at_n is None:
             raise InvalidQuestionError(
                 "at_n", None, "mode=fixed reads once: name the traces of each arm at which, such as at_n=5000."

@@ -14,6 +14,8 @@ from tracecanary.analytics.question import (
     ARM_DIMENSIONS,
     COHORT_DIMENSIONS,
     DEFAULT_CONFIDENCE,
+    DEFAULT_MAX_COHORTS,
+    MOST_COHORTS,
     Mode,
     Question,
     Selection,
@@ -133,6 +135,12 @@ class CompareParameters(SelectionParameters):
         description="traces of each arm that the comparison is planned for, before any data; by default the policy's",
     )
     confidence: float = Field(default=DEFAULT_CONFIDENCE, description="coverage of the intervals, 0.5 to 0.9999")
+    max_cohorts: int = Field(
+        default=DEFAULT_MAX_COHORTS,
+        ge=1,
+        le=MOST_COHORTS,
+        description="show the cohorts with the most traces, so many, and those that lose; the verdict looks at all",
+    )
 
     def question(self, policy: Policy) -> Question:
         """Return the question that the parameters ask, under the release policy."""
@@ -146,6 +154,7 @@ class CompareParameters(SelectionParameters):
             mode=self.mode,
             at_n=self.at_n,
             policy=policy,
+            max_cohorts=self.max_cohorts,
         )
 
 

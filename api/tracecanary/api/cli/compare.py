@@ -13,7 +13,7 @@ from tracecanary.analytics.answer import Answer, Verdict, with_metrics
 from tracecanary.analytics.comparison import compare
 from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.policy import lake_policy, read_policy
-from tracecanary.analytics.question import DEFAULT_CONFIDENCE, check_metrics
+from tracecanary.analytics.question import DEFAULT_CONFIDENCE, DEFAULT_MAX_COHORTS, MOST_COHORTS, check_metrics
 from tracecanary.analytics.store import Store
 from tracecanary.api.config import service_settings
 from tracecanary.api.parameters import CompareParameters
@@ -68,6 +68,12 @@ def compare_arms(
     planned_traces: Annotated[
         int | None, typer.Option(help="traces of each arm planned before any data; the policy's by default")
     ] = None,
+    max_cohorts: Annotated[
+        int,
+        typer.Option(
+            min=1, max=MOST_COHORTS, help="show the cohorts with the most traces, so many, and those that lose"
+        ),
+    ] = DEFAULT_MAX_COHORTS,
     policy: Annotated[
         Path | None,
         typer.Option(help="release policy, with --lake; that of the lake by default, see tracecanary policy"),
@@ -81,7 +87,8 @@ def compare_arms(
     arms = {"base": base, "candidate": candidate, "arm_by": arm_by, "cohort_by": cohort_by}
     traces = {"from": from_time, "to": to_time, "cohort": cohort, "route": route, "evaluator": evaluator}
     reading = {"confidence": confidence, "mode": mode, "at_n": at_n, "planned_traces": planned_traces}
-    parameters = {name: value for name, value in {**arms, **traces, **reading}.items() if value}
+    given = {**arms, **traces, **reading, "max_cohorts": max_cohorts}
+    parameters = {name: value for name, value in given.items() if value}
     settings = service_settings(config)  # one that can't be used is no ground for a verdict
     check_metrics(tuple(metric or ()))
     if url and policy:

@@ -173,7 +173,7 @@ def _ship_clauses(answer: Answer) -> list[str]:
         return unverified
     if len(answer.cohorts) == 1:
         return [f"the only cohort, {plain(answer.cohorts[0].cohort)}, shows no guardrail that got worse"]
-    return [f"none of the {len(answer.cohorts):,} cohorts shows a guardrail that got worse"]
+    return [f"none of the {_cohorts_counted(answer)} shows a guardrail that got worse"]
 
 
 def _has_regressed(cohort: CohortAnswer) -> bool:
@@ -204,10 +204,15 @@ def _roll_back_clauses(answer: Answer) -> list[str]:
     if not answer.cohorts:
         return ["the traces carry no cohort, so it cannot be said for whom it is safe"]
     harmed = [cohort.cohort for cohort in answer.cohorts if any(_in_state(cohort.metrics, CellState.HARM))]
-    total = counted(len(answer.cohorts), "cohort")
+    total = _cohorts_counted(answer)
     if not harmed:
         return [f"none of the {total} shows the harm on its own" if len(answer.cohorts) > 1 else _only_cohort(answer)]
     return [f"harm shows in {len(harmed):,} of {total}: {name_list(harmed)}"]
+
+
+def _cohorts_counted(answer: Answer) -> str:
+    total = counted(len(answer.cohorts), "cohort")
+    return total if answer.overall.not_shown is None else f"{total} shown"
 
 
 def _only_cohort(answer: Answer) -> str:
