@@ -5,10 +5,11 @@ from tests.analytics.evidence_cases import Pair, answer, arm, cell
 
 from tracecanary.analytics.answer import Answer, Verdict
 from tracecanary.analytics.cohort_limit import limited
+from tracecanary.analytics.evidence import MetricKey
 from tracecanary.analytics.question import Question, Selection
 from tracecanary.schema import InvalidQuestionError
 
-FAILING = {("error_rate", None): 0.12}
+FAILING: dict[MetricKey, float] = {("error_rate", None): 0.12}
 # By size: c0 the largest. The smallest but one loses.
 SIZES = {"c0": 9000, "c1": 8000, "c2": 7000, "c3": 6000, "c4": 500, "c5": 400}
 LOSING = "c4"
