@@ -176,7 +176,7 @@ def test_a_compacted_file_of_known_ones_brings_nothing_new() -> None:
     assert not known.has_vanished
 
 
-@given(st.lists(st.integers(0, 1000), max_size=60))
+@given(st.lists(st.integers(0, 1000) | st.sampled_from([99_999, 100_000, 500_000]), max_size=60))
 def test_parts_stay_few_however_they_come(sizes: list[int]) -> None:
     parts: tuple[Part, ...] = ()
     for size in sizes:
@@ -189,6 +189,16 @@ def test_parts_stay_few_however_they_come(sizes: list[int]) -> None:
         assert len(parts) <= 24
 
     assert sum(part.traces for part in parts) == sum(sizes)
+
+
+def test_large_parts_of_a_lake_built_from_nothing_are_not_written_again() -> None:
+    large = [Part(revision=number, traces=500_000, files={}) for number in range(13)]
+    small = [Part(revision=13 + number, traces=500, files={}) for number in range(4)]
+
+    assert first_to_merge(large) == len(large)
+    assert first_to_merge([*large, *small[:3]]) == 16
+    assert first_to_merge([*large[:4], *small]) == 4
+    assert first_to_merge(large + large[:3]) == 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)).map(lambda pair: (min(pair), max(pair)))))

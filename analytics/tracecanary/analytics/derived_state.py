@@ -21,8 +21,10 @@ from tracecanary.schema import LakeTable
 
 # Above it, parts are merged whatever their sizes: each part costs every reader the opening of its files.
 _MAX_PARTS = 24
-# Fewer are not worth a merge.
-_MERGED_AT_ONCE = 4
+# Fewer are not worth a merge. Of large ones, as building a lake from nothing makes them, it takes many more: to write
+# these again costs much.
+_MERGED_AT_ONCE, _LARGE_MERGED_AT_ONCE = 4, 16
+_LARGE_TRACES = 100_000
 _HOUR_NS = 3_600_000_000_000
 
 
@@ -206,15 +208,25 @@ def first_to_merge(parts: Sequence[Part]) -> int:
     A part is merged once as much follows it as it holds itself: so each row is merged a number of times that grows with
     the logarithm of all rows only, and so does the number of parts.
     """
+    place = _first_outweighed(parts)
+    if len(parts) > _MAX_PARTS:
+        return min(place, _MAX_PARTS - 1)
+    if sum(part.traces >= _LARGE_TRACES for part in parts[place:]) >= _LARGE_MERGED_AT_ONCE:
+        return place
+    small = next((number for number in range(len(parts), 0, -1) if parts[number - 1].traces >= _LARGE_TRACES), 0)
+    place = small + _first_outweighed(parts[small:])
+    return place if len(parts) - place >= _MERGED_AT_ONCE else len(parts)
+
+
+def _first_outweighed(parts: Sequence[Part]) -> int:
+    """Return the place of the first part that those after it outweigh; the number of parts for none."""
     place = len(parts)
     following = 0
     for number in range(len(parts) - 1, -1, -1):
         if following and parts[number].traces <= following:
             place = number
         following += parts[number].traces
-    if len(parts) > _MAX_PARTS:
-        return min(place, _MAX_PARTS - 1)
-    return place if len(parts) - place >= _MERGED_AT_ONCE else len(parts)
+    return place
 
 
 def with_merged(state: DerivedState, merged: Merged) -> DerivedState | None:

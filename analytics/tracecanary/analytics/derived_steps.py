@@ -216,7 +216,7 @@ def derive_calls(engine: Engine) -> None:
 def _derive_trace_facts(
     engine: Engine, settings: DerivationSettings, *, without_dimensions: Collection[str], closely: bool
 ) -> None:
-    """Make `trace_facts`, `ordinary_trace_models` and `answering_spans`, and what they read."""
+    """Make `close_facts`, `ordinary_facts`, `ordinary_trace_models` and `answering_spans`, and what they read."""
     outline_traces(engine, settings)
     engine.table("close_traces", "outlined_traces_v1" if closely else "close_traces_v1")
     engine.table("close_spans", "close_spans_v1")
@@ -227,9 +227,8 @@ def _derive_trace_facts(
     engine.table("trace_details", "trace_details_v1")
     derive_dimensions(engine, settings, without=without_dimensions)
     engine.table("trace_contexts", "trace_contexts_v1")
-    engine.view("close_facts", "trace_facts_v3")
+    engine.table("close_facts", "trace_facts_v3")
     engine.view("ordinary_facts", "ordinary_facts_v1")
-    engine.union("trace_facts", ["close_facts", "ordinary_facts"])
     engine.view("ordinary_trace_models", "ordinary_trace_models_v1")
 
 
@@ -247,7 +246,8 @@ def derive_facts(
     """
     _derive_trace_facts(engine, settings, without_dimensions=without_dimensions, closely=closely)
     engine.table("new_trace_models", "trace_models_v2", {"revision": revision})
-    engine.table("new_responses", "responses_v1", {"revision": revision})
+    engine.table("step", "step_v1", {"revision": revision})
+    engine.view("new_responses", "responses_v1")  # the most rows of all, read only to be written
     engine.union("arrived_evaluations", ["old_judgements", "new_evaluations"])
     engine.table("answers", "answers_v1")
     engine.table("landing_evaluations", "placed_evaluations_v1")

@@ -397,14 +397,11 @@ def _query_text(query: str) -> str:
     return (folder / f"{query}.sql").read_text(encoding="utf-8")
 
 
-def all_query_texts() -> list[str]:
-    """Return the text of every query file, in order of names."""
+def query_texts() -> dict[str, str]:
+    """Return the text of every query file by its name, in order of names."""
     folder = importlib.resources.files("tracecanary.analytics") / "queries"
-    return [
-        path.read_text(encoding="utf-8")
-        for path in sorted(folder.iterdir(), key=lambda path: path.name)
-        if path.name.endswith(".sql")
-    ]
+    names = sorted(path.name.removesuffix(".sql") for path in folder.iterdir() if path.name.endswith(".sql"))
+    return {name: _query_text(name) for name in names}
 
 
 def _store_error(error: duckdb.Error) -> StoreError:

@@ -24,16 +24,16 @@ from typing import Any
 from tracecanary.analytics.answer_cache import AnswerCache
 from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_build import Builder
+from tracecanary.analytics.derived_definition import definition
 from tracecanary.analytics.derived_files import DERIVED_FOLDER, DerivedFolder
 from tracecanary.analytics.derived_state import Listing
 from tracecanary.analytics.derived_steps import derive_traces, open_derived
-from tracecanary.analytics.engine import Engine, EngineLimits, Row, Session, all_query_texts, refuse_damaged_content
+from tracecanary.analytics.engine import Engine, EngineLimits, Row, Session, refuse_damaged_content
 from tracecanary.analytics.known_lake import KnownLake, Seen, open_state
 from tracecanary.analytics.question import Selection, check_dimensions
 from tracecanary.analytics.rollup_arrays import PartRollups
 from tracecanary.analytics.rollup_loading import LakeRollups
 from tracecanary.schema import (
-    SCHEMA_VERSION,
     FileLake,
     LakeError,
     LakeFiles,
@@ -344,9 +344,3 @@ def listing_of(files: LakeFiles) -> Listing:
         forgotten_through=files.manifest.forgotten_through,
         kept_from_hour={table.value: hour for table, hour in files.manifest.kept_from_hour.items()},
     )
-
-
-def definition(settings: DerivationSettings) -> str:
-    """Name what decides derived rows: a change of a query, of the columns or of settings derives everything again."""
-    texts = [str(SCHEMA_VERSION), *all_query_texts(), settings.fingerprint]
-    return hashlib.blake2b("\0".join(texts).encode(), digest_size=8).hexdigest()

@@ -4,55 +4,75 @@
 --   cluster_group  0..127, from a digest of what repeats: user, else conversation, else pair, else trace
 --   first_span_ns, last_span_ns  within these its spans start; whole seconds, which compress, up to the end of 64 bits
 -- grain: trace_id   params: $revision BIGINT
--- reads: dirty_traces, rederived_traces, trace_outlines, new_judgements, trace_facts, old_facts, outcomes
-WITH extents AS (
+-- reads: dirty_traces, rederived_traces, trace_outlines, close_traces, close_facts, ordinary_facts, new_judgements,
+-- old_facts, outcomes
+WITH told AS (
     SELECT
-        trace_id,
-        first_start_unix_ns - first_start_unix_ns % 1000000000 AS first_span_ns,
-        least(last_start_unix_ns - last_start_unix_ns % 1000000000, 9223372035854775808) + 999999999 AS last_span_ns
+        trace_outlines.trace_id,
+        trace_outlines.first_start_unix_ns,
+        trace_outlines.last_start_unix_ns,
+        close_facts.* EXCLUDE (trace_id)
     FROM trace_outlines
+    INNER JOIN close_traces ON trace_outlines.trace_id = close_traces.trace_id
+    LEFT JOIN close_facts ON trace_outlines.trace_id = close_facts.trace_id
+    UNION ALL BY NAME
+    SELECT ordinary_facts.* -- without a join, since most traces are here
+    FROM ordinary_facts
+    UNION ALL BY NAME
+    SELECT trace_outlines.trace_id, trace_outlines.first_start_unix_ns, trace_outlines.last_start_unix_ns
+    FROM trace_outlines
+    LEFT JOIN close_traces ON trace_outlines.trace_id = close_traces.trace_id
+    WHERE close_traces.trace_id IS NULL AND trace_outlines.llm_calls = 0
 )
 SELECT
     $revision AS revision,
-    coalesce(extents.first_span_ns, CASE WHEN rederived_traces.trace_id IS NULL THEN old_facts.first_span_ns END)
-        AS first_span_ns,
-    coalesce(extents.last_span_ns, CASE WHEN rederived_traces.trace_id IS NULL THEN old_facts.last_span_ns END)
-        AS last_span_ns,
-    CASE WHEN trace_facts.trace_id IS NOT NULL THEN CAST(concat('0x', substr(md5(concat_ws(chr(31),
-        array_to_string(trace_facts.models, chr(30)),
-        coalesce(trace_facts.cohort, chr(0)), coalesce(trace_facts.route, chr(0)), coalesce(trace_facts.release, chr(0)),
-        coalesce(trace_facts.variant, chr(0)), coalesce(trace_facts.prompt, chr(0)),
-        coalesce(trace_facts.service_name, chr(0)), coalesce(trace_facts.environment, chr(0)),
-        coalesce(array_to_string(trace_facts.conventions, chr(30)), chr(0)),
-        coalesce(trace_facts.instrumentation, chr(0)), trace_facts.step_source,
-        trace_facts.retry_source, trace_facts.fallback_source, trace_facts.llm_calls > 0,
-        trace_facts.pair_id IS NOT NULL,
-        coalesce(trace_facts.cost_source, chr(0)),
-        coalesce(array_to_string(trace_facts.unpriced_models, chr(30)), chr(0)),
-        coalesce(array_to_string(map_keys(trace_facts.dimensions), chr(30)), chr(0)),
-        coalesce(array_to_string(map_values(trace_facts.dimensions), chr(30)), chr(0))
+    told.first_start_unix_ns - told.first_start_unix_ns % 1000000000 AS first_span_ns,
+    least(told.last_start_unix_ns - told.last_start_unix_ns % 1000000000, 9223372035854775808) + 999999999 AS last_span_ns,
+    CASE WHEN told.models IS NOT NULL THEN CAST(concat('0x', substr(md5(concat_ws(chr(31),
+        array_to_string(told.models, chr(30)),
+        coalesce(told.cohort, chr(0)), coalesce(told.route, chr(0)), coalesce(told.release, chr(0)),
+        coalesce(told.variant, chr(0)), coalesce(told.prompt, chr(0)),
+        coalesce(told.service_name, chr(0)), coalesce(told.environment, chr(0)),
+        coalesce(array_to_string(told.conventions, chr(30)), chr(0)),
+        coalesce(told.instrumentation, chr(0)), told.step_source,
+        told.retry_source, told.fallback_source, told.llm_calls > 0,
+        told.pair_id IS NOT NULL,
+        coalesce(told.cost_source, chr(0)),
+        coalesce(array_to_string(told.unpriced_models, chr(30)), chr(0)),
+        coalesce(array_to_string(map_keys(told.dimensions), chr(30)), chr(0)),
+        coalesce(array_to_string(map_values(told.dimensions), chr(30)), chr(0))
     )), 1, 15)) AS BIGINT) END AS rollup_key,
-    CASE WHEN trace_facts.trace_id IS NOT NULL THEN CAST(concat('0x', substr(md5(concat(
+    CASE WHEN told.models IS NOT NULL THEN CAST(concat('0x', substr(md5(concat(
         'tracecanary', coalesce(
-            'user ' || trace_facts.user_id, 'conversation ' || trace_facts.conversation_id,
-            'pair ' || trace_facts.pair_id, 'trace ' || trace_facts.trace_id
+            'user ' || told.user_id, 'conversation ' || told.conversation_id,
+            'pair ' || told.pair_id, 'trace ' || told.trace_id
         )
     )), 1, 2)) AS BIGINT) % 128 END AS cluster_group,
+    told.trace_id,
+    told.* EXCLUDE (trace_id, first_start_unix_ns, last_start_unix_ns),
+    outcomes.outcomes,
+    outcomes.is_thumbs_down,
+    outcomes.is_escalated
+FROM told
+LEFT JOIN outcomes ON told.trace_id = outcomes.trace_id
+UNION ALL BY NAME -- judged, with no span that asks a model
+SELECT
+    $revision AS revision,
+    CASE WHEN rederived_traces.trace_id IS NULL THEN old_facts.first_span_ns END AS first_span_ns,
+    CASE WHEN rederived_traces.trace_id IS NULL THEN old_facts.last_span_ns END AS last_span_ns,
     dirty_traces.trace_id,
-    trace_facts.* EXCLUDE (trace_id),
     outcomes.outcomes,
     outcomes.is_thumbs_down,
     outcomes.is_escalated
 FROM dirty_traces
-LEFT JOIN extents ON dirty_traces.trace_id = extents.trace_id
-LEFT JOIN trace_facts ON dirty_traces.trace_id = trace_facts.trace_id
+LEFT JOIN trace_outlines ON dirty_traces.trace_id = trace_outlines.trace_id
 LEFT JOIN outcomes ON dirty_traces.trace_id = outcomes.trace_id
 LEFT JOIN old_facts ON dirty_traces.trace_id = old_facts.trace_id
 LEFT JOIN rederived_traces ON dirty_traces.trace_id = rederived_traces.trace_id
 WHERE
-    (
-        extents.trace_id IS NOT NULL
-        OR (rederived_traces.trace_id IS NULL AND old_facts.first_span_ns IS NOT NULL)
+    trace_outlines.trace_id IS NULL
+    AND (
+        (rederived_traces.trace_id IS NULL AND old_facts.first_span_ns IS NOT NULL)
         OR dirty_traces.trace_id IN (SELECT trace_id FROM new_judgements)
     )
     AND (rederived_traces.trace_id IS NOT NULL OR old_facts.rollup_key IS NULL)

@@ -1,8 +1,11 @@
--- The facts of traces that need no closer look: the same columns as trace_facts_v3, from trace_outlines_v2.
+-- The facts of traces that need no closer look: the columns of trace_facts_v3, from trace_outlines_v2, and those of when
+-- their spans start.
 -- grain: trace_id   params: none
 -- reads: trace_outlines, close_traces, contexts, call_contexts, trace_details, trace_dimensions
 SELECT
     outlines.trace_id,
+    outlines.first_start_unix_ns,
+    outlines.last_start_unix_ns,
     outlines.first_start_unix_ns AS start_unix_ns,
     outlines.first_model AS model,
     [outlines.first_model] AS models,
