@@ -105,7 +105,7 @@ const Form packed_form = {read_packed, plain_packed};
 
 static PyMethodDef functions[] = {
     {"columns", columns, METH_O, "Return packed spans by shape, and each shape's by columns."},
-    {"scan", scan, METH_VARARGS, "Return the spans of OTLP requests by columns; None when they are out of the ordinary."},
+    {"scan", scan, METH_VARARGS, "Return the spans of OTLP requests by columns; None leaves them to another decoder."},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef module = {

@@ -91,7 +91,7 @@ typedef struct {
     uint32_t last; /* code of the row before: a value is mostly the one before */
 } Column;
 
-/* Adds the value of the row after the last one, whose bytes stay where they are; returns its code, -1 without memory. */
+/* Adds the value of the row after the last one, whose bytes must stay; returns its code, -1 without memory. */
 int64_t add_value(Column *column, uint32_t row, const uint8_t *at, size_t size);
 const Value *value_at(const Column *column, uint32_t code);
 /* Returns a new reference to what `_packed.pyi` calls a `Column`. */

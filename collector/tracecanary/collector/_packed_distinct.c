@@ -51,7 +51,7 @@ const Value *value_at(const Column *column, uint32_t code)
 
 static int grow(Column *column)
 {
-    uint32_t capacity = column->capacity ? column->capacity * 4 : 4, slots = 2 * capacity;
+    uint32_t capacity = column->capacity ? column->capacity * 4 : 4, slots = 2 * capacity; /* powers of two */
     Value *values = PyMem_RawRealloc(column->values, capacity * sizeof *values);
     if (values == NULL)
         return -1;
@@ -65,9 +65,9 @@ static int grow(Column *column)
     column->slots = places;
     column->capacity = capacity;
     for (uint32_t code = 0; code < column->used; code++) {
-        uint32_t slot = (uint32_t)values[code].hash % slots;
+        uint32_t slot = (uint32_t)values[code].hash & (slots - 1);
         while (places[slot])
-            slot = (slot + 1) % slots;
+            slot = (slot + 1) & (slots - 1);
         places[slot] = code + 1;
     }
     return 0;
@@ -97,8 +97,8 @@ int64_t add_value(Column *column, uint32_t row, const uint8_t *at, size_t size)
     if (column->used >= column->capacity && grow(column) < 0)
         return -1;
     uint64_t hash = hash_bytes(at, size);
-    uint32_t slots = 2 * column->capacity, slot = (uint32_t)hash % slots;
-    for (; column->slots[slot]; slot = (slot + 1) % slots) {
+    uint32_t slots = 2 * column->capacity, slot = (uint32_t)hash & (slots - 1);
+    for (; column->slots[slot]; slot = (slot + 1) & (slots - 1)) {
         const Value *known = &column->values[column->slots[slot] - 1];
         if (known->hash == hash && is_value(known, at, size))
             break;

@@ -1,5 +1,5 @@
-/* OTLP trace requests to columns, for `otlp_scan.py`: spans that hold nothing but attributes to read by shape, and where
-   the bytes of the others lie.
+/* OTLP trace requests to columns, for `otlp_scan.py`: spans that hold nothing but attributes to read by shape, and
+   where the bytes of the others lie.
 
    Theory of operation. One pass over the bytes, without the GIL. A span is taken apart into slices of its request. The
    names of its attributes, with kind, resource and scope, find its shape; the bytes of each value are a row of that
@@ -8,11 +8,8 @@
 
 #include "_packed_otlp.h"
 
-#define MAX_SHAPES 1024
-#define SLOTS (4 * MAX_SHAPES)
 #define MAX_REQUEST_BYTES (1 << 30)
 #define SMALL_NUMBERS 256
-#define TEXT_COLUMNS 2 /* of the leading ones */
 /* See `otlp.is_sampled`. */
 #define W3C_FLAGS 0xFF
 #define SAMPLED 1
@@ -21,14 +18,6 @@
 typedef struct {
     uint32_t request, start, size;
 } Slice;
-
-typedef struct {
-    Group group;
-    uint64_t hash;
-    uint32_t resource, scope;
-    int32_t kind;
-    Bytes *names; /* of its attributes */
-} Shape;
 
 typedef struct {
     uint32_t resource, scope;
@@ -44,9 +33,7 @@ typedef struct {
     EventNames events;
     Column resources, scopes; /* serialised, each as they come */
     uint32_t resources_size, scopes_size;
-    Shape *shapes;
-    uint32_t shapes_size, shapes_capacity;
-    uint16_t slots[SLOTS]; /* a place in `shapes`, plus 1 */
+    Shapes shapes;
     Single *singles;
     uint32_t singles_size, singles_capacity;
     Judgement *judgements;
@@ -64,62 +51,13 @@ static Slice slice_of(const Scan *scan, Bytes bytes)
     return (Slice){scan->request, (uint32_t)(bytes.at - scan->start), (uint32_t)size_of(bytes)};
 }
 
-static int has_names(const Shape *shape, const Span *span)
+/* Adds an attribute; what other spans have told before is not checked again. */
+static enum outcome add_attribute(Column *column, uint32_t row, Bytes value)
 {
-    for (uint32_t index = 0; index < span->size; index++)
-        if (!is_same(shape->names[index], span->names[index]))
-            return 0;
-    return 1;
-}
-
-static int has_name_twice(const Span *span)
-{
-    for (uint32_t one = 0; one < span->size; one++)
-        for (uint32_t other = 0; other < one; other++)
-            if (is_same(span->names[one], span->names[other]))
-                return 1;
-    return 0;
-}
-
-static enum outcome new_shape(Scan *scan, const Span *span, Shape **found)
-{
-    if (scan->shapes_size == MAX_SHAPES || has_name_twice(span))
-        return ODD;
-    if (reserve(&scan->shapes, &scan->shapes_capacity, (size_t)scan->shapes_size + 1, sizeof *scan->shapes) < 0)
+    uint32_t used = column->used;
+    if (add_value(column, row, value.at, size_of(value)) < 0)
         return NO_MEMORY;
-    Shape *shape = *found = &scan->shapes[scan->shapes_size++];
-    memset(shape, 0, sizeof *shape);
-    shape->names = PyMem_RawMalloc((span->size + 1) * sizeof *shape->names);
-    if (shape->names == NULL || start_group(&shape->group, LEADING + span->size) < 0)
-        return NO_MEMORY;
-    memcpy(shape->names, span->names, span->size * sizeof *shape->names);
-    for (uint32_t column = 0; column < shape->group.columns; column++)
-        shape->group.column[column].form = column < TEXT_COLUMNS ? &text_form : column < LEADING ? &packed_form : &any_value_form;
-    return READ;
-}
-
-static enum outcome find_shape(Scan *scan, const Span *span, uint32_t resource, uint32_t scope, Shape **found)
-{
-    uint64_t key[] = {resource, scope, span->kind, span->size}, hash = hash_bytes((uint8_t *)key, sizeof key);
-    for (uint32_t index = 0; index < span->size; index++)
-        hash = 31 * hash + hash_bytes(span->names[index].at, size_of(span->names[index]));
-    size_t slot = (size_t)(hash % SLOTS);
-    for (; scan->slots[slot]; slot = (slot + 1) % SLOTS) {
-        Shape *shape = *found = &scan->shapes[scan->slots[slot] - 1];
-        if (shape->hash == hash && shape->resource == resource && shape->scope == scope &&
-            shape->kind == (int32_t)span->kind && shape->group.columns == LEADING + span->size &&
-            has_names(shape, span))
-            return READ;
-    }
-    enum outcome outcome = new_shape(scan, span, found);
-    if (outcome != READ)
-        return outcome;
-    (*found)->hash = hash;
-    (*found)->resource = resource;
-    (*found)->scope = scope;
-    (*found)->kind = (int32_t)span->kind;
-    scan->slots[slot] = (uint16_t)scan->shapes_size;
-    return READ;
+    return column->used > used && check_any_value(value) < 0 ? REFUSED : READ;
 }
 
 /* Adds a row; name, trace state, status, whether it is sampled, dropped attributes come first. */
@@ -135,7 +73,7 @@ static enum outcome add_span(Scan *scan, uint32_t resource, uint32_t scope)
     };
     Header header = {.start_ns = (int64_t)span->start_ns, .end_ns = (int64_t)span->end_ns};
     Shape *shape;
-    enum outcome outcome = find_shape(scan, span, resource, scope, &shape);
+    enum outcome outcome = next_shape(&scan->shapes, span, resource, scope, &shape);
     if (outcome != READ)
         return outcome;
     memcpy(header.trace_id, span->trace_id.at, TRACE_ID_BYTES);
@@ -144,17 +82,19 @@ static enum outcome add_span(Scan *scan, uint32_t resource, uint32_t scope)
     uint32_t row = shape->group.rows;
     if (add_row(&shape->group, &header) < 0)
         return NO_MEMORY;
-    for (uint32_t column = 0; column < shape->group.columns; column++) {
-        Bytes value = column < LEADING ? leading[column] : span->values[column - LEADING];
-        if (add_value(&shape->group.column[column], row, value.at, size_of(value)) < 0)
+    for (uint32_t column = 0; column < LEADING; column++)
+        if (add_value(&shape->group.column[column], row, leading[column].at, size_of(leading[column])) < 0)
             return NO_MEMORY;
-    }
+    for (uint32_t index = 0; index < span->size && outcome == READ; index++)
+        outcome = add_attribute(&shape->group.column[LEADING + index], row, span->values[index]);
+    if (outcome != READ)
+        return outcome;
     if (reserve(&scan->judgements, &scan->judgements_capacity, (size_t)scan->judgements_size + span->judgements,
                 sizeof *scan->judgements) < 0)
         return NO_MEMORY;
     for (uint32_t index = 0; index < span->judgements; index++)
         scan->judgements[scan->judgements_size++] =
-            (Judgement){(uint32_t)(shape - scan->shapes), row, slice_of(scan, span->judgement[index])};
+            (Judgement){(uint32_t)(shape - scan->shapes.shape), row, slice_of(scan, span->judgement[index])};
     return READ;
 }
 
@@ -171,7 +111,7 @@ static enum outcome scan_span(Scan *scan, uint32_t resource, uint32_t scope, Byt
     return READ;
 }
 
-/* Gives the message in field 1, which may come after the list in field 2; returns -1 for damage, and for two of them. */
+/* Gives the message in field 1, which may come after the list in field 2; returns -1 for damage, or two of them. */
 static int find_context(Bytes message, Bytes *context)
 {
     Field field;
@@ -273,9 +213,9 @@ static PyObject *scan_result(const Scan *scan, const uint32_t *spans, Py_ssize_t
     PyObject *columns = PyList_New(0), *shapes = PyList_New(0), *counts = PyList_New(0);
     PyObject *singles = PyList_New(0), *judgements = PyList_New(0);
     int is_full = columns == NULL || shapes == NULL || counts == NULL || singles == NULL || judgements == NULL;
-    for (uint32_t shape = 0; !is_full && shape < scan->shapes_size; shape++)
-        is_full = append(columns, group_result(&scan->shapes[shape].group, shape)) < 0 ||
-                  append(shapes, shape_result(&scan->shapes[shape])) < 0;
+    for (uint32_t shape = 0; !is_full && shape < scan->shapes.size; shape++)
+        is_full = append(columns, group_result(&scan->shapes.shape[shape].group, shape)) < 0 ||
+                  append(shapes, shape_result(&scan->shapes.shape[shape])) < 0;
     for (Py_ssize_t request = 0; !is_full && request < requests; request++)
         is_full = append(counts, PyLong_FromUnsignedLong(spans[request])) < 0;
     for (uint32_t index = 0; !is_full && index < scan->singles_size; index++) {
@@ -334,13 +274,9 @@ static enum outcome scan_all(Scan *scan, PyObject *requests, uint32_t *spans)
 
 static void end_scan(Scan *scan)
 {
-    for (uint32_t shape = 0; shape < scan->shapes_size; shape++) {
-        end_group(&scan->shapes[shape].group);
-        PyMem_RawFree(scan->shapes[shape].names);
-    }
+    end_shapes(&scan->shapes);
     end_column(&scan->resources);
     end_column(&scan->scopes);
-    PyMem_RawFree(scan->shapes);
     PyMem_RawFree(scan->singles);
     PyMem_RawFree(scan->judgements);
     PyMem_RawFree(scan);

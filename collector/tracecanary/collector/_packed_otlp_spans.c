@@ -8,17 +8,23 @@
 
 static const uint8_t nothing[1];
 
+static int is_key_value(Bytes message)
+{
+    Bytes key, value;
+    return split_key_value(message, &key, &value) == 0 && is_utf8(key) && check_any_value(value) == 0;
+}
+
 static enum outcome read_event(Span *span, Bytes message, const EventNames *events)
 {
-    Bytes whole = message, name = {nothing, nothing}, key, value;
+    Bytes whole = message, name = {nothing, nothing};
     Field field;
     int more;
     while ((more = next_field(&message, &field)) > 0) {
         if (field.number == 2 && field.type == LENGTH && is_utf8(field.bytes))
             name = field.bytes;
-        else if (field.number == 3 && field.type == LENGTH && read_key_value(field.bytes, &key, &value) == 0)
-            continue;
-        else if (field.number == 1 ? field.type != FIXED_64 : field.number <= 3)
+        else if (field.number == 1 ? field.type != FIXED_64
+                 : field.number == 3 ? field.type != LENGTH || !is_key_value(field.bytes)
+                                     : field.number == 2)
             return REFUSED;
     }
     for (uint32_t kept = 0; kept < events->size; kept++)
@@ -86,7 +92,7 @@ static enum outcome read_field(Span *span, const Field *field, const EventNames 
             span->is_odd = 1;
             span->size = 0;
         }
-        if (read_key_value(field->bytes, &span->names[span->size], &span->values[span->size]) < 0)
+        if (split_key_value(field->bytes, &span->names[span->size], &span->values[span->size]) < 0)
             return REFUSED;
         span->size++;
         break;

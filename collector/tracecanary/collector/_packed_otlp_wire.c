@@ -23,7 +23,7 @@ static int read_varint(Bytes *message, uint64_t *number)
     return -1;
 }
 
-int next_field(Bytes *message, Field *field)
+int next_long_field(Bytes *message, Field *field)
 {
     uint64_t tag, size;
     if (message->at == message->end)
@@ -102,8 +102,7 @@ int is_utf8(Bytes text)
     return 1;
 }
 
-/* Gives the parts of a `KeyValue`, with its value unchecked. */
-static int split_key_value(Bytes message, Bytes *key, Bytes *value)
+int split_key_value(Bytes message, Bytes *key, Bytes *value)
 {
     static const uint8_t nothing[1];
     Field field;
@@ -115,7 +114,7 @@ static int split_key_value(Bytes message, Bytes *key, Bytes *value)
             return -1;
         *(is_key ? key : value) = field.bytes;
     }
-    return more < 0 || !is_utf8(*key) ? -1 : 0;
+    return more;
 }
 
 static int check_value(Bytes message, int depth)
@@ -137,16 +136,16 @@ static int check_value(Bytes message, int depth)
     while ((more = next_field(&field.bytes, &item)) > 0) {
         value = item.bytes;
         if (item.number != 1 || item.type != LENGTH ||
-            (field.number == MAP && split_key_value(item.bytes, &key, &value) < 0) ||
+            (field.number == MAP && (split_key_value(item.bytes, &key, &value) < 0 || !is_utf8(key))) ||
             check_value(value, depth + 1) < 0)
             return -1;
     }
     return more;
 }
 
-int read_key_value(Bytes message, Bytes *key, Bytes *value)
+int check_any_value(Bytes message)
 {
-    return split_key_value(message, key, value) < 0 || check_value(*value, 0) < 0 ? -1 : 0;
+    return check_value(message, 0);
 }
 
 static PyObject *text_of(Bytes text)
