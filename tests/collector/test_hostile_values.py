@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.collector.test_normalise import row_of
 
-from tracecanary.collector.coercion import MAX_NAME_LENGTH
+from tracecanary.collector.coercion import MAX_NAME_LENGTH, to_hash
 from tracecanary.collector.conventions import CONTEXT_COLUMNS, CONVENTIONS, Source
 from tracecanary.collector.documents import MAX_JSON_LENGTH, parse_document, read_path
 from tracecanary.collector.segments import write_segment
@@ -165,3 +167,27 @@ def test_value_of_a_megabyte_costs_bounded_time(value: object) -> None:
     row_of(attributes, status_code=2, events=(("exception", {"exception.type": value, "exception.message": value}),))
 
     assert time.process_time() - started < 2.0
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    arguments=st.dictionaries(st.text(max_size=4), JSON_VALUES, min_size=1, max_size=4),
+    after=st.sampled_from(["", " ", "\n\t"]),
+    separators=st.sampled_from([(",", ":"), (", ", ": "), (" , ", "\n:\t")]),
+)
+@settings(max_examples=100, deadline=None)
+def test_arguments_have_the_hash_of_their_sorted_json(
+    arguments: dict[str, Any], after: str, separators: tuple[str, str]
+) -> None:
+    sorted_json = json.dumps(arguments, sort_keys=True)
+    expected = hashlib.blake2b(sorted_json.encode(), digest_size=8).hexdigest()
+
+    text = json.dumps(dict(reversed(arguments.items())), separators=separators) + after
+
+    assert to_hash(text) == to_hash(arguments) == expected

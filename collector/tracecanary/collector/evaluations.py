@@ -231,7 +231,11 @@ def _feedback(evaluation: Evaluation) -> Evaluation:
 
 
 def _first(attributes: Mapping[str, Any], sources: tuple[str, ...]) -> object:
-    return next((attributes[name] for name in sources if attributes.get(name) is not None), None)
+    for name in sources:
+        value = attributes.get(name)
+        if value is not None:
+            return value
+    return None
 
 
 def _text(value: object) -> str | None:
