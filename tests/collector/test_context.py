@@ -71,6 +71,12 @@ def test_canary_context_of_concurrent_tasks_stay_apart(capture: Capture, stored:
     assert cohorts(capture, stored) == {"root eu": "eu", "chat eu": "eu", "root us": "us", "chat us": "us"}
 
 
+@pytest.fixture
+def nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracecanary.collector.context._told", set())
+
+
+@pytest.mark.usefixtures("nothing_told")
 @pytest.mark.parametrize("cohort", ["", "x" * 257, "a\nb", "\ud800", 5, ["eu"]])
 def test_invalid_value_is_left_out_with_a_warning_and_the_others_stay(
     capture: Capture, stored: Stored, caplog: pytest.LogCaptureFixture, cohort: Any
@@ -83,7 +89,24 @@ def test_invalid_value_is_left_out_with_a_warning_and_the_others_stay(
 
     (row,) = stored()
     assert (row["cohort"], row["variant"]) == (None, "canary")
-    assert caplog.messages == ["release.cohort was left out: it must be printable text of 1 to 256 characters"]
+    (message,) = caplog.messages
+    assert message.startswith("release.cohort was left out: it must be printable text of 1 to 256 characters, and is ")
+
+
+@pytest.mark.usefixtures("nothing_told")
+def test_each_invalid_value_is_told_once_and_of_thousands_only_some(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        for length in (300, 400):
+            with canary_context(variant="x" * length):
+                pass
+    of_two = list(caplog.messages)
+
+    for length in range(500, 1500):
+        with canary_context(variant="x" * length):
+            pass
+
+    assert [length in message for length, message in zip(("300 ", "400 "), of_two, strict=True)] == [True, True]
+    assert len(caplog.messages) == 100
 
 
 def test_exception_passes_through_canary_context_and_ends_it(capture: Capture) -> None:

@@ -14,6 +14,9 @@ from tracecanary.collector import attributes as names
 _logger = logging.getLogger(__name__)
 # Baggage travels in HTTP headers, and a remote caller can forge it: short printable values only.
 MAX_BAGGAGE_LENGTH = 256
+# Values that were warned of, by their digest; of more than these nothing is told.
+_MOST_TOLD = 100
+_told: set[tuple[str, int | str]] = set()
 
 
 def is_valid_baggage_value(value: object) -> bool:
@@ -29,7 +32,7 @@ def canary_context(
 
     The values travel as OpenTelemetry baggage and are set on the current span too, since the root span usually starts
     before the application knows the cohort. Works around `await`. A value that is no printable text of 1 to 256
-    characters is left out with a warning: telemetry must not fail a request.
+    characters is left out with a warning, once a value: telemetry must not fail a request.
 
     Args:
         cohort: Segment fixed before the model runs, such as a tenant, a plan or a locale.
@@ -50,6 +53,21 @@ def canary_context(
             context.detach(token)
 
 
+def _warn_once(name: str, value: object) -> None:
+    """Tell of a value that is left out, once: an application gives it with every request. It may be private."""
+    told = (name, hash(value) if isinstance(value, str) else type(value).__name__)
+    if told in _told or len(_told) >= _MOST_TOLD:
+        return
+    _told.add(told)  # two threads at once may both tell, which does no harm
+    kind = f"{len(value)} characters of text" if isinstance(value, str) else f"a {type(value).__name__}"
+    _logger.warning(
+        "%s was left out: it must be printable text of 1 to %d characters, and is %s. This is told once",
+        name,
+        MAX_BAGGAGE_LENGTH,
+        kind,
+    )
+
+
 def _marked(given: Mapping[str, str | None]) -> Context:
     """Mark the current span with what of `given` is valid; return the current context with it as baggage."""
     span = trace.get_current_span()
@@ -58,9 +76,7 @@ def _marked(given: Mapping[str, str | None]) -> Context:
         if value is None:
             continue
         if not is_valid_baggage_value(value):
-            _logger.warning(
-                "%s was left out: it must be printable text of 1 to %d characters", name, MAX_BAGGAGE_LENGTH
-            )
+            _warn_once(name, value)
             continue
         marked = baggage.set_baggage(name, value, marked)
         # What the span was given first stays: a loop over tenants inside one span names no single one.
