@@ -81,6 +81,15 @@ def test_the_plan_is_stored_and_echoed(tmp_path: Path) -> None:
     assert stored["arms"] == ["base", "candidate"]
 
 
+def test_a_filter_that_no_trace_meets_leaves_nothing_behind(tmp_path: Path) -> None:
+    write_traces(tmp_path, 3)
+
+    answer = compare(Store(tmp_path), asked(cohorts=("mistyped",))).answer
+
+    assert (answer.overall.traces.base, answer.checks.plan.reason) == (0, None)
+    assert not (tmp_path / "comparisons").exists()
+
+
 def test_caps_are_frozen_when_the_base_has_values_enough_and_stay(tmp_path: Path) -> None:
     store = Store(tmp_path)
     write_traces(tmp_path, 999)

@@ -110,8 +110,10 @@ def _compared(snapshot: Snapshot, question: Question, storage: LakeStorage, deri
 
     evidence = gather_evidence(snapshot.session, snapshot.rollups, question, freeze_caps=freeze_caps)
     evidence = with_parts(evidence, question, gathered)
-    planned = keep(storage, name, "plan", rules(question, derivation=derivation))
-    problems.extend(filter(None, [planned.problem]))
+    # A look at no traces is none, and a filter that was mistyped is to leave nothing behind.
+    if any(_arm_traces(evidence.cells)):
+        planned = keep(storage, name, "plan", rules(question, derivation=derivation))
+        problems.extend(filter(None, [planned.problem]))
     problem = problems[-1] if problems else None
     answer = answer_question(question, evidence, plan_problem=problem, derivation=derivation)
     # What is kept for the one look may be asked for with other limits.
