@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tracecanary.schema import StoreError
+
 Keys = npt.NDArray[np.int64]
 KEYS_TABLE = "trace_keys"
 
@@ -22,8 +24,15 @@ def write_keys(path: Path, keys: Keys) -> None:
 
 
 def knows_any(path: Path, keys: Keys) -> bool:
-    """Whether a file has any of `keys`."""
-    known: Keys = np.load(path, mmap_mode="r")
+    """Whether a file has any of `keys`.
+
+    Raises:
+        StoreError: It is damaged.
+    """
+    try:
+        known: Keys = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError, OSError) as error:
+        raise StoreError(f"the derived file {path} is damaged: {error}") from error
     places = np.searchsorted(known, keys)
     found = places < len(known)
     return bool(np.any(known[places[found]] == keys[found]))

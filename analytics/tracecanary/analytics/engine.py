@@ -280,7 +280,9 @@ def refuse_damaged_content(paths: Iterable[Path]) -> None:
     """
     for path in paths:
         try:
-            pq.read_table(path)
+            with pq.ParquetFile(path) as file:
+                for number in range(file.num_row_groups):
+                    file.read_row_group(number)
         except (pa.ArrowInvalid, OSError) as error:
             raise _damaged_error(path, error) from error
 

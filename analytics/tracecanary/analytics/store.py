@@ -24,9 +24,10 @@ from typing import Any
 from tracecanary.analytics.answer_cache import AnswerCache
 from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_build import Builder
+from tracecanary.analytics.derived_damage import refuse_damaged_derived
 from tracecanary.analytics.derived_definition import definition
 from tracecanary.analytics.derived_files import DERIVED_FOLDER, DerivedFolder
-from tracecanary.analytics.derived_state import Listing
+from tracecanary.analytics.derived_state import DerivedState, Listing
 from tracecanary.analytics.derived_steps import derive_traces, open_derived
 from tracecanary.analytics.engine import Engine, EngineLimits, Row, Session, refuse_damaged_content
 from tracecanary.analytics.known_lake import KnownLake, Seen, open_state
@@ -108,11 +109,9 @@ class Store:
             LakeError: The lake can't be listed, or a file not be fetched.
             StoreError: A segment is damaged, or newer than this version reads.
         """
-        session = self._current().engine.session()
-        try:
+        known = self._current()
+        with _naming_damage(known.folder, known.state), closing(known.engine.session()) as session:
             yield session
-        finally:
-            session.close()
 
     def check(self, selection: Selection) -> None:
         """Refuse a selection by dimensions that the lake of the newest session has not.
@@ -147,12 +146,12 @@ class Store:
         """
         known = self._current()
         folder, state = known.folder, known.state
-        with closing(known.engine.session()) as session:
+        with _naming_damage(folder, state), closing(known.engine.session()) as session:
             kept = session.rows("traces_of_v1", {"trace_ids": list(trace_ids)})
         ranges = [(row["first_span_ns"], row["last_span_ns"]) for row in kept if row["first_span_ns"] is not None]
         spans = state.inputs.get(LakeTable.SPANS, {})
         lease = self._copies.lease([name for name, extent in spans.items() if extent.meets(ranges)])
-        with closing(lease), Engine() as engine:
+        with closing(lease), _naming_damage(folder, state), Engine() as engine:
             open_derived(engine, folder, state)
             derive_traces(engine, trace_ids, self._settings, spans=lease.paths)
             yield engine
@@ -165,11 +164,8 @@ class Store:
             LakeError, StoreError: As for `session`.
         """
         known = self._current()
-        session = known.engine.session()
-        try:
+        with _naming_damage(known.folder, known.state), closing(known.engine.session()) as session:
             yield Snapshot(session=session, rollups=known.rollups(), number=known.number)
-        finally:
-            session.close()
 
     def current_snapshot(self) -> int:
         """Return the number of the snapshot of the lake as it is now.
@@ -263,7 +259,9 @@ class Store:
         if self._folder is None:
             return
         builder = self._builder(self._folder, _no_files, threads=1)
-        merged = builder.merged(self._folder.newest())
+        state = self._folder.newest()
+        with _naming_damage(self._folder, state):
+            merged = builder.merged(state)
         if merged is not None:
             with self._lock:  # else a thread that derives may lose to this one, and derive again
                 builder.publish_merged(merged)
@@ -282,8 +280,8 @@ class Store:
             return [paths[name] for name in names]
 
         paths: dict[str, Path] = {}
+        folder = self._writable_folder()
         try:
-            folder = self._writable_folder()
             builder = self._builder(folder, fetch, threads=os.cpu_count() or 1)
             state = builder.advance(folder.newest(), listing)
             folder.sweep(state)
@@ -299,6 +297,7 @@ class Store:
             )
         except StoreError:
             refuse_damaged_content(list(paths.values()))
+            refuse_damaged_derived(folder, folder.newest())
             raise
         except OSError as error:
             raise LakeError(
@@ -320,6 +319,16 @@ class Store:
                 root = Path(self._own_folder.name)
             self._folder = DerivedFolder(root, definition(self._settings))
         return self._folder
+
+
+@contextmanager
+def _naming_damage(folder: DerivedFolder, state: DerivedState) -> Iterator[None]:
+    """Look for damaged files of a state where a query of them fails: the engine does not always name them."""
+    try:
+        yield
+    except StoreError:
+        refuse_damaged_derived(folder, state)
+        raise
 
 
 def _no_files(names: Sequence[str]) -> Sequence[Path]:

@@ -1,0 +1,56 @@
+"""Derived files that can't be read: named, and taken away where they can be derived again."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from tracecanary.analytics.derived_files import DerivedFolder
+from tracecanary.analytics.derived_keys import KEYS_TABLE
+from tracecanary.analytics.derived_state import DerivedState
+from tracecanary.analytics.engine import refuse_damaged_content
+from tracecanary.schema import StoreError
+
+_logger = logging.getLogger(__name__)
+
+
+def refuse_damaged_derived(folder: DerivedFolder, state: DerivedState) -> None:
+    """Read every file of a state; take away one that is damaged, so that everything is derived again, and refuse it.
+
+    Costly, so only after a query failed. Where retention has dropped spans, files stay: they know what nothing else
+    does.
+
+    Raises:
+        StoreError: Names the damaged file, and what to do.
+    """
+    for part in state.parts:
+        for table, name in part.files.items():
+            path = folder.path / name
+            problem = _problem_of(path, is_keys=table == KEYS_TABLE)
+            if problem is None:
+                continue
+            if state.kept_from_hour:
+                raise StoreError(
+                    f"the derived file {path} is damaged: {problem}. It may hold facts of spans that have expired: "
+                    "restore the folder from a backup, or go on without them: tracecanary rebuild --drop-expired"
+                )
+            path.unlink(missing_ok=True)
+            _logger.warning("the derived file %s is damaged: %s. It is derived again", path, problem)
+            raise StoreError(
+                f"the derived file {path} was damaged: {problem}. It is taken away, and derived again: ask again"
+            )
+
+
+def _problem_of(path: Path, *, is_keys: bool) -> str | None:
+    if not path.exists():
+        return None  # swept, or taken away by another process: whoever asks next derives it again
+    try:
+        if is_keys:
+            np.load(path, mmap_mode="r")
+        else:
+            refuse_damaged_content([path])
+    except (StoreError, ValueError, EOFError, OSError) as error:
+        return str(error.__cause__ or error).strip()
+    return None
