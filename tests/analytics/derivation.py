@@ -72,4 +72,7 @@ def deriving_engine(
         open_retention(engine, dict.fromkeys(LakeTable, _EXPIRED_NS))
         engine.table("final_traces", "final_traces_v1")
         engine.table("outlived_traces", "outlived_traces_v1")
+        engine.table(
+            "expired_traces", "expired_traces_v1", dict.fromkeys(("facts_from_ns", "spans_from_ns"), _EXPIRED_NS)
+        )
         yield engine

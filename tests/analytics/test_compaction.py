@@ -271,7 +271,7 @@ def test_late_span_older_than_the_retention_is_not_adopted(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("days", [0, -1, float("nan"), float("inf")])
 def test_retention_that_is_no_number_of_days_is_refused(days: float) -> None:
-    with pytest.raises(ConfigurationError, match=r"retention of spans .* Leave it out"):
+    with pytest.raises(ConfigurationError, match=r"spans_days is .* leave it out"):
         Retention(spans_days=days)
 
 

@@ -11,8 +11,8 @@ import pytest
 from tests.analytics.lake import write_spans
 from tests.object_store import ObjectStore
 
-from tracecanary.analytics.compaction import compact, wall_clock_ms
-from tracecanary.analytics.config import CompactionSettings, Retention
+from tracecanary.analytics.compaction import compact
+from tracecanary.analytics.config import CompactionSettings, Retention, wall_clock_ms
 from tracecanary.analytics.lake_checks import Severity, check_lake
 from tracecanary.analytics.repair import repair
 from tracecanary.schema import (

@@ -41,6 +41,11 @@ def test_what_the_file_says_is_taken(tmp_path: Path) -> None:
     [
         ("[compaction]\nevery_s = -1", "[compaction] every_s is -1.0, but must be at least 0"),
         ("[compaction]\nmemory_mb = 5", "memory_mb is 5.0, but must be at least 64"),
+        (
+            "[retention]\nspans_days = 30\nfacts_days = 20",
+            "facts_days is 20.0, but must be at least spans_days, which is 30: it is derived from them",
+        ),
+        ("[retention]\nrollups_days = 20", "rollups_days is 20.0, but needs facts_days: what is not kept for ever is"),
         ("[retention]\nspans_days = 0", "spans_days is 0.0, but must be greater than 0; leave it out to keep them"),
         ("[retention]\ndays = 7", "[retention] days is no key of this section"),
     ],

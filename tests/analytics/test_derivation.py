@@ -48,7 +48,7 @@ def derived(*deliveries: list[dict[str, Any]]) -> dict[str, list[Row]]:
         for spans in deliveries:
             write_spans(Path(folder), spans)
         with Store(Path(folder)).session() as session:
-            return {query: session.rows(query) for query in ("model_traces_v1", "models_v2")}
+            return {query: session.rows(query) for query in ("model_traces_v1", "models_v3")}
 
 
 @settings(max_examples=40, deadline=None)

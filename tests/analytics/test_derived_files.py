@@ -104,7 +104,7 @@ def test_a_reader_keeps_the_files_that_others_merge_meanwhile(tmp_path: Path) ->
             assert traces(tmp_path) == [("base", number + 1, 5 * (number + 1))]
         parts = DerivedFolder(tmp_path / "derived", definition(DerivationSettings())).newest().parts
 
-        assert (len(parts) < 9, [row["traces"] for row in session.rows("models_v2")]) == (True, [1])
+        assert (len(parts) < 9, [row["traces"] for row in session.rows("models_v3")]) == (True, [1])
 
 
 def test_rows_of_a_segment_that_was_moved_away_no_longer_count(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tracecanary.analytics.comparison import compare
 from tracecanary.analytics.config import CompactionSettings, DerivationSettings, Retention
 from tracecanary.analytics.derived_files import FORGOTTEN_AFTER_S, DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState, Listing, kept_hours
+from tracecanary.analytics.engine import file_columns
 from tracecanary.analytics.listings import list_models
 from tracecanary.analytics.question import Question, Selection
 from tracecanary.analytics.rebuild import rebuild_derived_state
@@ -153,6 +154,33 @@ def test_another_definition_takes_over_what_outlived_its_spans(lake: Path) -> No
     assert newest_state(lake, OTHERS).carried_from == {definition(DerivationSettings())}
 
 
+@pytest.mark.parametrize(
+    "spans",
+    [
+        pytest.param([span(1, hour=1)], id="a-call"),
+        pytest.param(
+            [span(1, hour=1, status="error", error_class="timeout"), span(1, hour=2, span_id="b" * 16)], id="two"
+        ),
+    ],
+)
+def test_parts_have_the_same_columns_whatever_they_were_derived_from(
+    tmp_path: Path, spans: list[dict[str, Any]]
+) -> None:
+    for name in ("none", "some"):
+        (tmp_path / name).mkdir()
+    write_spans(tmp_path / "some", spans)
+
+    columns = []
+    for lake in (tmp_path / "none", tmp_path / "some"):
+        Store(lake).current_snapshot()
+        (part,) = newest_state(lake).parts
+        folder = lake / "derived" / definition(DerivationSettings())
+        files = {table: folder / name for table, name in part.files.items() if name.endswith(".parquet")}
+        columns.append({table: file_columns(path) for table, path in files.items()})
+
+    assert columns[0] == columns[1]
+
+
 def test_another_definition_is_kept_until_what_outlived_its_spans_is_taken_over(lake: Path) -> None:
     known(lake)
     compact_at(lake, KEEP_TWO_DAYS)
@@ -174,7 +202,7 @@ def test_rebuild_refuses_to_lose_what_outlived_its_spans(lake: Path) -> None:
     compact_at(lake, KEEP_TWO_DAYS)
     known(lake)
 
-    with pytest.raises(ConfigurationError, match=r"facts of 3 traces below .* --drop-expired"):
+    with pytest.raises(ConfigurationError, match=r"facts of 3 traces have outlived their spans, .* --drop-expired"):
         rebuild_derived_state(lake)
     assert known(lake) == before
 

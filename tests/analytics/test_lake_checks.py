@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from tests.analytics.lake import stored_spans, write_spans
 
-from tracecanary.analytics.compaction import compact, wall_clock_ms
-from tracecanary.analytics.config import CompactionSettings
+from tracecanary.analytics.compaction import compact
+from tracecanary.analytics.config import CompactionSettings, wall_clock_ms
 from tracecanary.analytics.lake_checks import LakeCheck, Severity, check_lake
 from tracecanary.analytics.repair import Repair, repair
 from tracecanary.analytics.store import Store

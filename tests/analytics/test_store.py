@@ -18,7 +18,7 @@ def models(session: Session) -> list[str]:
 def test_lake_without_segments_has_no_rows(tmp_path: Path) -> None:
     with Store(tmp_path).session() as session:
         assert models(session) == []
-        assert session.rows("models_v2") == []
+        assert session.rows("models_v3") == []
 
 
 def test_lake_whose_folder_is_gone_is_an_error_not_an_empty_lake(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_new_segment_is_seen_by_the_next_session_only(tmp_path: Path) -> None:
         with store.session() as after:
             assert models(after) == ["base", "candidate"]
         assert models(before) == ["base"]
-        assert [row["model"] for row in before.rows("models_v2")] == ["base"]
+        assert [row["model"] for row in before.rows("models_v3")] == ["base"]
 
 
 def test_late_evaluation_is_seen_by_the_next_session(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_sessions_do_not_share_their_tables(tmp_path: Path) -> None:
         one.materialise("mine", "arms_v1", {"arm_by": "model"})
 
         with pytest.raises(StoreError, match="question_keys"):
-            other.rows("cohorts_v2", {"from_ns": 0, "to_ns": 1})
+            other.rows("cohorts_v3", {"from_ns": 0, "to_ns": 1})
 
 
 @pytest.mark.parametrize("kept", [0, 3, 200], ids=["empty", "four-bytes", "truncated"])

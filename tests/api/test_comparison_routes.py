@@ -37,7 +37,7 @@ def test_an_answer_has_the_documented_shape(service: httpx.Client) -> None:
     assert all(set(row) == ROW_KEYS for row in answer["overall"]["metrics"])
     assert set(answer["checks"]) == {
         *("sample_ratio", "mix_shift", "simpson", "contamination", "coverage", "losses", "confounders"),
-        *("sampling", "costs", "time", "clusters", "plan"),
+        *("sampling", "costs", "time", "clusters", "plan", "retention"),
     }
 
 

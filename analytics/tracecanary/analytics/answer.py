@@ -242,6 +242,7 @@ class Checks(_Frozen):
     time: Check = Check(state="unknown", reason=None, figures={})
     clusters: Check = Check(state="unknown", reason=None, figures={})
     plan: Check = Check(state="unknown", reason=None, figures={})
+    retention: Check = Check(state="unknown", reason=None, figures={})
 
 
 class QuestionEcho(_Frozen):

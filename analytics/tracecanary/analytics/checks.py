@@ -16,7 +16,16 @@ import numpy as np
 from tracecanary.analytics.answer import CellState, Check, Checks, MetricRow
 from tracecanary.analytics.assessment import MAX_COVERAGE_GAP
 from tracecanary.analytics.cost_check import check_costs
-from tracecanary.analytics.evidence import FACTORS, MIN_SHARE_SIDE_BY_SIDE, ArmSide, Cell, Evidence, Tally, merge_cells
+from tracecanary.analytics.evidence import (
+    FACTORS,
+    MIN_SHARE_SIDE_BY_SIDE,
+    ArmSide,
+    Cell,
+    Evidence,
+    Expiry,
+    Tally,
+    merge_cells,
+)
 from tracecanary.analytics.measurement import Measurements
 from tracecanary.analytics.question import Question
 from tracecanary.analytics.statistics.sample_ratio import equal_shares_p_value, log_sample_ratio_e_value, split_p_value
@@ -82,6 +91,7 @@ def run_checks(question: Question, evidence: Evidence, compared: Sequence[Cell],
         time=_time(evidence, overview),
         clusters=_clusters(evidence),
         plan=_plan(question, evidence, overview),
+        retention=_retention(evidence.expiry),
     )
 
 
@@ -345,6 +355,25 @@ def _plan(question: Question, evidence: Evidence, overview: Overview) -> Check:
     figures["planned_traces"] = question.policy.planned_traces if question.mode == "sequential" else None
     figures |= {f"cap_{name}": cap for name, cap in evidence.caps.items()}
     return _check(overview.plan_problem, figures, is_blocking=False)
+
+
+def _retention(expiry: Expiry | None) -> Check:
+    """Tell what is known by whole days alone; the numbers of these are as exact as those of others."""
+    if expiry is None:
+        return _check(None, {})
+    times = ("facts_from", "rollups_from", "counted_from", "counted_to")
+    figures: Figures = {name: time.isoformat() if (time := getattr(expiry, name)) else None for name in times}
+    figures["uncapped"] = list(expiry.uncapped)
+    known = f"traces before {expiry.facts_from:%Y-%m-%d} are known by their sums of a day alone"
+    told = [f"{known}: pairs and examples are of later ones"]
+    if expiry.rollups_from is not None:
+        told.append(f"nothing is known of those before {expiry.rollups_from:%Y-%m-%d}")
+    for edge, counted in (("from", expiry.counted_from), ("to", expiry.counted_to)):
+        if counted is not None:
+            told.append(f"'{edge}' cuts such a day: counted {edge} {counted:%Y-%m-%dT%H:%MZ}")
+    if expiry.uncapped:
+        told.append(f"{', '.join(expiry.uncapped)} can't be capped")
+    return _check("; ".join(told), figures, is_blocking=False)
 
 
 def _share(count: int, side: ArmSide) -> float | None:

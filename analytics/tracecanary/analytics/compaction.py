@@ -13,14 +13,13 @@ import contextlib
 import logging
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tracecanary.analytics.compaction_files import remove_files, write_hours
 from tracecanary.analytics.compaction_policy import files_to_merge, segments_to_adopt
-from tracecanary.analytics.config import MS_PER_HOUR, CompactionSettings, Retention
+from tracecanary.analytics.config import MS_PER_HOUR, CompactionSettings, Retention, wall_clock_ms
 from tracecanary.analytics.engine import EngineLimits, check_segment, compacted_rows, refuse_damaged_content
 from tracecanary.analytics.sweep import TEMPORARY_PREFIX, present_files, sweep
 from tracecanary.schema import (
@@ -31,6 +30,7 @@ from tracecanary.schema import (
     LakeFile,
     LakeFiles,
     LakeTable,
+    Manifest,
     StoreError,
     forgettable,
     lake_storage,
@@ -43,6 +43,7 @@ from tracecanary.schema import (
 
 _logger = logging.getLogger(__name__)
 
+_HOURS_PER_DAY = 24
 _NS_PER_HOUR = MS_PER_HOUR * 1_000_000
 # Each is lost to another compaction that published in between; so many in a row never happened.
 _TRIES = 100
@@ -80,11 +81,6 @@ class _Step:
     table: LakeTable
     names: tuple[str, ...]
     is_adoption: bool
-
-
-def wall_clock_ms() -> int:
-    """Return the present time, ms since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 def compact(
@@ -159,17 +155,25 @@ class _Compaction:
         now_ms = self._clock_ms()
         kept_from_hour = self._settings.retention.kept_from_hour(now_ms=now_ms)
         for _ in range(_TRIES):
+            manifest = newest_manifest(self._storage)
             expired = [
                 file
-                for file in newest_manifest(self._storage).files
+                for file in manifest.files
                 if file.table in kept_from_hour and file.hour < kept_from_hour[file.table]
             ]
-            if not expired:
+            if not expired and not self._may_facts_expire(manifest, kept_from_hour):
                 return
             change = Change(removed=frozenset(file.path for file in expired), kept_from_hour=kept_from_hour)
             with contextlib.suppress(CompactionConflictError):  # merged or dropped by another one: look again
                 self._publish(change, started_ms=now_ms)
                 self.report.expired_files += len(expired)
+
+    def _may_facts_expire(self, manifest: Manifest, kept_from_hour: Mapping[LakeTable, int]) -> bool:
+        """Whether facts of another day may expire once it is known that their spans have: also where no spans come."""
+        if self._settings.retention.facts_days is None or not manifest.number:
+            return False
+        told = manifest.kept_from_hour.get(LakeTable.SPANS, 0)
+        return kept_from_hour[LakeTable.SPANS] // _HOURS_PER_DAY > told // _HOURS_PER_DAY
 
     def _next_step(self, files: LakeFiles) -> _Step | None:
         skipped = self.report.skipped

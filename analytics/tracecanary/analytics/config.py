@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,45 +42,32 @@ def read_price_settings(file: ConfigFile) -> PriceSettings:
         return PriceSettings(file=path)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DerivationSettings:
-    """What facts depend on beside the lake: with other settings they are derived anew.
-
-    Attributes:
-        prices: What calls cost.
-        dimensions: Cohort dimensions of the installation's own.
-    """
-
-    prices: PriceBook = field(default_factory=PriceBook)
-    dimensions: tuple[CohortDimension, ...] = ()
-
-    @property
-    def fingerprint(self) -> str:
-        """A text that differs when facts do."""
-        declared = sorted((dimension.name, dimension.stored_as) for dimension in self.dimensions)
-        return f"{self.prices.fingerprint} {declared!r}"
+def wall_clock_ms() -> int:
+    """Return the present time, ms since the epoch: the default of every clock that can be given."""
+    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
     """How many days rows are kept, see `docs/maintenance.md`; None keeps them for ever.
 
-    Spans are as old as their start, evaluations as their receipt. What is derived of them is kept.
+    Spans and traces are as old as their start, evaluations as their receipt. What is derived outlives what it comes
+    from: the facts of a trace its spans, and the rollups of a day the facts of its traces.
+
+    Raises:
+        ConfigurationError: What is no number of days, or would be dropped before what it is derived from; all of it.
     """
 
     spans_days: float | None = None
     evaluations_days: float | None = None
+    facts_days: float | None = None
+    rollups_days: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no number of days, naming all of it."""
-        given = {"spans": self.spans_days, "evaluations": self.evaluations_days}
-        problems = [
-            f"retention of {name} is {days!r} days, but must be greater than 0. Leave it out to keep them for ever"
-            for name, days in given.items()
-            if days is not None and not 0 < days < float("inf")
-        ]
-        if problems:
-            raise ConfigurationError(problems)
+        """Refuse what can't be kept to, naming all of it."""
+        found = retention_problems(dataclasses.asdict(self))
+        if found:
+            raise ConfigurationError([f"retention: {key} is {value!r}, but {remedy}" for key, value, remedy in found])
 
     def kept_from_hour(self, *, now_ms: int) -> dict[LakeTable, int]:
         """Return the first hour since the epoch that is kept, of each table that is not kept for ever."""
@@ -87,6 +77,55 @@ class Retention:
             for table, kept in days.items()
             if kept is not None
         }
+
+    def facts_from_day(self, *, now_ms: int) -> int | None:
+        """Return the first day since the epoch (UTC) of whose traces facts are kept; None keeps them for ever."""
+        return None if self.facts_days is None else (now_ms - round(self.facts_days * _MS_PER_DAY)) // _MS_PER_DAY
+
+    def rollups_from_day(self, *, now_ms: int) -> int | None:
+        """Return the first day since the epoch (UTC) of which rollups are kept; None keeps them for ever."""
+        return None if self.rollups_days is None else (now_ms - round(self.rollups_days * _MS_PER_DAY)) // _MS_PER_DAY
+
+
+def retention_problems(days: Mapping[str, float | None]) -> list[tuple[str, float, str]]:
+    """Return what of `days`, by key, can't be kept to: key, value, and what to do."""
+    problems = [
+        (key, value, "must be greater than 0; leave it out to keep them for ever")
+        for key, value in days.items()
+        if value is not None and not 0 < value < float("inf")
+    ]
+    for key, source in (("facts_days", "spans_days"), ("rollups_days", "facts_days")):
+        value, least = days.get(key), days.get(source)
+        if value is None or any(problem[0] in {key, source} for problem in problems):
+            continue
+        if least is None:
+            problems.append(
+                (key, value, f"needs {source}: what is not kept for ever is dropped after what it comes from")
+            )
+        elif value < least:
+            problems.append((key, value, f"must be at least {source}, which is {least:g}: it is derived from them"))
+    return problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivationSettings:
+    """What facts depend on beside the lake: with other settings they are derived anew.
+
+    Attributes:
+        prices: What calls cost.
+        dimensions: Cohort dimensions of the installation's own.
+        retention: How long facts and rollups are kept.
+    """
+
+    prices: PriceBook = field(default_factory=PriceBook)
+    dimensions: tuple[CohortDimension, ...] = ()
+    retention: Retention = Retention()
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that differs when facts do; how long they are kept makes them no others."""
+        declared = sorted((dimension.name, dimension.stored_as) for dimension in self.dimensions)
+        return f"{self.prices.fingerprint} {declared!r}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +178,11 @@ def read_compaction_settings(file: ConfigFile) -> CompactionSettings:
 
 
 def _read_retention(section: Section) -> Retention:
-    days = {key: section.number(key) for key in ("spans_days", "evaluations_days")}
-    for key, value in days.items():
-        if value is not None and value <= 0:
-            section.note(key, value, "must be greater than 0; leave it out to keep them for ever")
-    return Retention(**{key: value for key, value in days.items() if value is not None and value > 0})
+    days = {key: section.number(key) for key in ("spans_days", "evaluations_days", "facts_days", "rollups_days")}
+    problems = retention_problems(days)
+    for key, value, remedy in problems:
+        section.note(key, value, remedy)
+    return Retention() if problems else Retention(**days)
 
 
 def _at_least(section: Section, key: str, least: float) -> float | None:

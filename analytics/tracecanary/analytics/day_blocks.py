@@ -82,6 +82,20 @@ def cover(from_ns: int, to_ns: int, hours_ns: NDArray[np.int64]) -> Coverage:
     return Coverage(blocks=tuple(blocks), pieces=tuple(pieces))
 
 
+def without_cut_days(from_ns: int, to_ns: int, *, facts_from_ns: int, hours_ns: NDArray[np.int64]) -> tuple[int, int]:
+    """Narrow a window to whole days where it cuts a day before `facts_from_ns`: of that, no traces can be counted.
+
+    Where the day has no traces outside of the window, the window stays as it is. The end comes to lie before the start
+    if nothing is left of it.
+    """
+    begin, end = from_ns, to_ns
+    if begin < facts_from_ns and _count(hours_ns, begin - begin % DAY_NS, begin):
+        begin += -begin % DAY_NS
+    if end < facts_from_ns and _count(hours_ns, end - end % HOUR_NS, end + -end % DAY_NS):
+        end -= end % DAY_NS
+    return begin, end
+
+
 def cut_hours(from_ns: int, to_ns: int, hours_ns: NDArray[np.int64]) -> list[Piece]:
     """Return what a window holds of hours that it cuts and that have traces."""
     pieces = []

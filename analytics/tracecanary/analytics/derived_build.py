@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tracecanary.analytics.config import DerivationSettings
-from tracecanary.analytics.derived_files import DerivedFolder
+from tracecanary.analytics.config import DerivationSettings, wall_clock_ms
+from tracecanary.analytics.derived_files import DerivedFolder, smallest_value
 from tracecanary.analytics.derived_keys import KEYS_TABLE, write_keys
 from tracecanary.analytics.derived_state import (
+    DAY_NS,
     DerivedState,
     Difference,
     Extent,
@@ -24,22 +25,24 @@ from tracecanary.analytics.derived_state import (
     kept_hours,
     merged_ranges,
     with_merged,
+    without_expired,
 )
 from tracecanary.analytics.derived_steps import (
     DERIVED_TABLES,
     ROW_TABLES,
-    SUM_TABLES,
     carry_over,
+    carry_rollups,
     derive_facts,
     find_dirty,
+    leave_out_expired,
     leave_out_late_spans,
-    open_derived,
     open_known,
     open_known_rows,
     open_new_rows,
+    open_parts,
     open_retention,
     parts_to_open,
-    rollup_query,
+    sum_up,
     wide_dimensions,
 )
 from tracecanary.analytics.engine import Engine, EngineLimits, file_columns, file_statistics
@@ -51,6 +54,7 @@ _logger = logging.getLogger(__name__)
 BATCH_SPANS = 4_000_000
 _ALL_TIME = (-(2**63), 2**63 - 1)
 _SEARCH_GAP_NS = 60_000_000_000
+_MOST_DELETION_DELAY_DAYS = 7
 # Who leaves merging to another thread merges when that falls so far behind: each part costs every reader some files.
 _MAX_UNMERGED_PARTS = 64
 
@@ -75,9 +79,10 @@ class Builder:
         folder: Where derived files stand.
         fetch: Gives local paths of files of the lake, in the order of their names.
         limits: What deriving may take of the machine.
-        settings: What facts depend on beside the lake.
+        settings: What facts depend on beside the lake, and how long they are kept.
         batch_spans: Spans derived at once.
         is_merging: Whether `advance` merges small parts; else somebody else does with `merged`.
+        clock_ms: Gives the present time, ms since the epoch.
     """
 
     def __init__(
@@ -89,6 +94,7 @@ class Builder:
         settings: DerivationSettings | None = None,
         batch_spans: int = BATCH_SPANS,
         is_merging: bool = True,
+        clock_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
         self._folder = folder
         self._fetch = fetch
@@ -96,6 +102,7 @@ class Builder:
         self._settings = settings or DerivationSettings()
         self._batch_spans = batch_spans
         self._is_merging = is_merging
+        self._clock_ms = clock_ms
 
     def advance(self, state: DerivedState, listing: Listing) -> DerivedState:
         """Return the state that has everything of `listing`, publishing each step; `state` itself if nothing is new.
@@ -118,6 +125,9 @@ class Builder:
                 state = self._folder.newest()
 
     def _next_step(self, state: DerivedState, listing: Listing, found: Difference) -> DerivedState | None:
+        kept = without_expired(state, self._settings.retention, now_ms=self._clock_ms())
+        if kept != state:  # before what is new: late rows of an expired trace don't count
+            return replace(kept, revision=state.revision + 1)
         if found.vanished.get(LakeTable.EVALUATIONS) or not can_follow(state, listing):
             # Judgements of a file that went can't be told from those of another.
             return self._begun_anew(state, listing)
@@ -129,10 +139,8 @@ class Builder:
         is_retained = kept_hours(state, listing) == dict(state.kept_from_hour) and state.names <= listing.names
         if found.rewritten or not is_retained:
             return self._following(state, listing, self._extents(state, listing), found, Batch())
-        place = first_to_merge(state.parts)
-        if place == len(state.parts) or not (self._is_merging or len(state.parts) > _MAX_UNMERGED_PARTS):
-            return None
-        return with_merged(state, self._merge(state, place))
+        merged = self.merged(state) if self._is_merging or len(state.parts) > _MAX_UNMERGED_PARTS else None
+        return None if merged is None else with_merged(state, merged)
 
     def _begun_anew(
         self, state: DerivedState, listing: Listing, *, wide_dimensions: frozenset[str] = frozenset()
@@ -144,6 +152,8 @@ class Builder:
             kept_from_hour=kept_hours(state, listing),
             wide_dimensions=wide_dimensions,
             carried_from=state.carried_from,
+            facts_from_day=state.facts_from_day,
+            rollups_from_day=state.rollups_from_day,
         )
         return self._carried(emptied, self._folder, state)
 
@@ -165,6 +175,8 @@ class Builder:
                 manifest=listing.manifest,
                 kept_from_hour=kept_hours(other, listing),
                 carried_from=other.carried_from | {folder.path.name},
+                facts_from_day=other.facts_from_day,
+                rollups_from_day=other.rollups_from_day,
             )
             return self._carried(emptied, folder, other)
         return None
@@ -176,7 +188,7 @@ class Builder:
         try:
             return all(
                 file_columns(self._folder.path / like.files[table]) == file_columns(folder.path / part.files[table])
-                for table in ROW_TABLES
+                for table in (DERIVED_TABLES if other.facts_from_day else ROW_TABLES)
                 for part in other.parts
             )
         finally:
@@ -187,10 +199,15 @@ class Builder:
         kept = kept_from_ns(emptied.kept_from_hour)
         if not kept or not known.parts:
             return emptied
+        parts = []
+        if known.facts_from_day:
+            with Engine(self._limits) as engine:
+                carry_rollups(engine, folder, known)
+                parts.append(self._write(engine, emptied.revision))
         with Engine(self._limits) as engine:
             carry_over(engine, folder, known, kept, revision=emptied.revision)
-            part = self._write(engine, emptied.revision)
-        return replace(emptied, parts=(part,))
+            parts.append(self._write(engine, emptied.revision))
+        return replace(emptied, parts=tuple(parts))
 
     def _extents(self, state: DerivedState, listing: Listing) -> Extents:
         """Return the extents of every file, reading the footers of those that are new."""
@@ -264,6 +281,8 @@ class Builder:
             manifest=listing.manifest,
             is_whole=all(name in taken for names in found.unread.values() for name in names),
             kept_from_hour=kept_hours(state, listing),
+            facts_from_day=state.facts_from_day,
+            rollups_from_day=state.rollups_from_day,
             parts=state.parts,
             wide_dimensions=state.wide_dimensions,
             carried_from=state.carried_from,
@@ -300,7 +319,7 @@ class Builder:
         )
 
     def merged(self, state: DerivedState) -> Merged | None:
-        """Merge the parts of `state` that are worth it; None if there are none.
+        """Merge the parts of `state` that are worth it, or write one anew without what has expired; None if none is.
 
         What is derived meanwhile comes after them, so this may take as long as it will: `publish_merged` is quick.
 
@@ -309,7 +328,24 @@ class Builder:
             OSError: The derived folder can't be written.
         """
         place = first_to_merge(state.parts)
-        return None if place == len(state.parts) else self._merge(state, place)
+        if place < len(state.parts):
+            return self._merge(state, place, len(state.parts))
+        overdue = self._first_overdue(state)
+        return None if overdue is None else self._merge(state, overdue, overdue + 1)
+
+    def _first_overdue(self, state: DerivedState) -> int | None:
+        """Return the place of the first part with rows that expired long enough ago to write the others anew."""
+        retention = self._settings.retention
+        expired = (
+            ("facts", "start_unix_ns", state.facts_from_ns, retention.facts_days),
+            ("rollup_hours", "hour_unix_ns", state.rollups_from_ns, retention.rollups_days),
+        )
+        for place, part in enumerate(state.parts):
+            for table, column, from_ns, days in expired:
+                oldest = smallest_value(self._folder.path / part.files[table], column) if from_ns else None
+                if oldest is not None and oldest < from_ns - deletion_delay_ns(days):
+                    return place
+        return None
 
     def publish_merged(self, merged: Merged) -> bool:
         """Publish the newest state with a merged part in place of its parts; tell whether it still had these.
@@ -326,18 +362,27 @@ class Builder:
             if self._folder.publish(step):
                 return True
 
-    def _merge(self, state: DerivedState, place: int) -> Merged:
-        """Make one part of those from `place` on."""
-        merged = replace(state, parts=state.parts[place:])
+    def _merge(self, state: DerivedState, first: int, end: int) -> Merged:
+        """Make one part of those from the place `first` to before `end`, without what has expired."""
+        merged = replace(state, parts=state.parts[first:end])
         with Engine(self._limits) as engine:
-            open_derived(engine, self._folder, merged)
+            open_parts(engine, self._folder, merged)
+            engine.table("new_superseded", "merged_superseded_v1", {"is_whole": first == 0})
+            leave_out_expired(engine, self._folder, merged)
             for table in ROW_TABLES:
                 engine.view(f"new_{table}", f"live_{table}_v1")  # no table: these rows may not fit into memory
-            engine.table("new_superseded", "merged_superseded_v1", {"is_whole": place == 0})
-            for table in SUM_TABLES:
-                engine.table(f"new_{table}", rollup_query(f"{table}_sum"))
+            sum_up(engine, has_expired=state.rollups_from_day > 0)
             part = self._write(engine, merged.parts[-1].revision)
         return Merged(parts=merged.parts, part=part)
+
+
+def deletion_delay_ns(days: float | None) -> int:
+    """Return how long rows that don't count any more stay in their files, ns, of those that are kept for some `days`.
+
+    To delete a day's rows, all of a part are written anew: done every day, that would write each row once a day.
+    """
+    most = _MOST_DELETION_DELAY_DAYS if days is None else min(int(days // 10), _MOST_DELETION_DELAY_DAYS)
+    return most * DAY_NS
 
 
 def _extent_of(path: Path, table: LakeTable) -> Extent:

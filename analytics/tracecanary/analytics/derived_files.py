@@ -16,7 +16,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from tracecanary.analytics.derived_state import DerivedState, state_from_json, state_to_json
+from tracecanary.schema import StoreError
 
 DERIVED_FOLDER = "derived"
 _STATE_PREFIX, _STATE_SUFFIX = "state-", ".json"
@@ -136,6 +140,21 @@ class DerivedFolder:
 
     def _state_path(self, number: int) -> Path:
         return self.path / f"{_STATE_PREFIX}{number:0{_DIGITS}d}{_STATE_SUFFIX}"
+
+
+def smallest_value(path: Path, column: str) -> int | None:
+    """Return the least value of an integer column by the footer of a Parquet file; None if it tells none.
+
+    Raises:
+        StoreError: The file is damaged.
+    """
+    try:
+        metadata = pq.read_metadata(path)
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError(f"the derived file {path} is damaged: {error}. Restore it, or delete its folder.") from error
+    place = [metadata.schema.column(number).path for number in range(metadata.num_columns)].index(column)
+    found = [metadata.row_group(number).column(place).statistics for number in range(metadata.num_row_groups)]
+    return min((int(one.min or 0) for one in found if one is not None and one.has_min_max), default=None)
 
 
 def known_states(root: Path) -> list[tuple[DerivedFolder, DerivedState]]:

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from tracecanary.analytics.config import Retention
 from tracecanary.schema import LakeTable
 
 # Above it, parts are merged whatever their sizes: each part costs every reader the opening of its files.
@@ -26,6 +27,8 @@ _MAX_PARTS = 24
 _MERGED_AT_ONCE, _LARGE_MERGED_AT_ONCE = 4, 16
 _LARGE_TRACES = 100_000
 _HOUR_NS = 3_600_000_000_000
+_HOURS_PER_DAY = 24
+DAY_NS = _HOURS_PER_DAY * _HOUR_NS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +102,9 @@ class DerivedState:
         manifest: Number of the lake's newest manifest when it was derived.
         is_whole: Whether it has every row that the lake had then.
         kept_from_hour: By table, the first hour that retention had kept. What was derived of older rows stays.
+        facts_from_day: Since that day, counted since the epoch, facts are kept. Of traces that started before, only
+            rollups count, and whatever comes late for them does not. 0: all of them are.
+        rollups_from_day: Likewise of rollups; never later.
         parts: Oldest first.
         wide_dimensions: Names of cohort dimensions with so many values that nothing is derived by them.
         carried_from: Other definitions whose facts of traces that outlived their spans are in the parts.
@@ -110,9 +116,21 @@ class DerivedState:
     manifest: int = 0
     is_whole: bool = False
     kept_from_hour: Mapping[str, int] = field(default_factory=dict)
+    facts_from_day: int = 0
+    rollups_from_day: int = 0
     parts: tuple[Part, ...] = ()
     wide_dimensions: frozenset[str] = frozenset()
     carried_from: frozenset[str] = frozenset()
+
+    @property
+    def facts_from_ns(self) -> int:
+        """Start of the traces whose facts are kept, ns since the epoch."""
+        return self.facts_from_day * DAY_NS
+
+    @property
+    def rollups_from_ns(self) -> int:
+        """Start of the days whose rollups are kept, ns since the epoch."""
+        return self.rollups_from_day * DAY_NS
 
     @property
     def names(self) -> frozenset[str]:
@@ -174,6 +192,22 @@ def kept_hours(state: DerivedState, listing: Listing) -> dict[str, int]:
 def kept_from_ns(hours: Mapping[str, int]) -> dict[LakeTable, int]:
     """Return since when rows are kept, ns since the epoch, of each table with such an hour."""
     return {table: hours[table.value] * _HOUR_NS for table in LakeTable if table.value in hours}
+
+
+def without_expired(state: DerivedState, retention: Retention, *, now_ms: int) -> DerivedState:
+    """Return `state` without the facts and rollups that are not to be kept any longer.
+
+    What was dropped once doesn't come back. Facts stay as much longer than what compaction keeps of spans as they are
+    to be kept longer: of spans that are still there, they would be derived again, and count twice.
+    """
+    facts_from, rollups_from = retention.facts_from_day(now_ms=now_ms), retention.rollups_from_day(now_ms=now_ms)
+    if facts_from is None or retention.facts_days is None or retention.spans_days is None:
+        return state
+    longer_hours = round((retention.facts_days - retention.spans_days) * _HOURS_PER_DAY)
+    without_spans = (state.kept_from_hour.get(LakeTable.SPANS.value, 0) - longer_hours) // _HOURS_PER_DAY
+    facts = max(state.facts_from_day, min(facts_from, without_spans))
+    rollups = max(state.rollups_from_day, min(rollups_from or 0, facts))
+    return replace(state, facts_from_day=facts, rollups_from_day=rollups)
 
 
 def difference(state: DerivedState, listing: Listing) -> Difference:
@@ -259,6 +293,8 @@ def state_to_json(state: DerivedState) -> str:
             "manifest": state.manifest,
             "is_whole": state.is_whole,
             "kept_from_hour": dict(state.kept_from_hour),
+            "facts_from_day": state.facts_from_day,
+            "rollups_from_day": state.rollups_from_day,
             "inputs": {
                 table.value: {name: [extent.rows, extent.first_ns, extent.last_ns] for name, extent in files.items()}
                 for table, files in state.inputs.items()
@@ -284,6 +320,8 @@ def state_from_json(text: str) -> DerivedState:
             manifest=stored["manifest"],
             is_whole=stored["is_whole"],
             kept_from_hour=stored["kept_from_hour"],
+            facts_from_day=stored.get("facts_from_day", 0),  # states of older versions lack them
+            rollups_from_day=stored.get("rollups_from_day", 0),
             inputs={
                 LakeTable(table): {
                     name: Extent(rows=rows, first_ns=first, last_ns=last) for name, (rows, first, last) in files.items()
@@ -292,7 +330,7 @@ def state_from_json(text: str) -> DerivedState:
             },
             parts=tuple(Part(**part) for part in stored["parts"]),
             wide_dimensions=frozenset(stored["wide_dimensions"]),
-            carried_from=frozenset(stored.get("carried_from", ())),  # states of older versions lack it
+            carried_from=frozenset(stored.get("carried_from", ())),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a derived state: {error!r}") from error

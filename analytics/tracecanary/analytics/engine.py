@@ -58,6 +58,15 @@ class EngineLimits:
     spill_folder: Path
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Within:
+    """Rows with an integer of `column` from `least`, inclusive, to `below`, exclusive."""
+
+    column: str
+    least: int
+    below: int = 2**63 - 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Arrays:
     """Columns of numbers, by name; of texts, the places of the texts in `labels`. No value is null."""
@@ -225,14 +234,19 @@ class Engine(Session):
         else:
             self.union(name, [empty])
 
-    def files_view(self, name: str, paths: Sequence[Path], *, has_several_schemas: bool = False) -> None:
-        """Make the view `name` of all rows of the Parquet files `paths`, of which there is at least one."""
+    def files_view(
+        self, name: str, paths: Sequence[Path], *, has_several_schemas: bool = False, within: Within | None = None
+    ) -> None:
+        """Make the view `name` of the rows of the Parquet files `paths`, of which there is at least one."""
         try:
             stored = self._connection.read_parquet(
                 [_literal_pattern(path) for path in paths],
                 union_by_name=has_several_schemas,
                 hive_partitioning=False,  # a lake below a folder called env=prod gets no column env
             )
+            if within is not None:
+                value = duckdb.ColumnExpression(within.column)
+                stored = stored.filter(value >= within.least).filter(value < within.below)
             stored.create_view(name)
         except duckdb.Error as error:
             raise _store_error(error) from error

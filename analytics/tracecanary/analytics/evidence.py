@@ -136,6 +136,25 @@ class CostGap:
     computed_usd: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expiry:
+    """What has expired of the traces in a question's window: of those that started before `facts_from`, their facts.
+
+    Args:
+        facts_from: Since when facts are kept; older days are known as a whole.
+        rollups_from: Since when anything is known; None while no rollups have expired.
+        counted_from: The start that the window was narrowed to, as it cut a day that is known as a whole; else None.
+        counted_to: Likewise its end.
+        uncapped: Metrics of means whose values above the cap are not known.
+    """
+
+    facts_from: datetime
+    rollups_from: datetime | None = None
+    counted_from: datetime | None = None
+    counted_to: datetime | None = None
+    uncapped: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
     """Everything behind an answer; cohorts are sorted by name.
@@ -151,6 +170,7 @@ class Evidence:
         caps: Largest value that a metric of means counts with, frozen for the comparison.
         pairs: Pairs of answers to the same request, by cohort and metric.
         cost_gaps: Of the models that are the arms, or of all, those with a reported and a computed cost of a call.
+        expiry: What of the window is known by whole days alone; None if none of it is.
         held_out: The same of the traces that have a pair id; None unless both arms have such and others.
         live: The same of the traces that have none.
     """
@@ -165,6 +185,7 @@ class Evidence:
     caps: Mapping[str, float] = field(default_factory=dict)
     pairs: Mapping[tuple[str, MetricKey], PairedHits] = field(default_factory=dict)
     cost_gaps: Sequence[CostGap] = ()
+    expiry: Expiry | None = None
     held_out: Evidence | None = None
     live: Evidence | None = None
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,17 +21,18 @@ from tracecanary.analytics.day_blocks import (
     cut_hours,
     period_bounds,
     whole_hours,
+    without_cut_days,
 )
 from tracecanary.analytics.engine import Row, Session
-from tracecanary.analytics.evidence import MIN_SHARE_SIDE_BY_SIDE, CostGap, Evidence, MetricKey, Period, Values
+from tracecanary.analytics.evidence import CostGap, Evidence, Expiry, MetricKey, Values
 from tracecanary.analytics.metrics import METRICS, MetricKind
+from tracecanary.analytics.periods import Times, period_starts, periods_of
 from tracecanary.analytics.question import Question, Selection, time_of
-from tracecanary.analytics.rollup_arrays import Chosen, PartRollups, Places, block_rows, tally
+from tracecanary.analytics.rollup_arrays import Chosen, PartRollups, block_rows, tally
 from tracecanary.analytics.rollup_loading import LakeRollups, load_piece
 from tracecanary.analytics.sides import KeyTraces, examples_of, side_cells, told_by_key, worst_first
 from tracecanary.analytics.statistics.histograms import Histograms
 from tracecanary.analytics.statistics.pairs import PairedHits
-from tracecanary.analytics.statistics.ramp import ramp_starts, share_side_by_side
 from tracecanary.analytics.statistics.standardise import GroupSums
 from tracecanary.analytics.tallies import (
     MEAN_NAMES,
@@ -45,7 +45,7 @@ from tracecanary.analytics.tallies import (
     tail_sums,
     tails_above,
 )
-from tracecanary.schema import UnknownArmError
+from tracecanary.schema import InvalidQuestionError, UnknownArmError
 
 __all__ = ["MIN_SHARED_CLUSTERS", "gather_evidence", "keys_of", "select_keys", "select_traces", "window_of"]
 
@@ -59,7 +59,6 @@ MOST_TRACES_READ = 50_000
 MOST_TRACES_COUNTED = 250_000
 # Arms named in an error, so that a person can correct a spelling.
 _ARMS_SHOWN = 50
-_NS_PER_DAY = 86_400 * 10**9
 
 _RATES = [metric.name for metric in METRICS if metric.kind is MetricKind.RATE]
 
@@ -106,17 +105,6 @@ def gather_evidence(session: Session, lake: LakeRollups, question: Question, *, 
     return _Gathering(session, lake, question).evidence(freeze_caps)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Times:
-    """Hours in which an arm has traces, with their number, and when the first and last of those traces started."""
-
-    hour_ns: Places
-    arm: Places
-    traces: Places
-    first_ns: Places
-    last_ns: Places
-
-
 class _Gathering:
     """One question, and what it reads."""
 
@@ -125,13 +113,42 @@ class _Gathering:
         self._keys = {row["rollup_key"]: row for row in session.rows("question_keys_v1", keys_of(question.selection))}
         self._arm_of = {key: question.selection.arms.index(row["arm_name"]) for key, row in self._keys.items()}
         window = window_of(question.selection)
-        self._from_ns, self._to_ns = window["from_ns"], window["to_ns"]
-        self._is_small = lake.hours.traces_between(self._from_ns, self._to_ns) <= MOST_TRACES_READ
+        self._from_ns, self._to_ns = without_cut_days(
+            **window, facts_from_ns=lake.facts_from_ns, hours_ns=lake.hours.occupied_ns
+        )
+        self._refuse_part_of_a_day()
+        self._has_expired = lake.hours.traces_between(self._from_ns, min(lake.facts_from_ns, self._to_ns)) > 0
+        is_small = lake.hours.traces_between(self._from_ns, self._to_ns) <= MOST_TRACES_READ
+        self._is_small = is_small and not self._has_expired
+
+    def _refuse_part_of_a_day(self) -> None:
+        if self._from_ns < self._to_ns:
+            return
+        asked = self._question.selection
+        since = time_of(self._lake.facts_from_ns)
+        raise InvalidQuestionError(
+            "from",
+            asked.from_time.isoformat() if asked.from_time else None,
+            f"Traces before {since.isoformat()} have expired but for their sums of a day: ask for a whole day (UTC).",
+        )
+
+    def _expiry(self, *, uncapped: Sequence[str]) -> Expiry | None:
+        """Tell what of the window is known by whole days alone."""
+        window, lake = window_of(self._question.selection), self._lake
+        if not self._has_expired and (self._from_ns, self._to_ns) == (window["from_ns"], window["to_ns"]):
+            return None
+        return Expiry(
+            facts_from=time_of(lake.facts_from_ns),
+            rollups_from=time_of(lake.rollups_from_ns) if window["from_ns"] < lake.rollups_from_ns else None,
+            counted_from=time_of(self._from_ns) if self._from_ns != window["from_ns"] else None,
+            counted_to=time_of(self._to_ns) if self._to_ns != window["to_ns"] else None,
+            uncapped=tuple(uncapped),
+        )
 
     def evidence(self, freeze_caps: FreezeCaps) -> Evidence:
         """Read everything."""
         times = self._times()
-        starts, side_by_side = _period_starts(times)
+        starts, side_by_side = period_starts(times, facts_from_ns=self._lake.facts_from_ns)
         bounds = period_bounds(self._from_ns, self._to_ns, starts)
         chosen = self._chosen(bounds)
         traces = KeyTraces.of(chosen, self._keys)
@@ -139,7 +156,7 @@ class _Gathering:
         cells = self._cells(cohorts, traces, len(bounds))
         clusters = count_clusters(cells, chosen)
         paired = traces.paired()
-        if not clusters.is_paired and paired > traces.fewest():
+        if not clusters.is_paired and paired > traces.fewest() and not self._has_expired:
             by_pair = self._chosen_by_pair(bounds, list(traces.keys))
             counted = count_clusters(cells, by_pair)
             if counted.is_paired:
@@ -160,11 +177,12 @@ class _Gathering:
             evaluators=tuple(sorted({evaluator for _, evaluator in values.keys if evaluator is not None})),
             last_trace=time_of(int(times.last_ns.max())) if len(times.last_ns) else None,
             unmatched_evaluations=self._lake.unmatched,
-            periods=_periods(times, starts),
+            periods=periods_of(times, starts),
             side_by_side=side_by_side,
             caps=dict(caps),
             pairs=self._pairs() if paired else {},
             cost_gaps=self._cost_gaps(),
+            expiry=self._expiry(uncapped=sorted(caps) if values.tails is None else ()),
         )
 
     def _cells(self, cohorts: Sequence[str], traces: KeyTraces, periods: int) -> Cells:
@@ -175,7 +193,7 @@ class _Gathering:
             periods=periods,
         )
 
-    def _times(self) -> _Times:
+    def _times(self) -> Times:
         """Count each arm's traces by hour; of hours that the window cuts, from the traces."""
         begin, end = whole_hours(self._from_ns, self._to_ns)
         hours = self._lake.hours
@@ -189,7 +207,7 @@ class _Gathering:
         rows += [_hours_of(self._session.rows("question_times_v1", _bounds(piece)), self._keys) for piece in pieces]
         hour_ns, key, traces, first, last = (np.concatenate(one).astype(np.int64) for one in zip(*rows, strict=True))
         arm = np.array([self._arm_of[one] for one in key.tolist()], dtype=np.int64)
-        return _Times(hour_ns=hour_ns, arm=arm, traces=traces, first_ns=first, last_ns=last)
+        return Times(hour_ns=hour_ns, arm=arm, traces=traces, first_ns=first, last_ns=last)
 
     def _chosen(self, bounds: Sequence[tuple[int, int]]) -> list[Chosen]:
         occupied_ns = self._lake.hours.occupied_ns
@@ -262,8 +280,10 @@ class _Gathering:
         keys: Sequence[MetricKey],
         sums: GroupSums,
         caps: Mapping[str, float],
-    ) -> GroupSums:
+    ) -> GroupSums | None:
         tails = tails_above(cells.pick("rollup_tails", chosen), caps)
+        if tails is None and self._has_expired:
+            return None
         if tails is None:
             tails = self._counted_tails(cells, bounds, caps, is_by_pair=not chosen[0].parts)
         return tail_sums(cells, tails, keys, sums)
@@ -337,30 +357,6 @@ def _hours_of(rows: Sequence[Row], keys: Mapping[int, Row]) -> tuple[Any, ...]:
     known = [row for row in rows if row["rollup_key"] in keys]
     names = ("hour_unix_ns", "rollup_key", "traces", "first_start_unix_ns", "last_start_unix_ns")
     return tuple(np.array([row[name] for row in known], dtype=np.int64) for name in names)
-
-
-def _period_starts(times: _Times) -> tuple[list[int], float]:
-    """Return when the traffic's split changed, in ns since the epoch, and how much of the traffic was side by side.
-
-    The start of the first period is left out.
-    """
-    hours, place = np.unique(times.hour_ns, return_inverse=True)
-    counts = tally(place * 2 + times.arm, times.traces, (len(hours), 2)) if len(hours) else np.zeros((0, 2))
-    starts = ramp_starts(counts)
-    share = share_side_by_side(counts, starts)
-    # Where the arms hardly ran side by side, periods would leave nothing to compare; the check on time tells.
-    return [int(hours[start]) for start in starts[1:]] if share >= MIN_SHARE_SIDE_BY_SIDE else [], share
-
-
-def _periods(times: _Times, starts: Sequence[int]) -> tuple[Period, ...]:
-    number = np.searchsorted(np.array(starts, dtype=np.int64), times.hour_ns, side="right")
-    periods = []
-    for place in range(len(starts) + 1):
-        inside = number == place
-        extent = int(times.last_ns[inside].max() - times.first_ns[inside].min()) if inside.any() else 0
-        start = None if place == 0 else time_of(starts[place - 1])
-        periods.append(Period(start=start, days=extent / _NS_PER_DAY))
-    return tuple(periods)
 
 
 def _base_caps(histograms: Mapping[str, Histograms]) -> dict[str, float]:

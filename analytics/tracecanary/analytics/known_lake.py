@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState, Listing, Part
-from tracecanary.analytics.derived_steps import open_derived
+from tracecanary.analytics.derived_steps import open_derived, open_expiry
 from tracecanary.analytics.engine import Engine
 from tracecanary.analytics.rollup_arrays import PartRollups
 from tracecanary.analytics.rollup_loading import LakeRollups, load_lake, load_part
@@ -74,7 +74,9 @@ class KnownLake:
     listing: Listing
     seen: Seen
     number: int
-    known_parts: dict[str, PartRollups]
+    known_parts: dict[tuple[str, int], PartRollups]
+    # The first days, since the epoch, of which facts and rollups were to be kept; None for ever.
+    kept_from_days: tuple[int | None, int | None]
     # Guards `loaded`: rollups are read when the first question comes.
     loading: threading.Lock = field(default_factory=threading.Lock)
     loaded: LakeRollups | None = None
@@ -90,12 +92,18 @@ class KnownLake:
         """Return the rollups, of most parts as an earlier moment's questions have read them."""
         with self.loading:
             if self.loaded is None:
-                parts = {part.files["facts"]: part for part in self.state.parts}
+                # Of days that have expired since, an earlier moment's questions have read the rollups.
+                parts = {(part.files["facts"], self.state.rollups_from_day): part for part in self.state.parts}
                 loaded = {name: self.known_parts.get(name) or self._part(part) for name, part in parts.items()}
                 self.known_parts.clear()
                 self.known_parts.update(loaded)
                 with closing(self.engine.session()) as session:
-                    self.loaded = load_lake(session, list(loaded.values()))
+                    self.loaded = load_lake(
+                        session,
+                        list(loaded.values()),
+                        facts_from_ns=self.state.facts_from_ns,
+                        rollups_from_ns=self.state.rollups_from_ns,
+                    )
             return self.loaded
 
     def _part(self, part: Part) -> PartRollups:
@@ -109,6 +117,7 @@ def open_state(folder: DerivedFolder, state: DerivedState) -> Engine:
     engine = Engine()
     try:
         open_derived(engine, folder, state)
+        open_expiry(engine, state)
         # A table: small, and every question reads it.
         engine.table("rollup_keys", "rollup_keys_sum_v1")
         for view, query in _KEPT_VIEWS.items():

@@ -70,7 +70,7 @@ class SeriesRow(_Row):
 def list_models(store: Store) -> list[ModelRow]:
     """List the models that were asked for, by name."""
     with store.session() as session:
-        rows = session.rows("models_v2")
+        rows = session.rows("models_v3")
     return [
         ModelRow(
             first_seen=time_of(row.pop("first_seen_unix_ns")),
@@ -87,7 +87,7 @@ def list_cohorts(store: Store, selection: Selection) -> list[CohortRow]:
     with store.session() as session:
         store.check(selection)
         select_keys(session, selection)
-        rows = session.rows("cohorts_v2", window_of(selection))
+        rows = session.rows("cohorts_v3", window_of(selection))
     return [
         CohortRow(
             cohort=row["cohort_name"],

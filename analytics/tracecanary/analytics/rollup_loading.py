@@ -124,6 +124,8 @@ class LakeRollups:
         examples: Traces worth opening of each day and rollup key, the most worth first.
         unmatched: Judgements that belong to no trace in which a model was asked.
         cost_gaps: Of every model with a reported and a computed cost of a call.
+        facts_from_ns: Start of the traces whose facts are kept, ns since the epoch; older days are known as a whole.
+        rollups_from_ns: Start of the days that are known at all.
     """
 
     parts: Sequence[PartRollups]
@@ -131,6 +133,8 @@ class LakeRollups:
     examples: Sequence[Row]
     unmatched: int
     cost_gaps: Sequence[CostGap]
+    facts_from_ns: int = 0
+    rollups_from_ns: int = 0
     # Guarded by the lock. Two threads may read the same at once: both get the same.
     _pieces: OrderedDict[Piece, PartRollups] = field(default_factory=OrderedDict)
     _arms: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -161,10 +165,14 @@ class LakeRollups:
         return made
 
 
-def load_lake(session: Session, parts: Sequence[PartRollups]) -> LakeRollups:
+def load_lake(
+    session: Session, parts: Sequence[PartRollups], *, facts_from_ns: int = 0, rollups_from_ns: int = 0
+) -> LakeRollups:
     """Read what is not read part by part, in a session of one snapshot."""
     return LakeRollups(
         parts=parts,
+        facts_from_ns=facts_from_ns,
+        rollups_from_ns=rollups_from_ns,
         hours=hour_counts(session.arrays("hours_of_keys_v1")),
         examples=sorted(session.rows(rollup_query("rollup_examples_sum")), key=worst_first),
         unmatched=session.rows(rollup_query("rollup_unmatched_sum"))[0]["unmatched"],

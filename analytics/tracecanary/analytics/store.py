@@ -18,11 +18,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from tracecanary.analytics.answer_cache import AnswerCache
-from tracecanary.analytics.config import DerivationSettings
+from tracecanary.analytics.config import DerivationSettings, wall_clock_ms
 from tracecanary.analytics.derived_build import Builder
 from tracecanary.analytics.derived_damage import refuse_damaged_derived
 from tracecanary.analytics.derived_definition import definition
@@ -31,7 +32,7 @@ from tracecanary.analytics.derived_state import DerivedState, Listing
 from tracecanary.analytics.derived_steps import derive_traces, open_derived
 from tracecanary.analytics.engine import Engine, EngineLimits, Row, Session, refuse_damaged_content
 from tracecanary.analytics.known_lake import KnownLake, Seen, open_state
-from tracecanary.analytics.question import Selection, check_dimensions
+from tracecanary.analytics.question import Selection, check_dimensions, time_of
 from tracecanary.analytics.rollup_arrays import PartRollups
 from tracecanary.analytics.rollup_loading import LakeRollups
 from tracecanary.schema import (
@@ -77,11 +78,19 @@ class Store:
 
     Args:
         lake: Where the lake is; an empty one has no rows.
-        settings: What facts depend on beside the lake, such as prices.
+        settings: What facts depend on beside the lake, such as prices, and how long they are kept.
+        clock_ms: Gives the present time, ms since the epoch.
     """
 
-    def __init__(self, lake: FileLake, settings: DerivationSettings | None = None) -> None:
+    def __init__(
+        self,
+        lake: FileLake,
+        settings: DerivationSettings | None = None,
+        *,
+        clock_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
         self.lake = lake
+        self._clock_ms = clock_ms
         # Of comparisons, by their question and the number of the snapshot; the older ones go first.
         self.answers: AnswerCache[Any] = AnswerCache(_MOST_ANSWERS)
         self._settings = settings or DerivationSettings()
@@ -96,8 +105,8 @@ class Store:
         # decide how soon that is done again, so any thread may set them.
         self._asked_s = self._derived_s = self._merged_s = 0.0
         self._is_tended = False
-        # Rollups of parts by the name of their file: the next snapshot has most of the parts, too.
-        self._known_parts: dict[str, PartRollups] = {}
+        # Rollups of parts by the name of their file and the first day kept: the next snapshot has most of them, too.
+        self._known_parts: dict[tuple[str, int], PartRollups] = {}
         self._folder: DerivedFolder | None = None
         self._own_folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -179,7 +188,13 @@ class Store:
         """Return the number of the current snapshot; None unless a glance tells that the lake has nothing newer."""
         self._asked_s = time.monotonic()
         known = self._known
-        return known.number if known is not None and known.is_unchanged(self.lake) else None
+        is_current = known is not None and known.is_unchanged(self.lake) and self._is_of_today(known)
+        return known.number if known is not None and is_current else None
+
+    def facts_from(self) -> datetime | None:
+        """Return the start of the traces whose facts the newest session has; None where none have expired."""
+        known = self._known
+        return time_of(known.state.facts_from_ns) if known is not None and known.state.facts_from_day else None
 
     def refresh(self) -> None:
         """Derive what is in the lake when this is called; sessions opened from then on have it.
@@ -219,7 +234,8 @@ class Store:
     def _current(self) -> KnownLake:
         self._asked_s = now_s = time.monotonic()
         known = self._known
-        if known is not None and (known.is_unchanged(self.lake) or self._is_recent(known)):
+        is_new = known is not None and (known.is_unchanged(self.lake) or self._is_recent(known))
+        if known is not None and is_new and self._is_of_today(known):
             return known
         return self._derived_since(now_s)
 
@@ -267,7 +283,15 @@ class Store:
                 builder.publish_merged(merged)
 
     def _is_kept(self, known: KnownLake) -> bool:
-        return self._folder is not None and self._folder.holds(known.state)
+        return self._folder is not None and self._folder.holds(known.state) and self._is_of_today(known)
+
+    def _is_of_today(self, known: KnownLake) -> bool:
+        """Whether no day of facts or rollups has to expire since."""
+        return known.kept_from_days == self._kept_from_days()
+
+    def _kept_from_days(self) -> tuple[int | None, int | None]:
+        retention, now_ms = self._settings.retention, self._clock_ms()
+        return retention.facts_from_day(now_ms=now_ms), retention.rollups_from_day(now_ms=now_ms)
 
     def _derived(self, listing: Listing, seen: Seen) -> KnownLake:
         leases: dict[str, Lease] = {}  # held until all is derived
@@ -283,6 +307,7 @@ class Store:
         folder = self._writable_folder()
         try:
             builder = self._builder(folder, fetch, threads=os.cpu_count() or 1)
+            kept_from_days = self._kept_from_days()
             state = builder.advance(folder.newest(), listing)
             folder.sweep(state)
             self._numbers += 1
@@ -294,6 +319,7 @@ class Store:
                 seen=seen,
                 number=self._numbers,
                 known_parts=self._known_parts,
+                kept_from_days=kept_from_days,
             )
         except StoreError:
             refuse_damaged_content(list(paths.values()))
@@ -308,7 +334,14 @@ class Store:
         self, folder: DerivedFolder, fetch: Callable[[Sequence[str]], Sequence[Path]], *, threads: int
     ) -> Builder:
         limits = EngineLimits(memory_bytes=BUILD_MEMORY_BYTES, threads=threads, spill_folder=folder.path / "spill")
-        return Builder(folder, fetch, limits, settings=self._settings, is_merging=not self._is_tended)
+        return Builder(
+            folder,
+            fetch,
+            limits,
+            settings=self._settings,
+            is_merging=not self._is_tended,
+            clock_ms=self._clock_ms,
+        )
 
     def _writable_folder(self) -> DerivedFolder:
         """Return the folder of derived files: the lake's own, a user's for an object store, or else a temporary one."""

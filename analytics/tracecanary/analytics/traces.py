@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict
 
 from tracecanary.analytics.gathering import select_keys, window_of
-from tracecanary.analytics.question import Selection, time_of
+from tracecanary.analytics.question import Selection, time_of, unix_ns
 from tracecanary.analytics.store import Row, Store
 from tracecanary.schema import InvalidQuestionError, UnknownTraceError
 
@@ -148,12 +148,13 @@ def explain_trace(store: Store, trace_id: str, *, url_template: str | None = Non
     """Return one trace with everything that its facts come from.
 
     Raises:
-        UnknownTraceError: Nothing of the trace was stored.
+        UnknownTraceError: Nothing of the trace was stored, or it has expired.
     """
     with store.traces_session([trace_id]) as session:
         kept = session.rows("traces_of_v1", {"trace_ids": [trace_id]})
-        if not kept:
-            raise UnknownTraceError(trace_id)
+        facts_from = store.facts_from()
+        if not kept or _is_expired(kept[0], facts_from):
+            raise UnknownTraceError(trace_id, facts_from=facts_from)
         spans, judged = session.rows("trace_spans_v1"), session.rows("evaluations_v1")
     # As they are counted: spans of a trace may have expired, or come too late to count.
     facts = {name: value for name, value in kept[0].items() if name not in _KEPT_ASIDE}
@@ -166,6 +167,14 @@ def explain_trace(store: Store, trace_id: str, *, url_template: str | None = Non
             JudgementRow(time=time_of(row["time_unix_ns"]), **{name: row[name] for name in _JUDGEMENT_FIELDS})
             for row in judged
         ],
+    )
+
+
+def _is_expired(row: Row, facts_from: datetime | None) -> bool:
+    """Whether a row keeps nothing but the place of a trace whose facts have expired."""
+    first_ns = row["first_span_ns"]
+    return (
+        facts_from is not None and row["rollup_key"] is None and first_ns is not None and first_ns < unix_ns(facts_from)
     )
 
 

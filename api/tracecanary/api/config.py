@@ -32,8 +32,12 @@ class ServiceSettings:
 
     @property
     def derivation(self) -> DerivationSettings:
-        """What facts depend on beside the lake."""
-        return DerivationSettings(prices=PriceBook(self.prices.entries), dimensions=self.rules.dimensions)
+        """What facts depend on beside the lake, and how long they are kept."""
+        return DerivationSettings(
+            prices=PriceBook(self.prices.entries),
+            dimensions=self.rules.dimensions,
+            retention=self.compaction.retention,
+        )
 
 
 def service_settings(config: Path | None) -> ServiceSettings:

@@ -17,6 +17,7 @@ TraceCanaryError
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 
@@ -95,13 +96,16 @@ class UnknownArmError(InvalidQuestionError):
 
 
 class UnknownTraceError(TraceCanaryError):
-    """Nothing of this trace was stored."""
+    """Nothing of this trace is stored; `facts_from` is since when traces are kept, None for ever."""
 
-    def __init__(self, trace_id: str) -> None:
-        self.trace_id = trace_id
+    def __init__(self, trace_id: str, *, facts_from: datetime | None = None) -> None:
+        self.trace_id, self.facts_from = trace_id, facts_from
+        expired = (
+            "" if facts_from is None else f" Traces that started before {facts_from:%Y-%m-%dT%H:%MZ} have expired."
+        )
         super().__init__(
             f"there is no span and no evaluation of a trace {trace_id!r}. Use its 32 lower-case hex digits, as /traces "
-            "lists them; a trace that has just ended may take some seconds to appear."
+            f"lists them; a trace that has just ended may take some seconds to appear.{expired}"
         )
 
 

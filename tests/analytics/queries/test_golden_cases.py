@@ -27,14 +27,14 @@ TESTDATA = Path(__file__).parent / "testdata"
 # Queries of sessions, which answer questions. The others are steps of deriving: an engine in the midst of it runs them.
 ANSWERING = {
     "arms_v1",
-    "cohorts_v2",
+    "cohorts_v3",
     "cost_gaps_v1",
     "evaluations_v1",
     "judged_outcomes_v1",
     "known_feedback_v1",
     "model_traces_v1",
     "rolled_between_v1",
-    "models_v2",
+    "models_v3",
     "series_hours_v1",
     "series_v1",
     "trace_list_v1",

@@ -30,7 +30,7 @@ SELECT
     outlines.has_root_failed AS is_error,
     trace_details.error_class,
     outlines.llm_calls,
-    0 AS llm_errors,
+    CAST(0 AS BIGINT) AS llm_errors,
     outlines.tool_calls,
     outlines.tool_errors,
     CASE WHEN outlines.tool_calls_with_arguments > 0 THEN coalesce(trace_details.repeated_tool_calls, 0) END

@@ -42,7 +42,7 @@ SELECT
     FALSE AS has_last_call_failed,
     coalesce(several.models, [made.first_model]) AS models,
     made.llm_calls,
-    0 AS llm_errors,
+    CAST(0 AS BIGINT) AS llm_errors,
     made.llm_calls AS logical_calls,
     made.llm_duration_ns
 FROM made

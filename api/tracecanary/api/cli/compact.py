@@ -24,15 +24,22 @@ def compact_lake(
 ) -> None:
     """Rewrite the lake's many small files into few large ones, without duplicates; drop what is not to be kept.
 
-    A running service does this by itself. Readers and writers go on meanwhile. Exits with 1 if a file is damaged.
+    So do facts and rollups expire, as [retention] says. A running service does all this by itself. Readers and writers
+    go on meanwhile. Exits with 1 if a file is damaged.
     """
     settings, location = service_settings(config), existing_lake(lake)
     console = Console(soft_wrap=True)
     recovered = publish_left_rows(location)
     if recovered:
         console.print(f"recovered {counted(recovered, 'row')} of processes that had died", highlight=False)
-    report = compact(location, settings.compaction, before_expiry=Store(location, settings.derivation).current_snapshot)
+    store = Store(location, settings.derivation)
+    report = compact(location, settings.compaction, before_expiry=store.current_snapshot)
     console.print(_sentences(report), markup=False, highlight=False)
+    if settings.compaction.retention.facts_days is not None:
+        store.current_snapshot()  # facts expire after their spans
+        facts_from = store.facts_from()
+        since = "all traces" if facts_from is None else f"traces that started since {facts_from:%Y-%m-%d}"
+        console.print(f"facts are kept of {since}", markup=False, highlight=False)
     if report.skipped:
         raise typer.Exit(EXIT_FAILED)
 

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from tracecanary.analytics.compaction import wall_clock_ms
+from tracecanary.analytics.config import wall_clock_ms
+from tracecanary.analytics.derived_checks import derived_findings
 from tracecanary.analytics.lake_checks import Finding, LakeCheck, Severity, check_lake
 from tracecanary.analytics.repair import Repair
 from tracecanary.analytics.repair import repair as repair_lake
@@ -43,11 +44,13 @@ def doctor(
     Changes nothing without --repair. Exits with 1 when there is an error or a warning.
     """
     location = existing_lake(lake)
-    grace_ms = service_settings(config).compaction.grace_ms
+    settings, now_ms = service_settings(config), wall_clock_ms()
+    grace_ms = settings.compaction.grace_ms
     repaired = repair_lake(location) if repair else None
     root = journal_root(location)
     journals = [finding for journal in survey_journals(root) for finding in _journal_findings(root, journal)]
-    check = check_lake(location, now_ms=wall_clock_ms(), grace_ms=grace_ms, is_deep=deep, others=journals)
+    others = [*journals, *derived_findings(location, settings.derivation, now_ms=now_ms)]
+    check = check_lake(location, now_ms=now_ms, grace_ms=grace_ms, is_deep=deep, others=others)
     is_sound = all(finding.severity is Severity.NOTE for finding in check.findings)
     if as_json:
         typer.echo(json.dumps(_document(check, repaired, is_sound=is_sound), indent=2))

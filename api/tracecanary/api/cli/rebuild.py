@@ -19,7 +19,11 @@ def rebuild(
     lake: Annotated[str, typer.Option(envvar=LAKE_VARIABLE, help="folder or URL of the lake")],
     config: Annotated[Path | None, typer.Option(envvar=CONFIG_VARIABLE, help="configuration file, TOML")] = None,
     drop_expired: Annotated[
-        bool, typer.Option("--drop-expired", help="go on though facts are lost that have outlived their spans")
+        bool,
+        typer.Option(
+            "--drop-expired",
+            help="lose facts that have outlived their spans, and rollups that have outlived their facts",
+        ),
     ] = False,
 ) -> None:
     """Delete everything that is computed from spans and evaluations, and compute it again.

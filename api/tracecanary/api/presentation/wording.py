@@ -81,6 +81,7 @@ CHECK_LABELS = {
     "time": "change over time",
     "clusters": "repeating users",
     "plan": "the plan",
+    "retention": "retention",
 }
 
 

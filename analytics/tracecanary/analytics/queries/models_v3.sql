@@ -7,8 +7,8 @@
 --                   could be seen
 --   fallbacks_from  logical calls that left this model; fallbacks_to: that ended with it
 -- Tokens are null where the source has none; calls_with_tokens tells how many model calls they come from. traces counts
--- every trace that asked for the model, first or later.
--- grain: model   params: none   reads: stored_rollup_models, live_trace_models
+-- every trace that asked for the model, first or later. first_seen and last_seen: to the day where facts have expired.
+-- grain: model   params: none   reads: stored_rollup_models, live_trace_models, expiry
 WITH listed AS (
     SELECT model, bool_and(is_judge) AS is_judge
     FROM (
@@ -47,12 +47,35 @@ FROM (
 ) AS totals
 INNER JOIN (
     SELECT
-        live_trace_models.model,
-        min(live_trace_models.first_start_unix_ns) AS first_seen_unix_ns,
-        max(live_trace_models.last_start_unix_ns) AS last_seen_unix_ns
-    FROM live_trace_models
-    INNER JOIN listed ON live_trace_models.model = listed.model AND live_trace_models.is_judge = listed.is_judge
-    WHERE live_trace_models.traces > 0
-    GROUP BY live_trace_models.model
+        days.model,
+        CASE
+            WHEN live.first_start_unix_ns IS NULL OR days.first_day_unix_ns < expiry.facts_from_ns
+                THEN days.first_day_unix_ns
+            ELSE live.first_start_unix_ns
+        END AS first_seen_unix_ns,
+        coalesce(live.last_start_unix_ns, days.last_day_unix_ns) AS last_seen_unix_ns
+    FROM (
+        SELECT model, min(day_unix_ns) AS first_day_unix_ns, max(day_unix_ns) AS last_day_unix_ns
+        FROM (
+            SELECT stored_rollup_models.model, stored_rollup_models.day_unix_ns
+            FROM stored_rollup_models
+            INNER JOIN listed
+                ON stored_rollup_models.model = listed.model AND stored_rollup_models.is_judge = listed.is_judge
+            GROUP BY stored_rollup_models.model, stored_rollup_models.day_unix_ns
+            HAVING sum(all_traces) > 0
+        ) AS asked
+        GROUP BY model
+    ) AS days
+    CROSS JOIN expiry
+    LEFT JOIN (
+        SELECT
+            live_trace_models.model,
+            min(live_trace_models.first_start_unix_ns) AS first_start_unix_ns,
+            max(live_trace_models.last_start_unix_ns) AS last_start_unix_ns
+        FROM live_trace_models
+        INNER JOIN listed ON live_trace_models.model = listed.model AND live_trace_models.is_judge = listed.is_judge
+        WHERE live_trace_models.traces > 0
+        GROUP BY live_trace_models.model
+    ) AS live ON days.model = live.model
 ) AS seen ON totals.model = seen.model
 ORDER BY totals.model

@@ -1,6 +1,7 @@
 -- The sums of several parts, added up.
--- grain: model, is_judge, conventions   params: none   reads: stored_rollup_models
+-- grain: day_unix_ns, model, is_judge, conventions   params: none   reads: stored_rollup_models
 SELECT
+    day_unix_ns,
     model,
     is_judge,
     conventions,
@@ -32,5 +33,5 @@ SELECT
     CAST(greatest(least(sum(all_compared_computed_nano_usd), 9000000000000000000), -9000000000000000000) AS BIGINT)
         AS all_compared_computed_nano_usd
 FROM stored_rollup_models
-GROUP BY model, is_judge, conventions
-ORDER BY model, is_judge, conventions
+GROUP BY day_unix_ns, model, is_judge, conventions
+ORDER BY day_unix_ns, model, is_judge, conventions

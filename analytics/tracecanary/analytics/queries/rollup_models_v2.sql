@@ -1,6 +1,7 @@
--- What all traces did with each model. Columns as in trace_models.
--- grain: model, is_judge, conventions   params: none   reads: new_trace_models, old_trace_models
+-- What all traces did with each model, by the day of its first call in the trace. Columns as in trace_models.
+-- grain: day_unix_ns, model, is_judge, conventions   params: none   reads: new_trace_models, old_trace_models
 SELECT
+    first_start_unix_ns - first_start_unix_ns % 86400000000000 AS day_unix_ns,
     model,
     is_judge,
     conventions,
@@ -38,5 +39,5 @@ FROM (
     SELECT -1 AS sign, old_trace_models.*
     FROM old_trace_models
 ) AS changes
-GROUP BY model, is_judge, conventions
-ORDER BY model, is_judge, conventions
+GROUP BY first_start_unix_ns - first_start_unix_ns % 86400000000000, model, is_judge, conventions
+ORDER BY day_unix_ns, model, is_judge, conventions

@@ -1,0 +1,68 @@
+"""What there is to say of the files of a lake's derived state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tracecanary.analytics.config import DerivationSettings
+from tracecanary.analytics.derived_files import DerivedFolder, smallest_value
+from tracecanary.analytics.derived_state import DAY_NS, DerivedState
+from tracecanary.analytics.lake_checks import Finding, Severity
+from tracecanary.analytics.question import time_of
+from tracecanary.analytics.store import definition, derived_root
+from tracecanary.schema import FileLake, StoreError
+
+# Facts expire once their spans have, by the next compaction, and by whole days.
+_DUE_DAYS = 2
+
+
+def derived_findings(lake: FileLake, settings: DerivationSettings, *, now_ms: int) -> Iterator[Finding]:
+    """Tell what has expired of the facts and rollups of `lake`, and what should have.
+
+    Args:
+        lake: Where the lake is.
+        settings: What facts depend on, and how long they are to be kept.
+        now_ms: Present time, ms since the epoch.
+    """
+    folder = DerivedFolder(derived_root(lake), definition(settings))
+    state = folder.newest()
+    if state.facts_from_day:
+        since = f"facts of traces that started before {_day(state.facts_from_day)} have expired"
+        rollups = f"; rollups before {_day(state.rollups_from_day)}, too" if state.rollups_from_day else ""
+        yield Finding(
+            severity=Severity.NOTE,
+            subject="derived",
+            problem=f"{since}{rollups}",
+            remedy="Nothing: [retention] says so. /compare answers from the rollups of whole days before.",
+        )
+    wanted = settings.retention.facts_from_day(now_ms=now_ms)
+    if wanted is None:
+        return
+    try:
+        oldest_ns = _oldest_ns(folder, state)
+    except StoreError as error:
+        yield Finding(
+            severity=Severity.ERROR, subject="derived", problem=str(error), remedy="Restore it from a backup."
+        )
+        return
+    if (
+        oldest_ns is not None
+        and oldest_ns < (wanted - _DUE_DAYS) * DAY_NS
+        and state.facts_from_day < wanted - _DUE_DAYS
+    ):
+        yield Finding(
+            severity=Severity.WARNING,
+            subject="derived",
+            problem=f"facts should be kept since {_day(wanted)}, but there are some of {time_of(oldest_ns):%Y-%m-%d}",
+            remedy="Run tracecanary compact with this configuration, or look into the log of the service: facts expire "
+            "once compaction has dropped their spans.",
+        )
+
+
+def _oldest_ns(folder: DerivedFolder, state: DerivedState) -> int | None:
+    found = [smallest_value(folder.path / name, "start_unix_ns") for name in state.files_of("facts")]
+    return min((oldest for oldest in found if oldest is not None), default=None)
+
+
+def _day(day: int) -> str:
+    return f"{time_of(day * DAY_NS):%Y-%m-%d}"
