@@ -111,55 +111,53 @@ static enum outcome scan_span(Scan *scan, uint32_t resource, uint32_t scope, Byt
     return READ;
 }
 
-/* Gives the message in field 1, which may come after the list in field 2; returns -1 for damage, or two of them. */
-static int find_context(Bytes message, Bytes *context)
+/* Gives the message in field 1, which may come after the list in field 2. */
+static Bytes find_context(Bytes message)
 {
     Field field;
-    int more, has_one = 0;
-    *context = (Bytes){nothing, nothing};
-    while ((more = next_field(&message, &field)) > 0) {
-        if (field.number <= 2 && field.type != LENGTH)
-            return -1;
-        if (field.number == 1 && has_one++)
-            return -1;
+    while (next_field(&message, &field) > 0)
         if (field.number == 1)
-            *context = field.bytes;
+            return field.type == LENGTH ? field.bytes : (Bytes){nothing, nothing};
+    return (Bytes){nothing, nothing};
+}
+
+/* Takes the next message off a list in field 2. Returns 1, at the end 0, and -1 for damage, and for two contexts. */
+static int next_item(Bytes *message, int *contexts, Bytes *item)
+{
+    Field field;
+    int more;
+    while ((more = next_field(message, &field)) > 0) {
+        if (field.number <= 2 && (field.type != LENGTH || (field.number == 1 && (*contexts)++)))
+            return -1;
+        *item = field.bytes;
+        if (field.number == 2)
+            break;
     }
     return more;
 }
 
 static enum outcome scan_scope(Scan *scan, uint32_t resource, Bytes message, uint32_t *spans)
 {
-    Bytes context;
-    Field field;
-    if (find_context(message, &context) < 0)
-        return REFUSED;
+    Bytes context = find_context(message), item;
     int64_t scope = add_value(&scan->scopes, scan->scopes_size++, context.at, size_of(context));
-    if (scope < 0)
-        return NO_MEMORY;
-    enum outcome outcome = READ;
-    while (outcome == READ && next_field(&message, &field) > 0)
-        if (field.number == 2) {
-            outcome = scan_span(scan, resource, (uint32_t)scope, field.bytes);
-            ++*spans;
-        }
-    return outcome;
+    enum outcome outcome = scope < 0 ? NO_MEMORY : READ;
+    int more = 0, contexts = 0;
+    while (outcome == READ && (more = next_item(&message, &contexts, &item)) > 0) {
+        outcome = scan_span(scan, resource, (uint32_t)scope, item);
+        ++*spans;
+    }
+    return more < 0 ? REFUSED : outcome;
 }
 
 static enum outcome scan_resource(Scan *scan, Bytes message, uint32_t *spans)
 {
-    Bytes context;
-    Field field;
-    if (find_context(message, &context) < 0)
-        return REFUSED;
+    Bytes context = find_context(message), item;
     int64_t resource = add_value(&scan->resources, scan->resources_size++, context.at, size_of(context));
-    if (resource < 0)
-        return NO_MEMORY;
-    enum outcome outcome = READ;
-    while (outcome == READ && next_field(&message, &field) > 0)
-        if (field.number == 2)
-            outcome = scan_scope(scan, (uint32_t)resource, field.bytes, spans);
-    return outcome;
+    enum outcome outcome = resource < 0 ? NO_MEMORY : READ;
+    int more = 0, contexts = 0;
+    while (outcome == READ && (more = next_item(&message, &contexts, &item)) > 0)
+        outcome = scan_scope(scan, (uint32_t)resource, item, spans);
+    return more < 0 ? REFUSED : outcome;
 }
 
 static enum outcome scan_request(Scan *scan, Bytes message, uint32_t *spans)
