@@ -131,3 +131,18 @@ def test_exports_pass_streams_that_send_nothing(receiver: ServiceAddresses) -> N
         call = refused.get(timeout=20)
         assert call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert retry_delay_s(call) == 1.0
+
+
+def test_calls_beyond_the_limit_are_asked_to_come_back(receiver: ServiceAddresses) -> None:
+    async def first_refused() -> Any:
+        async with grpc.aio.insecure_channel(receiver.grpc) as channel:
+            stream: Any = channel.stream_unary(EXPORT)
+            calls = [stream() for _ in range(600)]  # which send nothing
+            done, _ = await asyncio.wait(map(asyncio.ensure_future, calls), timeout=20, return_when="FIRST_COMPLETED")
+            return done.pop().exception()
+
+    refused = asyncio.run(first_refused())
+
+    assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert refused.details() == "512 requests wait already. Send again in 1 s."
+    assert retry_delay_s(refused) == 1.0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
@@ -15,13 +15,15 @@ from tracecanary.api.receiver.receiver import Receiver
 from tracecanary.api.receiver.refusals import refusal_of, unauthenticated
 from tracecanary.api.receiver.responses import logs_response, trace_response
 from tracecanary.collector.intake_requests import IntakeRequest, OtlpBody, TraceRequest
-from tracecanary.schema import ConfigurationError, TraceCanaryError
+from tracecanary.schema import ConfigurationError, OverloadedError, TraceCanaryError
 
 _TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _LOGS = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 _STATUS_DETAILS = "grpc-status-details-bin"
-# More are answered RESOURCE_EXHAUSTED at once.
+# More are told to come back later. gRPC has a limit, too, and refuses without saying when: senders would then give up.
 _MAX_CALLS = 512
+_MAX_GRPC_CALLS = 4 * _MAX_CALLS
+_RETRY_AFTER_S = 1
 # So many read their message at a time, each of at most 16 MiB; the others hold nothing but a window of HTTP/2.
 _MAX_READING = 16
 _READ_PATIENCE_S = 30.0
@@ -45,7 +47,7 @@ async def running_grpc_server(receiver: Receiver, address: str, tls: TlsFiles | 
             ("grpc.max_receive_message_length", receiver.intake.settings.max_body_bytes),
             ("grpc.so_reuseport", 0),  # two services must not share a port without knowing
         ],
-        maximum_concurrent_rpcs=_MAX_CALLS,
+        maximum_concurrent_rpcs=_MAX_GRPC_CALLS,
     )
     server.add_generic_rpc_handlers((_OtlpHandler(receiver),))
     try:
@@ -74,6 +76,7 @@ class _OtlpHandler(grpc.GenericRpcHandler):
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
+        self._calls = 0  # of the event loop alone
         self._places = ReadingPlaces(
             _MAX_READING,
             patience_s=_READ_PATIENCE_S,
@@ -91,7 +94,8 @@ class _OtlpHandler(grpc.GenericRpcHandler):
     def _export(self, new_request: Callable[[OtlpBody], IntakeRequest], respond: Callable[..., bytes]) -> Any:
         async def export(messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
             try:
-                return await self._stored(messages, context, new_request, respond)
+                with self._counted_call():
+                    return await self._stored(messages, context, new_request, respond)
             except TraceCanaryError as error:
                 refusal = refusal_of(error)
             self._receiver.intake.counts.refuse(refusal.reason)
@@ -100,6 +104,18 @@ class _OtlpHandler(grpc.GenericRpcHandler):
             raise AssertionError("abort raises")
 
         return export
+
+    @contextmanager
+    def _counted_call(self) -> Iterator[None]:
+        if self._calls >= _MAX_CALLS:
+            raise OverloadedError(
+                f"{_MAX_CALLS} requests wait already. Send again in {_RETRY_AFTER_S} s.", retry_after_s=_RETRY_AFTER_S
+            )
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
 
     async def _stored(
         self,
