@@ -13,6 +13,9 @@ from tracecanary.collector.passing import NO_RULES, EvaluatorRules, derive_passe
 from tracecanary.schema import EVALUATION_COLUMNS
 
 
+_NO_TRACE_ID = "0" * 32  # by the specification of OpenTelemetry, of what is not recorded
+
+
 class Evaluation(BaseModel):
     """One judgement. The newest of the same trace, span, name, version and source wins."""
 
@@ -40,6 +43,8 @@ class Evaluation(BaseModel):
             raise ValueError("give the trace_id, or the response_id of the answer that was judged")
         if self.trace_id is None and self.span_id is not None:
             raise ValueError("a span_id needs its trace_id")
+        if self.trace_id == _NO_TRACE_ID:
+            raise ValueError("the trace_id is all zeros, which no trace has: was there a recording span?")
         return self
 
 

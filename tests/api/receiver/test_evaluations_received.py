@@ -232,6 +232,16 @@ def test_the_client_gives_up_after_its_tries(busy_url: str) -> None:
         EvaluationClient(busy_url, max_tries=2).send([{"trace_id": TRACE_ID, "name": "a"}])
 
 
+def test_a_trace_id_of_zeros_is_refused_and_takes_no_other_with_it(receiver: ServiceAddresses) -> None:
+    given = [{"trace_id": trace_id, "name": "a", "passed": True} for trace_id in ("0" * 32, TRACE_ID)]
+
+    receipt = httpx.post(f"{receiver.url}/v1/evaluations", json=given).json()
+
+    [refused] = receipt["rejected"]
+    assert (receipt["accepted"], refused["index"]) == (1, 0)
+    assert "the trace_id is all zeros, which no trace has" in refused["reason"]
+
+
 def test_fields_that_dont_belong_together_are_named(receiver: ServiceAddresses) -> None:
     receipt = httpx.post(
         f"{receiver.url}/v1/evaluations", json=[{"name": "a"}, {"name": "a", "response_id": "r", "span_id": SPAN_ID}]
