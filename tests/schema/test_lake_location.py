@@ -70,6 +70,9 @@ def test_server_is_reached_by_grpc_or_http(setting: str, server: OtlpServer) -> 
         pytest.param("s3:/secret@b/x", r"begins with 's3:/', which lacks a slash\. Use a folder, .*s3://", id="slash"),
         pytest.param("OTLP:/host:4317", "lacks a slash", id="slash-in-capitals"),
         pytest.param("file:/data/lake", "lacks a slash", id="slash-of-a-file"),
+        pytest.param(
+            "s3:secret/x", r"begins with 's3:', which lacks two slashes\. Use a folder, .*s3://", id="slashes"
+        ),
         pytest.param(Path("s3://bucket/lake"), "Pass it as a text", id="url-in-a-path"),
     ],
 )

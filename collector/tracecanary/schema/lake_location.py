@@ -24,8 +24,8 @@ _OBJECT_STORE_SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss")
 _S3_OPTIONS = frozenset({"region", "scheme", "endpoint_override", "access_key", "secret_key"})
 _OTLP_SCHEMES = ("otlp", "otlps", "http", "https")
 # Would be taken for a folder called "s3:".
-_URL_LACKING_A_SLASH = re.compile(
-    rf"({'|'.join(('file', *_OBJECT_STORE_SCHEMES, *_OTLP_SCHEMES))}):/(?!/)", re.IGNORECASE
+_URL_LACKING_SLASHES = re.compile(
+    rf"({'|'.join(('file', *_OBJECT_STORE_SCHEMES, *_OTLP_SCHEMES))}):/?(?!/)", re.IGNORECASE
 )
 _FORMS = (
     "a folder, file:///folder, s3://bucket/prefix, gs://bucket/prefix, abfss://container@account/prefix, "
@@ -92,9 +92,10 @@ def parse_lake(setting: str | os.PathLike[str]) -> LakeLocation:
     text = os.fspath(setting)
     if not isinstance(setting, str) and _URL_AS_PATH.match(text):
         raise ConfigurationError([f"the lake {text!r} is a URL in a Path, which has lost a slash. Pass it as a text"])
-    has_typo = _URL_LACKING_A_SLASH.match(text)
+    has_typo = _URL_LACKING_SLASHES.match(text)
     if has_typo:
-        raise ConfigurationError([f"the lake begins with {has_typo[0]!r}, which lacks a slash. Use {_FORMS}"])
+        missing = "a slash" if has_typo[0].endswith("/") else "two slashes"
+        raise ConfigurationError([f"the lake begins with {has_typo[0]!r}, which lacks {missing}. Use {_FORMS}"])
     has_scheme = _SCHEME.match(text)
     if not has_scheme:
         return Path(text).absolute()
