@@ -12,7 +12,6 @@ from tracecanary.api.parameters import as_utc
 from tracecanary.collector.passing import NO_RULES, EvaluatorRules, derive_passed
 from tracecanary.schema import EVALUATION_COLUMNS
 
-
 _NO_TRACE_ID = "0" * 32  # by the specification of OpenTelemetry, of what is not recorded
 
 
