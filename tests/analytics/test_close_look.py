@@ -22,13 +22,13 @@ def test_facts_are_those_of_a_close_look_at_every_trace(tmp_path: Path) -> None:
     assert quick["live_facts_v1"] == close["live_facts_v1"]
     assert quick["live_trace_models_v1"] == close["live_trace_models_v1"]
     assert quick["live_responses_v1"] == close["live_responses_v1"]
-    assert TRACES / 3 < len(quick["ordinary_facts_v1"]) < TRACES * 2 / 3
-    assert close["ordinary_facts_v1"] == []
+    assert TRACES / 3 < len(quick["ordinary_facts_v2"]) < TRACES * 2 / 3
+    assert close["ordinary_facts_v2"] == []
 
 
 def _derived(lake: Path, *, closely: bool) -> dict[str, list[dict[str, Any]]]:
     with deriving_engine(lake, closely=closely, settings=settings_of(lake)) as engine:
-        queries = ("live_facts_v1", "live_trace_models_v1", "live_responses_v1", "ordinary_facts_v1")
+        queries = ("live_facts_v1", "live_trace_models_v1", "live_responses_v1", "ordinary_facts_v2")
         return {query: sorted(engine.rows(query), key=str) for query in queries}
 
 
@@ -78,6 +78,9 @@ def _call(rng: random.Random, model: str, *, bears: bool) -> Record:
         "finish_reason": rng.choice(["stop", "length", "refusal", "content_filter"]),
         "time_to_first_token_ns": rng.choice([None, None, 5]),
         "response_id": f"r{rng.getrandbits(64)}",
+        "retry_count": rng.choice([None, None, *[0] * 20, 1]),
+        "retry_source": rng.choice([*[None] * 30, "http_children"]),
+        "fallback_used": rng.choice([None, None, *[False] * 30, True]),
     }
 
 

@@ -209,7 +209,7 @@ def outline_traces(engine: Engine, settings: DerivationSettings) -> None:
     models = [ModelNames(**row) for row in engine.rows("billed_models_v1")]
     engine.arrow_table("rates", rate_table(models, settings.prices))
     engine.view("rated_spans", "rated_spans_v1")
-    engine.table("trace_outlines", "trace_outlines_v2")
+    engine.table("trace_outlines", "trace_outlines_v3")
     engine.table("intricate_traces", "intricate_traces_v1")
 
 
@@ -240,11 +240,11 @@ def derive_calls(engine: Engine) -> None:
     else:
         engine.union("unique_spans", ["delivered_spans"])
     engine.union("billed_spans", ["unique_spans", "plain_spans"])
-    engine.table("priced_spans", "priced_spans_v1")
+    engine.table("priced_spans", "priced_spans_v2")
     engine.table("judge_spans", "judge_spans_v1")
     engine.table("judge_usage", "judge_usage_v2")
-    engine.table("plain_trace_calls", "plain_trace_calls_v1")
-    engine.view("plain_calls_of_models", "plain_calls_of_models_v1")
+    engine.table("plain_trace_calls", "plain_trace_calls_v2")
+    engine.view("plain_calls_of_models", "plain_calls_of_models_v2")
     engine.table("no_calls_of_models", "no_calls_of_models_v1")
     engine.view("intricate_spans", "application_spans_v1")
     if engine.count("intricate_traces"):
@@ -280,8 +280,8 @@ def _derive_trace_facts(
     derive_dimensions(engine, settings, without=without_dimensions)
     engine.table("trace_contexts", "trace_contexts_v1")
     engine.table("close_facts", "trace_facts_v3")
-    engine.view("ordinary_facts", "ordinary_facts_v1")
-    engine.view("ordinary_trace_models", "ordinary_trace_models_v1")
+    engine.view("ordinary_facts", "ordinary_facts_v2")
+    engine.view("ordinary_trace_models", "ordinary_trace_models_v2")
 
 
 def derive_facts(

@@ -48,8 +48,8 @@ AT_A_GLANCE = {
     "close_traces_v1",
     "close_spans_v1",
     "ordinary_spans_v1",
-    "ordinary_facts_v1",
-    "ordinary_trace_models_v1",
+    "ordinary_facts_v2",
+    "ordinary_trace_models_v2",
 }
 CASES = sorted(path.parent for path in TESTDATA.glob("*/*/expected.yaml"))
 

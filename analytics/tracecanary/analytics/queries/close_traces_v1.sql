@@ -1,4 +1,4 @@
--- The traces that need a closer look than trace_outlines_v2 takes: intricate ones, and those with several roots, several
+-- The traces that need a closer look than trace_outlines_v3 takes: intricate ones, and those with several roots, several
 -- models, uneven surroundings, or tokens and costs in other places than on their LLM spans. A trace in which nothing asks
 -- a model or bears tokens needs none.
 -- grain: trace_id   params: none   reads: intricate_traces, trace_outlines, contexts, call_contexts

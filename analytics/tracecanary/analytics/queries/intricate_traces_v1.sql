@@ -1,6 +1,6 @@
 -- The traces that need the whole derivation of calls (attempts_v2, calls_v1): in the others, each LLM span is one model
 -- call that succeeded at once, and every span that bears tokens counts. Most traces are of that kind, and cost little.
--- Intricate is a trace with a span delivered twice, a failed LLM span, an attempt, a judge, a statement on retries or
+-- Intricate is a trace with a span delivered twice, a failed LLM span, an attempt, a judge, a statement that speaks of retries or
 -- fallbacks, anything below a span that asks a model or bears tokens, an agent span in the place of LLM spans, or calls
 -- that more than one instrumentation tells (retold_calls_v1).
 -- grain: trace_id   params: none   reads: landing_spans, trace_outlines

@@ -5,7 +5,7 @@
 --   dimensions  those that the configuration declares, by name
 --   tokens     leaf rule: a span counts only if none below it bears tokens, since many libraries repeat totals on parents.
 --              is_usage_incomplete: such a parent states over one token more than the counted spans below it together
---   cost       of all counted spans, whoever answered (priced_spans_v1); null unless every one of them has one: unpriced is
+--   cost       of all counted spans, whoever answered (priced_spans_v2); null unless every one of them has one: unpriced is
 --              not free. cost_source: mixed where they have different ones. unpriced_models: those without any price.
 --              reported_cost and computed_cost are null unless every counted span has that one
 --   Sums of tokens end at 10^10 and of costs at 10,000 USD: more is a mistake, and its cube would not fit a sum of cubes.

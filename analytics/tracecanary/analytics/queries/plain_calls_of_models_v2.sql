@@ -15,7 +15,9 @@ SELECT
     priced_spans.computed_cost_nano_usd,
     priced_spans.cost_nano_usd,
     priced_spans.convention,
-    priced_spans.start_unix_ns
+    priced_spans.start_unix_ns,
+    priced_spans.retry_count AS retries, -- 0, or not stated; and so of fallbacks
+    priced_spans.fallback_used AS is_fallen_back_to
 FROM priced_spans
 LEFT JOIN intricate_traces ON priced_spans.trace_id = intricate_traces.trace_id
 WHERE priced_spans.kind = 'llm' AND priced_spans.asked_model IS NOT NULL AND intricate_traces.trace_id IS NULL

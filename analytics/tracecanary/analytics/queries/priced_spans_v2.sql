@@ -23,6 +23,8 @@ SELECT
     computed_cost_nano_usd,
     cost_nano_usd,
     cost_source,
-    unpriced_model
+    unpriced_model,
+    retry_count,
+    fallback_used
 FROM rated_spans
 WHERE kind IN ('llm', 'embedding') OR input_tokens IS NOT NULL OR output_tokens IS NOT NULL

@@ -6,6 +6,7 @@
 --   is_telling, is_asked_by_agents, is_told_by_several  see intricate_traces_v1
 --   may_be_torn  not all parents are known to be there: that is known where the one parent of all others is the root
 --   is_odd     tokens or costs stand on other spans than LLM spans, or where no tokens are; or an LLM span names no model
+--   retries_denied, fallbacks_denied  LLM spans that state that there was none, in a trace that needs no closer look
 --   different_tool_calls  at most so many by name and arguments, of the tool_calls_with_arguments
 --   context_key, call_key  see contexts_v1, call_contexts_v1
 --   <value>_known counts the spans that have the value
@@ -37,6 +38,8 @@ SELECT
     min(called_model) AS first_model,
     max(called_model) AS last_model,
     count(call_start_unix_ns) AS llm_calls,
+    count(CASE WHEN kind = 'llm' THEN retry_count END) AS retries_denied,
+    count(CASE WHEN kind = 'llm' THEN fallback_used END) AS fallbacks_denied,
     min(call_start_unix_ns) AS first_call_unix_ns,
     max(call_start_unix_ns) AS last_call_unix_ns,
     sum(CASE WHEN kind = 'llm' THEN duration_ns END) AS llm_duration_ns,
@@ -98,9 +101,14 @@ FROM (
             CASE
                 WHEN kind IN ('attempt', 'evaluator')
                     OR (kind = 'llm' AND status = 'error')
-                    OR retry_count IS NOT NULL
-                    OR fallback_used IS NOT NULL
+                    OR retry_count > 0
+                    OR fallback_used
                     OR fallback_from IS NOT NULL
+                    OR (
+                        -- A call that says of itself that there was none changes nothing; of others it might.
+                        coalesce(retry_count, CAST(fallback_used AS BIGINT)) IS NOT NULL
+                        AND (kind IS DISTINCT FROM 'llm' OR retry_source = 'http_children')
+                    )
                     OR parent_span_id = span_id
                     OR attributes['pydantic_ai.model_request.attempt'] IS NOT NULL
                     THEN 1

@@ -1,4 +1,4 @@
--- The facts of traces that need no closer look: the columns of trace_facts_v3, from trace_outlines_v2, and those of when
+-- The facts of traces that need no closer look: the columns of trace_facts_v3, from trace_outlines_v3, and those of when
 -- their spans start.
 -- grain: trace_id   params: none
 -- reads: trace_outlines, close_traces, contexts, call_contexts, trace_details, trace_dimensions
@@ -48,10 +48,10 @@ SELECT
         WHEN trace_details.framework_steps > 0 THEN 'framework'
         ELSE 'derived'
     END AS step_source,
-    CAST(NULL AS BIGINT) AS retries,
-    'none' AS retry_source,
-    CAST(NULL AS BOOLEAN) AS is_fallback,
-    'none' AS fallback_source,
+    CASE WHEN outlines.retries_denied > 0 THEN CAST(0 AS BIGINT) END AS retries,
+    CASE WHEN outlines.retries_denied > 0 THEN 'attribute' ELSE 'none' END AS retry_source,
+    CASE WHEN outlines.fallbacks_denied > 0 THEN FALSE END AS is_fallback,
+    CASE WHEN outlines.fallbacks_denied > 0 THEN 'attribute' ELSE 'none' END AS fallback_source,
     CAST(NULL AS VARCHAR) AS fallback_from,
     CAST(NULL AS VARCHAR) AS fallback_to,
     CAST(CASE WHEN outlines.input_tokens > 10000000000 THEN 10000000000 ELSE outlines.input_tokens END AS BIGINT)

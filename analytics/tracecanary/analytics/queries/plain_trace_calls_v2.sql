@@ -5,7 +5,9 @@ WITH asked AS (
         priced_spans.trace_id,
         priced_spans.asked_model AS model,
         priced_spans.start_unix_ns,
-        priced_spans.duration_ns
+        priced_spans.duration_ns,
+        priced_spans.retry_count,
+        priced_spans.fallback_used
     FROM priced_spans
     LEFT JOIN intricate_traces ON priced_spans.trace_id = intricate_traces.trace_id
     WHERE priced_spans.kind = 'llm' AND intricate_traces.trace_id IS NULL
@@ -16,6 +18,8 @@ made AS (
         min(model) AS first_model,
         max(model) AS last_model,
         count(*) AS llm_calls,
+        count(retry_count) AS retries_denied,
+        count(fallback_used) AS fallbacks_denied,
         CAST(least(sum(duration_ns), 9000000000000000000) AS BIGINT) AS llm_duration_ns
     FROM asked
     GROUP BY trace_id
@@ -33,10 +37,10 @@ several AS (
 )
 SELECT
     made.trace_id,
-    CAST(NULL AS BIGINT) AS retries,
-    'none' AS retry_source,
-    CAST(NULL AS BOOLEAN) AS is_fallback,
-    'none' AS fallback_source,
+    CASE WHEN made.retries_denied > 0 THEN CAST(0 AS BIGINT) END AS retries,
+    CASE WHEN made.retries_denied > 0 THEN 'attribute' ELSE 'none' END AS retry_source,
+    CASE WHEN made.fallbacks_denied > 0 THEN FALSE END AS is_fallback,
+    CASE WHEN made.fallbacks_denied > 0 THEN 'attribute' ELSE 'none' END AS fallback_source,
     CAST(NULL AS VARCHAR) AS fallback_from,
     CAST(NULL AS VARCHAR) AS fallback_to,
     FALSE AS has_last_call_failed,
