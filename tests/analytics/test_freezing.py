@@ -146,12 +146,12 @@ def test_an_answer_without_caps_is_made_anew_once_another_window_has_fixed_them(
 
     late = compare(store, none)
 
-    assert (early.answer.question.caps, early.snapshot) == ({}, None)
+    assert (early.answer.question.caps, early.is_settled) == ({}, False)
     assert repeated is early
     assert caps
     assert late.answer.question.caps == caps
     assert late.answer == compare(Store(tmp_path), none).answer
-    assert late.snapshot is not None
+    assert late.is_settled
 
 
 def test_one_look_is_taken_once_and_stays(tmp_path: Path) -> None:

@@ -50,12 +50,14 @@ class Comparison:
     """An answer, and when the newest trace behind it started (None without traces).
 
     `snapshot` is the number of the store's snapshot that it is of; None for one that stays whatever comes, and for one
-    that may change without another snapshot: caps, or the plan, are still to be fixed.
+    whose caps or plan could not be fixed. One that is not `is_settled` has no caps: it changes when another window or
+    process fixes some.
     """
 
     answer: Answer
     last_trace: datetime | None
     snapshot: int | None = None
+    is_settled: bool = False
 
 
 def compare(store: Store, question: Question) -> Comparison:
@@ -118,8 +120,12 @@ def _compared(snapshot: Snapshot, question: Question, storage: LakeStorage, deri
     answer = answer_question(question, evidence, plan_problem=problem, derivation=derivation)
     # What is kept for the one look may be asked for with other limits.
     answer = limited(answer, MOST_COHORTS if question.mode == "fixed" else question.max_cohorts)
-    is_settled = problem is None and bool(evidence.caps)
-    return Comparison(answer=answer, last_trace=evidence.last_trace, snapshot=snapshot.number if is_settled else None)
+    return Comparison(
+        answer=answer,
+        last_trace=evidence.last_trace,
+        snapshot=snapshot.number if problem is None else None,
+        is_settled=bool(evidence.caps),
+    )
 
 
 def _shown(made: Comparison, question: Question) -> Comparison:

@@ -18,7 +18,7 @@ from tracecanary.schema import LakeError, LakeStorage
 _logger = logging.getLogger(__name__)
 
 Kind = Literal["plan", "caps", "look"]
-_FOLDER = "comparisons"
+COMPARISONS_FOLDER = "comparisons"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ def kept(storage: LakeStorage, spec_hash: str, kind: Kind) -> Mapping[str, Any] 
         LakeError: The lake can't be read.
     """
     name = _name(spec_hash, kind)
-    if all(file.name != name for file in storage.files(_FOLDER)):
+    if all(file.name != name for file in storage.files(COMPARISONS_FOLDER)):
         return None
     try:
         content = json.loads(storage.read(name))
@@ -74,4 +74,4 @@ def keep(storage: LakeStorage, spec_hash: str, kind: Kind, content: Mapping[str,
 
 
 def _name(spec_hash: str, kind: Kind) -> str:
-    return f"{_FOLDER}/{spec_hash}.{kind}.json"
+    return f"{COMPARISONS_FOLDER}/{spec_hash}.{kind}.json"

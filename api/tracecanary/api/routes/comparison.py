@@ -18,7 +18,7 @@ from tracecanary.api.parameters import CompareParameters
 from tracecanary.api.presentation import report_page
 from tracecanary.api.presentation.exposition import EXPOSITION_TYPE, answer_exposition
 from tracecanary.api.presentation.wording import plain
-from tracecanary.api.routes.bodies import body_of, keep_body, known_body, policy_stamp
+from tracecanary.api.routes.bodies import body_of, keep_body, known_body, stamp_of
 from tracecanary.api.routes.lake import StoreOfService, fresh_store
 
 router = APIRouter(tags=["comparison"])
@@ -71,13 +71,13 @@ def get_rollback(parameters: Parameters, store: StoreOfService) -> PlainTextResp
 
 
 def _body(request: Request, parameters: CompareParameters) -> bytes:
-    policy, store = policy_stamp(request), fresh_store(request)
-    known = body_of(request, snapshot=store.current_snapshot(), policy=policy)
+    stamp, store = stamp_of(request), fresh_store(request)
+    known = body_of(request, snapshot=store.current_snapshot(), stamp=stamp)
     if known is not None:
         return known
     comparison = _compared(store, parameters)
     body = with_metrics(comparison.answer, parameters.metric).model_dump_json(by_alias=True).encode()
-    keep_body(request, body, snapshot=comparison.snapshot, policy=policy)
+    keep_body(request, body, comparison=comparison, stamp=stamp)
     return body
 
 
