@@ -65,7 +65,7 @@ def main() -> None:
     print(f"load of the machine at the start {busy}, at the end {load()}\n")
     for name, value in figures.items():
         print(f"{name:28}{value:>12,.2f}")
-    print(f"\nto reach: every age at most {TARGET_S:.0f} s")
+    print(f"\nto reach: 95 of 100 ages at most {TARGET_S:.0f} s")
     RESULTS.mkdir(exist_ok=True)
     written = RESULTS / f"freshness-{time.strftime('%Y%m%dT%H%M%S')}.json"
     contents = {"machine": platform.platform(), "load": busy, "path": path, "seconds": seconds, **figures}
@@ -97,7 +97,8 @@ def _measured(spans_per_s: int, seconds: float, path: str) -> dict[str, float]:
         return {
             "spans a second, sent": (len(run.acknowledged) - 1) * SPANS_PER_REQUEST / sent_s,
             "age p50, s": statistics.median(ages),
-            "age p99, s": statistics.quantiles(ages, n=100)[-1],
+            "age p95, s": statistics.quantiles(ages, n=100)[94],
+            "age p99, s": statistics.quantiles(ages, n=100)[98],
             "age, most, s": max(ages),
             "requests not shown": float(len(run.acknowledged) - run.shown[-1][1] // TRACES_PER_REQUEST),
             "answer p50, s": statistics.median(run.answers_s),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -34,6 +36,15 @@ def test_new_segments_are_compacted_while_it_runs(tmp_path: Path) -> None:
             wait_until(lambda: not segments(tmp_path))
 
     assert len(stored_spans(tmp_path)) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
+def test_the_rest_of_the_process_goes_first(tmp_path: Path) -> None:
+    with compacting(tmp_path, CompactionSettings()):
+        (thread,) = (one for one in threading.enumerate() if one.name == "tracecanary-compaction")
+        wait_until(lambda: os.getpriority(os.PRIO_PROCESS, thread.native_id or 0) == 10)
+
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == os.getpriority(os.PRIO_PROCESS, os.getpid())
 
 
 def test_interval_of_zero_turns_it_off(tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ def compacting(
         yield
         return
     repeated = _RepeatedCompaction(lake, settings, observe, before_expiry)
-    with repeating(repeated.compact, name="tracecanary-compaction", every_s=settings.every_s, after=after):
+    name = "tracecanary-compaction"
+    with repeating(repeated.compact, name=name, every_s=settings.every_s, after=after, can_wait=True):
         yield
 
 
