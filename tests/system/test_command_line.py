@@ -165,6 +165,18 @@ def test_serve_prints_the_port_it_took_and_stops_on_sigterm(tmp_path: Path) -> N
         assert process.wait(timeout=30) in {0, -signal.SIGTERM}
 
 
+def test_serve_that_is_interrupted_says_nothing_of_what_it_leaves(tmp_path: Path) -> None:
+    command = [str(TRACECANARY), "serve", "--lake", str(tmp_path / "lake"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # by then it answers
+
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+
+    assert "leak" not in errors
+
+
 def test_metrics_chosen_to_be_shown_leave_verdict_and_summary_alone(demo_service: DemoService) -> None:
     where = ("--url", demo_service.url)
     everything = _run("compare", *ARMS, *where, "--format", "markdown").stdout.decode()

@@ -93,7 +93,6 @@ def serve_forever(
 ) -> None:
     """Run the service until it is told to stop (SIGINT, SIGTERM); call `on_start` when it answers."""
     listener.listen(_BACKLOG)  # who connects before the event loop runs waits, and is not refused
-    _collect_seldom()
     _reuse_memory()
     answers = threading.Event()
 
@@ -107,6 +106,7 @@ def serve_forever(
     metrics: ServiceMetrics = app.state.metrics
     store: Store = app.state.store
     with (
+        _collecting_seldom(),
         # Now and from time to time: what killed processes have left in their journals.
         repeating(_publish_orphans(lake), name="tracecanary-orphans", every_s=_ORPHANS_INTERVAL_S, after=answers),
         deriving(store, after=answers),
@@ -121,11 +121,16 @@ def serve_forever(
         server.run(sockets=[listener])
 
 
-def _collect_seldom() -> None:
+@contextmanager
+def _collecting_seldom() -> Iterator[None]:
     """Look for cycles of garbage when there may be some: a request leaves thousands of objects, and none in a cycle."""
     gc.collect()
     gc.freeze()  # modules and their functions stay anyway
     gc.set_threshold(_COLLECTED_OBJECTS, *gc.get_threshold()[1:])
+    try:
+        yield
+    finally:
+        gc.unfreeze()  # or they outlive the interpreter, and compiled modules that look for leaks print these
 
 
 def _reuse_memory() -> None:
