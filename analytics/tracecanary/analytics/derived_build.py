@@ -51,7 +51,7 @@ from tracecanary.schema import LakeTable
 _logger = logging.getLogger(__name__)
 
 # Spans derived at once: what bounds the memory of building a large lake from nothing.
-BATCH_SPANS = 4_000_000
+BATCH_SPANS = 6_000_000
 _ALL_TIME = (-(2**63), 2**63 - 1)
 _SEARCH_GAP_NS = 60_000_000_000
 _MOST_DELETION_DELAY_DAYS = 7
@@ -307,7 +307,7 @@ class Builder:
             path = self._folder.new_file(table)
             engine.write(f"new_{table}", path)
             files[table] = path.name
-        keys = engine.integers("fact_keys_v1")
+        keys = engine.integers("fact_keys_v2")
         path = self._folder.new_file(KEYS_TABLE, suffix=".npy")
         write_keys(path, keys)
         (found,) = engine.rows("by_response_v1")

@@ -150,7 +150,7 @@ def parts_to_open(
     (new,) = engine.rows("new_by_response_v1")
     if touched or new["are_by_response"] or any(part.by_response for part in state.parts):
         return list(state.parts)
-    keys = engine.integers("new_keys_v1")
+    keys = engine.integers("new_keys_v2")
     return [part for part in state.parts if knows_any(folder.path / part.files[KEYS_TABLE], keys)]
 
 
