@@ -620,6 +620,26 @@ def test_failures_have_a_type_and_a_class(
     assert (row["error_type"], row["error_class"]) == (error_type, error_class)
 
 
+@pytest.mark.parametrize(
+    ("attributes", "message", "error_class"),
+    [
+        pytest.param({}, "APITimeoutError: Request timed out.", "timeout", id="type"),
+        pytest.param({}, "Error code: 503 - down", "server", id="http-status"),
+        pytest.param({"error.type": "BadRequestError"}, "maximum context length is 8192", "context_length", id="words"),
+        pytest.param({"error.type": "APITimeoutError"}, "ValueError: no", "timeout", id="a-type-is-better"),
+        pytest.param({"error.message": "rate limit"}, "maximum context length", "rate_limit", id="a-message-is-better"),
+        pytest.param({}, "wrong", "other", id="nothing"),
+    ],
+)
+def test_the_status_tells_the_class_when_nothing_better_does(
+    attributes: dict[str, str], message: str, error_class: str
+) -> None:
+    row = row_of(attributes, status_code=2, status_message=message)
+
+    assert row["error_class"] == error_class
+    assert message not in str(row)
+
+
 def test_class_is_of_failed_spans_only() -> None:
     assert row_of({"error.type": "timeout"})["error_class"] is None
 

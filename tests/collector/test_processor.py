@@ -108,6 +108,18 @@ def test_values_of_a_finished_span_arrive_in_the_lake(capture: Capture, stored: 
     assert {name: row[name] for name in expected} == expected
 
 
+@pytest.mark.parametrize("description", ["Error code: 429 - slow down", "RateLimitError: " + "x" * 20_000])
+def test_what_the_status_of_a_failure_says_tells_its_class(capture: Capture, stored: Stored, description: str) -> None:
+    processor, tracer = capture
+    with tracer.start_as_current_span("chat") as span:
+        span.set_status(Status(StatusCode.ERROR, description))
+
+    assert processor.force_flush()
+    [row] = stored()
+
+    assert (row["error_type"], row["error_class"]) == (None, "rate_limit")
+
+
 def test_on_start_copies_the_release_baggage_of_the_parent_context_and_no_other(
     capture: Capture, stored: Stored
 ) -> None:

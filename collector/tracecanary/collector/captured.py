@@ -10,6 +10,7 @@ _TRACE_ID_LIMIT = 2**128
 _SPAN_ID_LIMIT = 2**64
 _TIME_LIMIT_NS = 2**63  # the year 2262
 _NO_TIME_NS = -1  # of a span that is not valid
+ERROR = 2  # the status, as OTLP numbers it
 
 
 class CapturedEvent(NamedTuple):
@@ -24,7 +25,8 @@ class CapturedSpan(NamedTuple):
     """Values copied from an SDK span or decoded from OTLP.
 
     Values, not the span: thousands of live spans slow every garbage collection of the host application.
-    `kind` and `status_code` are OTLP's enum numbers. Times are ns since the epoch.
+    `kind` and `status_code` are OTLP's enum numbers, `status_message` is what a failed span says of its failure, and
+    empty for any other. Times are ns since the epoch.
     """
 
     trace_id: int
@@ -43,6 +45,7 @@ class CapturedSpan(NamedTuple):
     is_sampled: bool
     trace_state: str
     dropped_attributes: int
+    status_message: str = ""
 
     @property
     def is_valid(self) -> bool:

@@ -62,7 +62,8 @@ class CodedGroup:
         times = memoryview(self.starts).cast("q"), memoryview(self.ends).cast("q")
         names, trace_states, statuses, are_sampled, dropped = (self._values(one).rows() for one in self.leading)
         values = [self._values(one).rows() for one in self.values]
-        own = (nothing, *ids, parents, names, *times, statuses, nothing, are_sampled, trace_states, dropped)
+        said = [""] * self.size  # none has failed
+        own = (nothing, *ids, parents, names, *times, statuses, nothing, are_sampled, trace_states, dropped, said)
         return zip(*own, *values, strict=True)
 
     @property

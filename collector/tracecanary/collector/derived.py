@@ -100,7 +100,7 @@ def _complete_failure(row: list[Any], span: CapturedSpan, exception: Mapping[str
     if row[_ERROR_TYPE] is None:
         row[_ERROR_TYPE] = failure_type(span.attributes, exception)
     if row[_STATUS] == "error":
-        row[_ERROR_CLASS] = error_class(row[_ERROR_TYPE], span.attributes, exception)
+        row[_ERROR_CLASS] = error_class(row[_ERROR_TYPE], span.attributes, exception, span.status_message)
 
 
 def with_cached_tokens(input_tokens: int | None, cache_read: int | None, cache_write: int | None) -> int | None:

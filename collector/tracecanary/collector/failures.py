@@ -51,14 +51,25 @@ def failure_type(attributes: Mapping[str, Any], exception: Mapping[str, Any] | N
     return None if status is None else str(status)
 
 
-def error_class(error_type: str | None, attributes: Mapping[str, Any], exception: Mapping[str, Any] | None) -> str:
+def error_class(
+    error_type: str | None,
+    attributes: Mapping[str, Any],
+    exception: Mapping[str, Any] | None,
+    status_message: str = "",
+) -> str:
     """Return rate_limit, timeout, server, client, context_length, content_filter or other.
 
-    The message is looked at here, in the process that made it, and not stored.
+    Without another message, `status_message` is the one, and without a type it may begin with it. Messages are looked
+    at here, in the process that made them, and not stored.
     """
     message = next((_text(attributes[name]) for name in _MESSAGE_ATTRIBUTES if name in attributes), "")
     if not message and exception is not None:
         message = _text(exception.get("exception.message"))
+    message = message or _text(status_message)
+    if error_type is None:
+        # As the SDK writes it of an exception: its type, then its message.
+        said_type = _TYPE_IN_MESSAGE.match(_text(status_message))
+        error_type = said_type.group(1) if said_type else None
     status = _status_in(attributes)
     if status is None:
         in_message = _STATUS_IN_MESSAGE.search(message)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tracecanary.collector.captured import CapturedEvent, CapturedSpan
+from tracecanary.collector.captured import ERROR, CapturedEvent, CapturedSpan
 from tracecanary.collector.otlp_text import with_readable_text
 from tracecanary.collector.otlp_values import (
     SPAN_ID_BYTES,
@@ -27,7 +27,7 @@ from tracecanary.collector.otlp_values import (
 from tracecanary.schema import MalformedInputError
 
 if TYPE_CHECKING:
-    from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
+    from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
 _SAMPLED_FLAG = 1
 _SPAN_KINDS = tuple(
@@ -98,7 +98,13 @@ def protobuf_span(span: Span, resource: Mapping[str, Any], scope_name: str, scop
         is_sampled=is_sampled(span.flags),
         trace_state=span.trace_state,
         dropped_attributes=span.dropped_attributes_count,
+        status_message=status_message(span.status),
     )
+
+
+def status_message(status: Status) -> str:
+    """Return what a `Status` says of a failure; nothing of any other."""
+    return status.message if status.code == ERROR else ""
 
 
 def protobuf_event(event: Span.Event) -> CapturedEvent:
@@ -118,6 +124,8 @@ def _json_spans(resource_spans: Mapping[str, Any]) -> Iterator[CapturedSpan]:
     for scope_spans in json_objects(resource_spans, "scopeSpans"):
         scope = json_object(scope_spans.get("scope"))
         for span in json_objects(scope_spans, "spans"):
+            status = json_object(span.get("status"))
+            status_code = json_enum(status.get("code"), _STATUS_CODES)
             yield CapturedSpan(
                 trace_id=json_id(span, "traceId", TRACE_ID_BYTES),
                 span_id=json_id(span, "spanId", SPAN_ID_BYTES),
@@ -126,7 +134,7 @@ def _json_spans(resource_spans: Mapping[str, Any]) -> Iterator[CapturedSpan]:
                 kind=json_enum(span.get("kind"), _SPAN_KINDS),
                 start_ns=json_integer(span.get("startTimeUnixNano")),
                 end_ns=json_integer(span.get("endTimeUnixNano")),
-                status_code=json_enum(json_object(span.get("status")).get("code"), _STATUS_CODES),
+                status_code=status_code,
                 attributes=json_attributes(span),
                 events=tuple(
                     CapturedEvent(
@@ -140,4 +148,5 @@ def _json_spans(resource_spans: Mapping[str, Any]) -> Iterator[CapturedSpan]:
                 is_sampled=is_sampled(json_integer(span.get("flags"))),
                 trace_state=json_text(span, "traceState"),
                 dropped_attributes=json_integer(span.get("droppedAttributesCount")),
+                status_message=json_text(status, "message") if status_code == ERROR else "",
             )

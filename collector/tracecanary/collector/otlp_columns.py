@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracecanary.collector.attributes import EVALUATION_EVENT
-from tracecanary.collector.captured import CapturedEvent, CapturedSpan
+from tracecanary.collector.captured import ERROR, CapturedEvent, CapturedSpan
 from tracecanary.collector.column_values import ArrowArray, Typed, Values, coded_values, length_bounds
 from tracecanary.collector.evaluations import evaluation_forms
 from tracecanary.collector.events import TOOL_MESSAGE_EVENT, WANTED_EVENTS
-from tracecanary.collector.otlp import is_sampled
+from tracecanary.collector.otlp import is_sampled, status_message
 from tracecanary.collector.otlp_attributes import AttributeLists
 from tracecanary.collector.otlp_contexts import read_resource, read_scope
 from tracecanary.collector.otlp_lean import LeanDecoders, lean_decoders
 from tracecanary.collector.sent_spans import is_sent_row
-from tracecanary.collector.shaped_spans import ERROR, ShapedSpan, SpanColumnGroup, SpanShape, captured_span
+from tracecanary.collector.shaped_spans import ShapedSpan, SpanColumnGroup, SpanShape, captured_span
 from tracecanary.collector.span_fields import AttributeColumns, SpanFields, durations, hex_texts
 
 # Spans with one of these are read one by one; those that were judged, only for the judgement.
@@ -106,7 +106,8 @@ class _Spans:
         # Raises where a time does not fit.
         self.starts, self.ends = (spans.field(name).cast(pa.int64()) for name in ("start", "end"))
         self.names, self.dropped = spans.field("name"), spans.field("dropped").cast(pa.int64())
-        self.statuses = _distinct(spans.field("status"), _status)
+        statuses = _distinct(spans.field("status"), _status)
+        self.statuses, self.status_messages = (([one[place] for one in statuses[0]], statuses[1]) for place in (0, 1))
         self.are_sampled = _distinct(spans.field("flags"), is_sampled)
         self.trace_states = _distinct(spans.field("trace_state"), str)
         self.attributes = AttributeLists(decoders, spans.field("attributes"))
@@ -238,7 +239,8 @@ class _Group:
         )
         dropped = source.dropped.take(rows).to_pylist()
         attributes = [column().rows() for column in source.attributes.columns(rows)] if self.shape.attributes else []
-        own = (none, trace_ids, span_ids, parents, names, starts, ends, statuses, none, sampled, states, dropped)
+        said = _picked(source.status_messages, rows).rows()
+        own = (none, trace_ids, span_ids, parents, names, starts, ends, statuses, none, sampled, states, dropped, said)
         return zip(*own, *attributes, strict=True)
 
     def fields(self) -> SpanFields:
@@ -323,7 +325,8 @@ def _parted(rows: ArrowArray, mask: ArrowArray) -> tuple[ArrowArray, ArrowArray]
     return rows.filter(pc.invert(is_set)), rows.filter(is_set)
 
 
-def _status(serialised: bytes) -> int:
+def _status(serialised: bytes) -> tuple[int, str]:
     from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-    return Status.FromString(serialised).code if serialised else 0
+    status = Status.FromString(serialised)
+    return status.code, status_message(status)

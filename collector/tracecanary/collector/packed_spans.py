@@ -20,11 +20,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from tracecanary.collector.captured import CapturedEvent, CapturedSpan, time_ns
+from tracecanary.collector.captured import ERROR, CapturedEvent, CapturedSpan, time_ns
 from tracecanary.collector.coded_spans import CodedGroup, coded_group
 from tracecanary.collector.events import TOOL_MESSAGE_EVENT, WANTED_EVENTS
 from tracecanary.collector.shaped_spans import (
-    ERROR,
     EVENTS,
     SHAPE,
     STATUS,
@@ -103,6 +102,7 @@ class SpanPacker:
         # test that notices when the SDK changes them.
         try:
             trace_id, span_id, _, flags, trace_state, _ = span._context
+            status = span._status
             parent, scope, resource = span._parent, span._instrumentation_scope, span._resource
             bounded, ended = span._attributes, span._events._dq
             attributes = bounded._dict
@@ -122,11 +122,12 @@ class SpanPacker:
                     span._name,
                     span._start_time,
                     span._end_time,
-                    span._status._status_code._value_,
+                    status._status_code._value_,
                     _kept(ended) if ended else (),
                     flags & 1 == 1,
                     trace_state.to_header() if trace_state._dict else "",
                     bounded.dropped,
+                    status._description or "",
                     *attributes.values(),
                 ),
                 _FORMAT,
@@ -209,7 +210,8 @@ def _shortened_span(span: ReadableSpan) -> tuple[CapturedSpan, int]:
         for event in span.events
         if _is_kept(event.name)
     ]
-    text = len(name) + text_size(attributes) + sum(text_size(values) for _, values, _ in events)
+    said = (span.status.description or "")[:MAX_VALUE_LENGTH]
+    text = len(name) + len(said) + text_size(attributes) + sum(text_size(values) for _, values, _ in events)
     captured = CapturedSpan(
         trace_id=context.trace_id,
         span_id=context.span_id,
@@ -227,5 +229,6 @@ def _shortened_span(span: ReadableSpan) -> tuple[CapturedSpan, int]:
         is_sampled=context.trace_flags.sampled,
         trace_state=context.trace_state.to_header() if context.trace_state else "",
         dropped_attributes=span.dropped_attributes,
+        status_message=said,
     )
     return captured, _SPAN_BYTES + _ATTRIBUTE_BYTES * len(attributes) + _EVENT_BYTES * len(events) + text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
-from tracecanary.collector.captured import CapturedEvent, CapturedSpan, time_ns
+from tracecanary.collector.captured import ERROR, CapturedEvent, CapturedSpan, time_ns
 from tracecanary.collector.events import WANTED_EVENTS
 
 if TYPE_CHECKING:
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 # attributes and time; last the values of its attributes.
 ShapedSpan: TypeAlias = tuple[Any, ...]
 # Places in a shaped span.
-SHAPE, TRACE_ID, SPAN_ID, PARENT, NAME, START, END, STATUS, EVENTS, IS_SAMPLED, TRACE_STATE, DROPPED = range(12)
-FIRST_VALUE = 12
-ERROR = 2  # the status, as OTLP numbers it
+SHAPE, TRACE_ID, SPAN_ID, PARENT, NAME, START, END, STATUS, EVENTS, IS_SAMPLED, TRACE_STATE, DROPPED, SAID = range(13)
+FIRST_VALUE = 13
 
 
 class SpanShape(NamedTuple):
@@ -93,13 +92,16 @@ def shaped_span(span: CapturedSpan, number: int = 0) -> ShapedSpan:
         span.is_sampled,
         span.trace_state,
         span.dropped_attributes,
+        span.status_message,
         *span.attributes.values(),
     )
 
 
 def captured_span(shape: SpanShape, span: ShapedSpan) -> CapturedSpan:
     """Return the values of `span`, which is of this shape, under their names."""
-    _, trace_id, span_id, parent, name, start, end, status, events, is_sampled, trace_state, dropped, *values = span
+    _, trace_id, span_id, parent, name, start, end, status, events, is_sampled, trace_state, dropped, said, *values = (
+        span
+    )
     return CapturedSpan(
         trace_id=trace_id,
         span_id=span_id,
@@ -117,6 +119,7 @@ def captured_span(shape: SpanShape, span: ShapedSpan) -> CapturedSpan:
         is_sampled=is_sampled,
         trace_state=trace_state,
         dropped_attributes=dropped,
+        status_message=said,
     )
 
 
