@@ -17,7 +17,7 @@ def test_a_changed_query_that_only_answers_derives_nothing_again() -> None:
         return definition(DerivationSettings(), texts={**texts, name: texts[name] + "-- changed"})
 
     assert changed("question_quantiles_v2") == definition(DerivationSettings())
-    assert changed("facts_v2") != definition(DerivationSettings())
+    assert changed("facts_v3") != definition(DerivationSettings())
 
 
 def test_no_step_of_deriving_runs_a_query_that_is_said_to_only_answer() -> None:

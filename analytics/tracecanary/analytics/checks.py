@@ -7,7 +7,7 @@ verdict of ship to hold.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from tracecanary.analytics.evidence import (
     Cell,
     Evidence,
     Expiry,
+    Stated,
     Tally,
     merge_cells,
 )
@@ -83,7 +84,7 @@ def run_checks(question: Question, evidence: Evidence, compared: Sequence[Cell],
         mix_shift=_mix_shift(evidence.cells, shifted),
         simpson=_simpson(shifted),
         contamination=_contamination(question.selection.arm_by, base, candidate),
-        coverage=_coverage(base, candidate, evidence.unmatched_evaluations),
+        coverage=_coverage(base, candidate, evidence.unmatched_evaluations, evidence.stated),
         losses=_losses(base, candidate),
         sampling=_sampling(base, candidate),
         confounders=_confounders(question.selection.arm_by, base, candidate),
@@ -200,7 +201,7 @@ def _contamination(arm_by: str, base: ArmSide, candidate: ArmSide) -> Check:
     return _check(f"up to {worst:.1%} of an arm's traces called the other arm's model too", figures)
 
 
-def _coverage(base: ArmSide, candidate: ArmSide, unmatched: int) -> Check:
+def _coverage(base: ArmSide, candidate: ArmSide, unmatched: int, stated: Mapping[str, tuple[Stated, Stated]]) -> Check:
     figures: Figures = {"evaluations_without_trace": unmatched}
     gaps = []
     if unmatched and not (base.evaluated or candidate.evaluated):
@@ -218,11 +219,22 @@ def _coverage(base: ArmSide, candidate: ArmSide, unmatched: int) -> Check:
         gap = _gap(shares)
         if gap:
             gaps.append(f"{what}: {gap}")
+    unusable = []
+    for metric, arms in stated.items():
+        shares = _share(arms[0].known, base), _share(arms[1].known, candidate)
+        figures[f"base_with_{metric}"], figures[f"candidate_with_{metric}"] = shares
+        gap = _gap(shares)
+        if gap:
+            gaps.append(f"with {metric}: {gap}")
+        count = arms[0].unusable + arms[1].unusable
+        figures[f"unusable_{metric}"] = count
+        if count:
+            unusable.append(f"{count:,} traces state a {metric} that is no number from 0 to 10,000,000")
     answered = _share(base.with_thumbs, base), _share(candidate.with_thumbs, candidate)
     figures["base_with_thumbs"], figures["candidate_with_thumbs"] = answered
     told = _gap(answered)
     # Better answers may get more thumbs up: that is to be known, and no reason to hold.
-    notes = [f"marked by a person: {told}"] if told else []
+    notes = [*unusable, *([f"marked by a person: {told}"] if told else [])]
     return _check("; ".join([*gaps, *notes]) or None, figures, is_blocking=bool(gaps))
 
 

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracecanary.analytics.prices import PriceBook, PriceEntry, read_price_file
-from tracecanary.schema import CohortDimension, ConfigFile, ConfigFileError, ConfigurationError, LakeTable, Section
+from tracecanary.schema import (
+    CohortDimension,
+    ConfigFile,
+    ConfigFileError,
+    ConfigurationError,
+    LakeTable,
+    OwnMetric,
+    Section,
+)
 
 MS_PER_HOUR = 3_600_000
 _MS_PER_S = 1000
@@ -114,18 +122,23 @@ class DerivationSettings:
     Attributes:
         prices: What calls cost.
         dimensions: Cohort dimensions of the installation's own.
+        metrics: Metrics of the installation's own.
         retention: How long facts and rollups are kept.
     """
 
     prices: PriceBook = field(default_factory=PriceBook)
     dimensions: tuple[CohortDimension, ...] = ()
+    metrics: tuple[OwnMetric, ...] = ()
     retention: Retention = Retention()
 
     @property
     def fingerprint(self) -> str:
         """A text that differs when facts do; how long they are kept makes them no others."""
         declared = sorted((dimension.name, dimension.stored_as) for dimension in self.dimensions)
-        return f"{self.prices.fingerprint} {declared!r}"
+        measured = sorted(
+            (one.name, one.kind.value, one.attribute, one.take.value, one.is_lower_worse) for one in self.metrics
+        )
+        return f"{self.prices.fingerprint} {declared!r} {measured!r}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

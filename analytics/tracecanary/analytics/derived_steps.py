@@ -32,6 +32,7 @@ SUM_TABLES = (
     "rollup_models",
     "rollup_tools",
     "rollup_unmatched",
+    "rollup_measures",
 )
 # The queries of tables that have no rows yet.
 _EMPTY = {
@@ -224,6 +225,25 @@ def derive_dimensions(engine: Engine, settings: DerivationSettings, *, without: 
         engine.table("trace_dimensions", "no_trace_dimensions_v1")
 
 
+def derive_measures(engine: Engine, settings: DerivationSettings) -> None:
+    """Make `trace_measures` of `all_spans`: the values of the declared own metrics."""
+    if not settings.metrics:  # the usual case, without looking at the attributes of every span
+        engine.table("trace_measures", "no_trace_measures_v1")
+        return
+    declared = [
+        {
+            "name": metric.name,
+            "attribute": metric.attribute,
+            "take": metric.take.value,
+            "kind": metric.kind.value,
+            "is_lower_worse": metric.is_lower_worse,
+        }
+        for metric in settings.metrics
+    ]
+    engine.arrow_table("declared_measures", pa.Table.from_pylist(declared))
+    engine.table("trace_measures", "trace_measures_v1")
+
+
 def wide_dimensions(engine: Engine, state: DerivedState) -> list[str]:
     """Name the dimensions with more than `MAX_DIMENSION_VALUES` values, in what is derived and what is about to be."""
     engine.union("seen_rollup_keys", ["new_rollup_keys", *(["stored_rollup_keys"] if state.parts else [])])
@@ -278,6 +298,7 @@ def _derive_trace_facts(
     engine.union("all_spans", ["spans", "ordinary_spans"])
     engine.table("trace_details", "trace_details_v1")
     derive_dimensions(engine, settings, without=without_dimensions)
+    derive_measures(engine, settings)
     engine.table("trace_contexts", "trace_contexts_v1")
     engine.table("close_facts", "trace_facts_v3")
     engine.view("ordinary_facts", "ordinary_facts_v2")
@@ -308,7 +329,7 @@ def derive_facts(
     engine.view("trace_evaluations", "trace_evaluations_v1")
     engine.view("trace_feedback", "trace_feedback_v1")
     engine.table("outcomes", "outcomes_v1")
-    engine.table("new_facts", "facts_v2", {"revision": revision})
+    engine.table("new_facts", "facts_v3", {"revision": revision})
     _roll_up(engine, revision=revision)
 
 

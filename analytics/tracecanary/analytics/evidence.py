@@ -137,6 +137,14 @@ class CostGap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """Traces of one arm that state an own metric: with a value, or with none that can be used."""
+
+    known: int
+    unusable: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Expiry:
     """What has expired of the traces in a question's window: of those that started before `facts_from`, their facts.
 
@@ -170,6 +178,7 @@ class Evidence:
         caps: Largest value that a metric of means counts with, frozen for the comparison.
         pairs: Pairs of answers to the same request, by cohort and metric.
         cost_gaps: Of the models that are the arms, or of all, those with a reported and a computed cost of a call.
+        stated: Traces of base and candidate that state own metrics, by their names.
         expiry: What of the window is known by whole days alone; None if none of it is.
         held_out: The same of the traces that have a pair id; None unless both arms have such and others.
         live: The same of the traces that have none.
@@ -185,6 +194,7 @@ class Evidence:
     caps: Mapping[str, float] = field(default_factory=dict)
     pairs: Mapping[tuple[str, MetricKey], PairedHits] = field(default_factory=dict)
     cost_gaps: Sequence[CostGap] = ()
+    stated: Mapping[str, tuple[Stated, Stated]] = field(default_factory=dict)
     expiry: Expiry | None = None
     held_out: Evidence | None = None
     live: Evidence | None = None

@@ -25,7 +25,7 @@ from tracecanary.analytics.day_blocks import (
 )
 from tracecanary.analytics.engine import Row, Session
 from tracecanary.analytics.evidence import CostGap, Evidence, Expiry, MetricKey, Values
-from tracecanary.analytics.metrics import METRICS, MetricKind
+from tracecanary.analytics.metrics import METRICS_BY_NAME, MetricKind
 from tracecanary.analytics.periods import Times, period_starts, periods_of
 from tracecanary.analytics.question import Question, Selection, time_of
 from tracecanary.analytics.rollup_arrays import Chosen, PartRollups, block_rows, tally
@@ -42,6 +42,7 @@ from tracecanary.analytics.tallies import (
     cells_of,
     group_sums,
     histograms_of,
+    stated_traces,
     tail_sums,
     tails_above,
 )
@@ -60,15 +61,13 @@ MOST_TRACES_COUNTED = 250_000
 # Arms named in an error, so that a person can correct a spelling.
 _ARMS_SHOWN = 50
 
-_RATES = [metric.name for metric in METRICS if metric.kind is MetricKind.RATE]
-
 FreezeCaps = Callable[[Mapping[str, float]], Mapping[str, float]]
 
 
 def select_traces(session: Session, parameters: Mapping[str, object]) -> None:
     """Materialise the traces of a selection and their metric values in `session`."""
     session.materialise("question_traces", "question_traces_v1", parameters)
-    session.materialise("question_metric_values", "question_metric_values_v1")
+    session.materialise("question_metric_values", "question_metric_values_v2")
 
 
 def keys_of(selection: Selection) -> dict[str, Any]:
@@ -117,6 +116,7 @@ class _Gathering:
             **window, facts_from_ns=lake.facts_from_ns, hours_ns=lake.hours.occupied_ns
         )
         self._refuse_part_of_a_day()
+        self._own_metrics = {metric.name for metric in question.policy.metrics} - METRICS_BY_NAME.keys()
         self._has_expired = lake.hours.traces_between(self._from_ns, min(lake.facts_from_ns, self._to_ns)) > 0
         is_small = lake.hours.traces_between(self._from_ns, self._to_ns) <= MOST_TRACES_READ
         self._is_small = is_small and not self._has_expired
@@ -182,6 +182,7 @@ class _Gathering:
             caps=dict(caps),
             pairs=self._pairs() if paired else {},
             cost_gaps=self._cost_gaps(),
+            stated=stated_traces(cells, cells.pick("rollup_measures", chosen), self._own_metrics),
             expiry=self._expiry(uncapped=sorted(caps) if values.tails is None else ()),
         )
 
@@ -251,7 +252,9 @@ class _Gathering:
             cells,
             (traces.rows, places),
             cells.pick("rollup_evaluators", chosen),
+            cells.pick("rollup_measures", chosen),
             traces.told_rows(told_by_key(traces)),
+            own_metrics=self._own_metrics,
             is_clustered=is_clustered,
             is_paired=clusters.is_paired,
         )
@@ -338,6 +341,7 @@ class _Gathering:
     def _pairs(self) -> dict[tuple[str, MetricKey], PairedHits]:
         select_traces(self._session, self._question.selection.parameters())
         arms = {"base": self._question.base, "candidate": self._question.candidate}
+        rates = [metric.name for metric in self._question.policy.metrics if metric.kind is MetricKind.RATE]
         return {
             (row["cohort"], (row["metric"], row["evaluator"])): PairedHits(
                 both=row["both"],
@@ -345,7 +349,7 @@ class _Gathering:
                 candidate_only=row["candidate_only"],
                 neither=row["neither"],
             )
-            for row in self._session.rows("question_pairs_v1", {**arms, "metrics": _RATES})
+            for row in self._session.rows("question_pairs_v1", {**arms, "metrics": rates})
         }
 
 

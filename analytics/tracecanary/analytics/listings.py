@@ -121,14 +121,15 @@ def metric_series(
     Raises:
         InvalidQuestionError: The metric is unknown, or the step makes too many buckets.
     """
-    check_metrics((metric,))
-    entry = METRICS_BY_NAME[metric]
+    check_metrics((metric,), [known.name for known in store.metrics])
+    (entry,) = (known for known in store.metrics if known.name == metric)
     if step_s < 1:
         raise InvalidQuestionError("step", step_s, "Use at least one second, such as 15m, 1h or 1d.")
     with store.session() as session:
         store.check(selection)
         shape = {"step_ns": step_s * _NS_PER_S, "is_by_cohort": is_by_cohort}
-        if entry.quantile is None and not evaluators and _is_whole_hours(selection, step_s):
+        is_summed_up = metric in METRICS_BY_NAME and entry.quantile is None and not evaluators
+        if is_summed_up and _is_whole_hours(selection, step_s):
             select_keys(session, selection)
             rows = session.rows("series_hours_v1", {**shape, "value_of": metric, **window_of(selection)})
         else:

@@ -1,13 +1,17 @@
 """The metric catalogue: name, kind, unit, margin and role of everything a comparison measures.
 
 Every metric is oriented so that larger is worse. How a trace's value comes about stands in
-`queries/question_metric_values_v1.sql`, one branch a metric name.
+`queries/question_metric_values_v2.sql`, one branch a metric name. The configuration adds others, whose values are
+attributes of spans (`queries/trace_measures_v1.sql`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from tracecanary.schema import OwnMetric, Taking
 
 
 class MetricKind(StrEnum):
@@ -162,3 +166,30 @@ METRICS: tuple[Metric, ...] = (
     ),
 )
 METRICS_BY_NAME = {metric.name: metric for metric in METRICS}
+
+
+def catalogue(own: Sequence[OwnMetric] = ()) -> tuple[Metric, ...]:
+    """Return every metric: those of any installation, and an installation's own."""
+    return (*METRICS, *(_metric_of(declared) for declared in own))
+
+
+def _metric_of(declared: OwnMetric) -> Metric:
+    return Metric(
+        name=declared.name,
+        kind=MetricKind(declared.kind.value),
+        unit=declared.unit,
+        margin=declared.margin,
+        is_guardrail=declared.is_guardrail,
+        meaning=_MEANINGS[declared.take, declared.is_lower_worse].format(declared.attribute),
+    )
+
+
+_MEANINGS = {
+    (Taking.ANY, False): "share of traces with {} on any span, of those that state it",
+    (Taking.ANY, True): "share of traces with {} on no span, of those that state it",
+    (Taking.SUM, False): "mean of {}, added up over the trace, of those that state it",
+    (Taking.MAX, False): "mean of the largest {} of the trace, of those that state it",
+    (Taking.MIN, False): "mean of the smallest {} of the trace, of those that state it",
+    (Taking.LAST, False): "the last {} of the trace, of those that state it",
+    (Taking.LAST, True): "share of traces whose last {} is false, of those that state it",
+}

@@ -6,7 +6,7 @@ A policy is a lake's `policy.yaml`, or a file named on the command line. What it
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tracecanary.analytics.metrics import METRICS, METRICS_BY_NAME, Metric, MetricKind
+from tracecanary.analytics.metrics import METRICS, Metric, MetricKind
 from tracecanary.schema import ConfigurationError, FileLake, lake_storage
 
 POLICY_FILE = "policy.yaml"
@@ -71,20 +71,20 @@ class _PolicyFile(_Section):
     evaluators: dict[str, _MetricRule] = {}
 
 
-def read_policy(path: Path) -> Policy:
-    """Read a policy file.
+def read_policy(path: Path, metrics: Sequence[Metric] = METRICS) -> Policy:
+    """Read a policy file, for a catalogue of metrics.
 
     Raises:
         ConfigurationError: It can't be read, or has values that make no policy; names every one.
     """
     try:
-        return _policy_of(path.read_bytes(), name=str(path))
+        return _policy_of(path.read_bytes(), metrics, name=str(path))
     except OSError as error:
         raise ConfigurationError([f"can't read the policy {path}: {error}. Check the path and its rights"]) from error
 
 
-def lake_policy(lake: FileLake) -> Policy:
-    """Return the policy of a lake; the default one if it has none.
+def lake_policy(lake: FileLake, metrics: Sequence[Metric] = METRICS) -> Policy:
+    """Return the policy of a lake, for a catalogue of metrics; the default one if it has none.
 
     Raises:
         ConfigurationError: The lake's policy is none.
@@ -92,21 +92,21 @@ def lake_policy(lake: FileLake) -> Policy:
     """
     storage = lake_storage(lake)
     if all(file.name != POLICY_FILE for file in storage.files("")):
-        return Policy()
-    return _policy_of(storage.read(POLICY_FILE), name=f"{POLICY_FILE} of the lake")
+        return Policy(metrics=tuple(metrics))
+    return _policy_of(storage.read(POLICY_FILE), metrics, name=f"{POLICY_FILE} of the lake")
 
 
-def _policy_of(contents: bytes, *, name: str) -> Policy:
+def _policy_of(contents: bytes, metrics: Sequence[Metric], *, name: str) -> Policy:
     try:
-        return parse_policy(yaml.safe_load(contents.decode()), name=name)
+        return parse_policy(yaml.safe_load(contents.decode()), metrics, name=name)
     except UnicodeDecodeError as error:
         raise ConfigurationError([f"the policy {name} is no text in UTF-8: {error}"]) from error
     except yaml.YAMLError as error:
         raise ConfigurationError([f"the policy {name} is no YAML: {' '.join(str(error).split())}"]) from error
 
 
-def parse_policy(document: Any, *, name: str) -> Policy:
-    """Turn the content of a policy file into a policy.
+def parse_policy(document: Any, metrics: Sequence[Metric] = METRICS, *, name: str) -> Policy:
+    """Turn the content of a policy file into a policy, for a catalogue of metrics.
 
     Raises:
         ConfigurationError: It makes no policy; names every problem, with the file's `name`.
@@ -116,12 +116,14 @@ def parse_policy(document: Any, *, name: str) -> Policy:
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, item['loc'])) or 'policy'}: {item['msg']}" for item in error.errors()]
         raise ConfigurationError([f"{name}: {problem}" for problem in problems]) from error
+    known = [metric.name for metric in metrics]
     problems = [
-        f"{name}: metrics.{metric}: there is no such metric. Use one of {', '.join(METRICS_BY_NAME)}"
+        f"{name}: metrics.{metric}: there is no such metric. Use one of {', '.join(known)}, or give --config with "
+        "those of your own"
         for metric in parsed.metrics
-        if metric not in METRICS_BY_NAME
+        if metric not in known
     ]
-    ruled = {metric.name: _ruled(metric, parsed.metrics.get(metric.name)) for metric in METRICS}
+    ruled = {metric.name: _ruled(metric, parsed.metrics.get(metric.name)) for metric in metrics}
     evaluators = {evaluator: _ruled(ruled[EVALUATION_METRIC], rule) for evaluator, rule in parsed.evaluators.items()}
     problems += [
         f"{name}: metrics.{metric.name}.{_margin_problem(metric)}"
@@ -163,8 +165,8 @@ def _margin_problem(metric: Metric) -> str | None:
     return None
 
 
-def policy_template() -> str:
-    """Return a policy file with every default, to edit."""
+def policy_template(metrics: Sequence[Metric] = METRICS) -> str:
+    """Return a policy file with every default of a catalogue of metrics, to edit."""
     lines = [
         "# Release policy of tracecanary: what a candidate must keep to. Checked by `tracecanary policy check`.",
         "version: 1",
@@ -177,7 +179,7 @@ def policy_template() -> str:
         "# without it. critical: harm in it rolls the candidate back as a whole.",
         "metrics:",
     ]
-    for metric in METRICS:
+    for metric in metrics:
         lines += [
             f"  {metric.name}:  # {metric.meaning}",
             f"    margin: {metric.margin}",

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from tracecanary.analytics.metrics import METRICS_BY_NAME
 from tracecanary.analytics.policy import Policy
 from tracecanary.schema import InvalidQuestionError
 
@@ -148,15 +147,15 @@ def check_dimensions(selection: Selection, *, declared: Sequence[str], wide: Col
             raise InvalidQuestionError("cohort_by", dimension, remedy)
 
 
-def check_metrics(metrics: tuple[str, ...]) -> None:
+def check_metrics(metrics: Sequence[str], known: Sequence[str]) -> None:
     """Refuse a metric that is not in the catalogue.
 
     Raises:
         InvalidQuestionError: Names the metric and the catalogue.
     """
     for metric in metrics:
-        if metric not in METRICS_BY_NAME:
-            raise InvalidQuestionError("metric", metric, f"Use one of {', '.join(METRICS_BY_NAME)}.")
+        if metric not in known:
+            raise InvalidQuestionError("metric", metric, f"Use one of {', '.join(known)}.")
 
 
 def time_of(unix_ns: int) -> datetime:

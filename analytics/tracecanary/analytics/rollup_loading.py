@@ -24,6 +24,7 @@ _BLOCK_QUERIES = {
     "rollup_group_histograms": "blocks_of_group_histograms_v1",
     "rollup_tails": "blocks_of_tails_v1",
     "rollup_tools": "blocks_of_tools_v1",
+    "rollup_measures": "blocks_of_measures_v1",
 }
 # Fewer rows of single days are as quickly added up when a question comes.
 _MIN_ROWS_FOR_BLOCKS = 20_000
@@ -66,7 +67,7 @@ def roll_between(session: Session, piece: Piece, *, keys: Sequence[int] = (), pa
     """Materialise `rolled`: the traces of a time as rollups count them."""
     session.materialise(
         "rolled",
-        "rolled_between_v1",
+        "rolled_between_v2",
         {"from_ns": piece.from_ns, "to_ns": piece.to_ns, "keys": list(keys), "pairs_first": pairs_first},
     )
 

@@ -32,6 +32,7 @@ from tracecanary.analytics.derived_state import DerivedState, Listing
 from tracecanary.analytics.derived_steps import derive_traces, open_derived
 from tracecanary.analytics.engine import Engine, EngineLimits, Row, Session, refuse_damaged_content
 from tracecanary.analytics.known_lake import KnownLake, Seen, open_state
+from tracecanary.analytics.metrics import catalogue
 from tracecanary.analytics.question import Selection, check_dimensions, time_of
 from tracecanary.analytics.rollup_arrays import PartRollups
 from tracecanary.analytics.rollup_loading import LakeRollups
@@ -94,6 +95,8 @@ class Store:
         # Of comparisons, by their question and the number of the snapshot; the older ones go first.
         self.answers: AnswerCache[Any] = AnswerCache(_MOST_ANSWERS)
         self._settings = settings or DerivationSettings()
+        # Every metric of its answers, by the default policy.
+        self.metrics = catalogue(self._settings.metrics)
         # Names what facts depend on beside the lake, such as prices: 16 hex digits.
         self.derivation = hashlib.blake2b(self._settings.fingerprint.encode(), digest_size=8).hexdigest()
         self._copies = local_copies(lake)

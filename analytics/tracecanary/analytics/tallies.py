@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracecanary.analytics.evidence import MetricKey
+from tracecanary.analytics.evidence import MetricKey, Stated
 from tracecanary.analytics.policy import EVALUATION_METRIC
 from tracecanary.analytics.rollup_arrays import Chosen, Flags, Floats, Picked, Places, pick, tally
 from tracecanary.analytics.statistics.histograms import COARSE_SCALE, SCALE, Histograms
@@ -23,7 +23,7 @@ _HIGH = 2.0**32
 # Above all buckets.
 _NO_BUCKET = 2**31
 # Divided by, since 1e9 is exact in floating point and 1e-9 is not.
-_NANOS, _MICROS = 1e9, 1e6
+_NANOS, _MICROS, _MILLIS = 1e9, 1e6, 1e3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +112,10 @@ def group_sums(
     cells: Cells,
     groups: tuple[Picked, Places],
     evaluators: Picked,
+    measures: Picked,
     told: Mapping[str, Flags],
     *,
+    own_metrics: Collection[str],
     is_clustered: bool,
     is_paired: bool,
 ) -> tuple[tuple[MetricKey, ...], GroupSums]:
@@ -123,7 +125,9 @@ def group_sums(
         cells: Where they go.
         groups: Rows of rollup_groups, and the place of each row's cell.
         evaluators: Rows of rollup_evaluators.
+        measures: Rows of rollup_measures.
         told: Rows of `groups` whose traces would show a hit, by `told_by`.
+        own_metrics: Names of the metrics that `measures` are taken of.
         is_clustered: Whether groups are kept apart.
         is_paired: Whether the same clusters are in both arms.
 
@@ -145,6 +149,7 @@ def group_sums(
             cubes=adding.wide_sums(rows, f"{mean.name}_cube") / mean.per_cube_unit**3,
         )
     made |= _evaluator_sums(cells, evaluators, is_clustered=is_clustered)
+    made |= _measure_sums(cells, measures, own_metrics, is_clustered=is_clustered)
     keys = tuple(sorted((key for key, sums in made.items() if sums.n.any()), key=lambda key: (key[0], key[1] or "")))
     return keys, _stacked(cells, [made[key] for key in keys], is_clustered=is_clustered, is_paired=is_paired)
 
@@ -174,6 +179,53 @@ def _evaluator_sums(cells: Cells, rows: Picked, *, is_clustered: bool) -> dict[M
             n=adding.sums(rows["judged"][chosen]), total=failed, squares=failed, cubes=failed
         )
     return made
+
+
+def _measure_sums(
+    cells: Cells, rows: Picked, own_metrics: Collection[str], *, is_clustered: bool
+) -> dict[MetricKey, _Sums]:
+    if not len(rows.codes):
+        return {}
+    made: dict[MetricKey, _Sums] = {}
+    g = rows["g"] if is_clustered else None
+    metrics, names = rows.labelled("metric")
+    for number, name in enumerate(names):
+        if name in own_metrics:
+            chosen = np.flatnonzero(metrics == number)
+            adding = _Adding(cells, rows.codes[chosen], None if g is None else g[chosen])
+            wide = {
+                power: adding.sums(rows[f"value_{power}_high"][chosen]) * _HIGH
+                + adding.sums(rows[f"value_{power}_low"][chosen])
+                for power in ("sq", "cube")
+            }
+            made[name, None] = _Sums(
+                n=adding.sums(rows["known"][chosen]),
+                total=adding.sums(rows["value_total"][chosen]) / _MICROS,
+                squares=wide["sq"] / _MICROS**2,
+                cubes=wide["cube"] / _MILLIS**3,
+            )
+    return made
+
+
+def stated_traces(cells: Cells, rows: Picked, own_metrics: Collection[str]) -> dict[str, tuple[Stated, Stated]]:
+    """Count the traces of each arm that state an own metric, by its name; rows of rollup_measures."""
+    if not len(rows.codes):
+        return {}
+    metrics, names = rows.labelled("metric")
+    found = {}
+    for number, name in enumerate(names):
+        if name in own_metrics:
+            chosen = np.flatnonzero(metrics == number)
+            stated, known = (
+                tally(rows.codes[chosen], rows[column][chosen], cells.shape).sum(axis=(0, 1))
+                for column in ("stated", "known")
+            )
+            base, candidate = (
+                Stated(known=round(float(known[arm])), unusable=round(float(stated[arm] - known[arm])))
+                for arm in (0, 1)
+            )
+            found[name] = (base, candidate)
+    return found
 
 
 def named_evaluators(rows: Picked) -> dict[str, Places]:

@@ -36,6 +36,7 @@ class ServiceSettings:
         return DerivationSettings(
             prices=PriceBook(self.prices.entries),
             dimensions=self.rules.dimensions,
+            metrics=self.rules.metrics,
             retention=self.compaction.retention,
         )
 

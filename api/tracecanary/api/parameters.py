@@ -144,7 +144,7 @@ class CompareParameters(SelectionParameters):
 
     def question(self, policy: Policy) -> Question:
         """Return the question that the parameters ask, under the release policy."""
-        check_metrics(tuple(self.metric))
+        check_metrics(self.metric, [metric.name for metric in policy.metrics])
         if self.planned_traces is not None:
             policy = dataclasses.replace(policy, planned_traces=self.planned_traces)
         return Question(

@@ -30,6 +30,7 @@ from tracecanary.schema import (
     parse_lake,
     read_config_file,
     read_dimensions,
+    read_own_metrics,
 )
 from tracecanary.schema.config import default_spool
 
@@ -244,12 +245,18 @@ def read_rules(file: ConfigFile) -> Rules:
         if is_content(declared.key):
             remedy = "that may hold prompts or secrets, which are never stored; declare an attribute without content"
             cohorts.table("dimensions").note(declared.name, declared.key, remedy)
+    metrics = read_own_metrics(file)
+    for metric in metrics:
+        if is_content(metric.attribute):
+            remedy = "that may hold prompts or secrets, which are never stored; declare an attribute without content"
+            file.section("metrics").table(metric.name).note("attribute", metric.attribute, remedy)
     return Rules(
         models=_model_rules(file.section("models")),
         feature_flags=frozenset(features.texts("flags")),
         cohort_tags=cohorts.names("tags"),
         dimensions=dimensions,
         evaluators={name: _evaluator_rule(rule) for name, rule in file.section("evaluators").tables().items()},
+        metrics=metrics,
     )
 
 

@@ -76,7 +76,7 @@ class Normaliser:
 
     def __init__(self, rules: Rules | None = None) -> None:
         self._rules = rules = rules or Rules()
-        self._dimensions = rules.span_dimensions
+        self._dimensions = rules.kept_attributes
         self._resource_dimensions = rules.resource_dimensions
         self._plans: dict[tuple[str | None, str | None, int, tuple[str, ...]], Plan] = {}
         # By identity, with the resource beside its values: while it is held, no other one gets its id.

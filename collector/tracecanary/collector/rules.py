@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tracecanary.collector.models import ModelRules
-from tracecanary.schema import CohortDimension, DimensionSource
+from tracecanary.schema import CohortDimension, DimensionSource, OwnMetric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,7 @@ class Rules:
         cohort_tags: Cohort of each tag that is one, for libraries that keep tags only.
         dimensions: Further cohort dimensions: their values are kept with the spans.
         evaluators: When a result has passed, by the evaluator's name.
+        metrics: Metrics of the installation's own: their values are kept with the spans.
     """
 
     models: ModelRules = field(default_factory=ModelRules)
@@ -42,6 +43,7 @@ class Rules:
     cohort_tags: Mapping[str, str] = field(default_factory=dict)
     dimensions: tuple[CohortDimension, ...] = ()
     evaluators: Mapping[str, EvaluatorRule] = field(default_factory=dict)
+    metrics: tuple[OwnMetric, ...] = ()
 
     @property
     def resource_dimensions(self) -> Mapping[str, str]:
@@ -53,9 +55,10 @@ class Rules:
         }
 
     @property
-    def span_dimensions(self) -> tuple[str, ...]:
-        """Attributes of spans to keep."""
+    def kept_attributes(self) -> tuple[str, ...]:
+        """Attributes of spans to keep, of dimensions and of metrics."""
         keys = [declared.key for declared in self.dimensions if declared.source is not DimensionSource.RESOURCE]
+        keys += [metric.attribute for metric in self.metrics]
         return tuple(key for key in dict.fromkeys(keys) if key not in self.resource_dimensions)
 
     @property

@@ -20,7 +20,7 @@ from tracecanary.schema.errors import ConfigFileError
 
 CONFIG_VARIABLE = "TRACECANARY_CONFIG"
 # Every section that some room reads: a room skips those of the others, and must tell them from misspelt ones.
-SECTIONS = ("cohorts", "compaction", "evaluators", "features", "links", "models", "prices", "retention")
+SECTIONS = ("cohorts", "compaction", "evaluators", "features", "links", "metrics", "models", "prices", "retention")
 # No configuration comes near it; a wrong path may name something large.
 MAX_FILE_BYTES = 4 * 1024 * 1024
 _MAX_SHOWN = 80

@@ -1,9 +1,9 @@
 """Each folder below `testdata/<query>/` is one case: rows in, rows out, small enough to check by hand.
 
 `spans*.yaml` and `evaluations*.yaml` are one segment each, with columns that are not named left null. `params.yaml`
-has the `selection` of traces, declared `dimensions` (attributes by name), and the query's own `parameters`.
-`expected.yaml` has the expected `rows`, in any order, with the columns that the case is about; `only` leaves other rows
-out, by column.
+has the `selection` of traces, declared `dimensions` (attributes by name) and `measures` (own metrics by name), and the
+query's own `parameters`. `expected.yaml` has the expected `rows`, in any order, with the columns that the case is about;
+`only` leaves other rows out, by column.
 """
 
 from contextlib import AbstractContextManager
@@ -21,7 +21,7 @@ from tracecanary.analytics.gathering import keys_of, select_keys, select_traces
 from tracecanary.analytics.question import Selection
 from tracecanary.analytics.rollup_loading import roll_between
 from tracecanary.analytics.store import Row, Session, Store
-from tracecanary.schema import CohortDimension, DimensionSource
+from tracecanary.schema import CohortDimension, DimensionSource, OwnMetric, OwnMetricKind, Taking
 
 TESTDATA = Path(__file__).parent / "testdata"
 # Queries of sessions, which answer questions. The others are steps of deriving: an engine in the midst of it runs them.
@@ -33,7 +33,7 @@ ANSWERING = {
     "judged_outcomes_v1",
     "known_feedback_v1",
     "model_traces_v1",
-    "rolled_between_v1",
+    "rolled_between_v2",
     "models_v3",
     "series_hours_v1",
     "series_v1",
@@ -64,7 +64,7 @@ def test_query_returns_the_expected_rows(case: Path, tmp_path: Path) -> None:
     expected = _load(case / "expected.yaml")
 
     query = case.parent.name
-    with open_session(tmp_path, query, params.get("dimensions", {})) as session:
+    with open_session(tmp_path, query, params) as session:
         rows = _run(session, query, params)
 
     only = expected.get("only", {})
@@ -79,14 +79,29 @@ def test_every_query_has_a_case() -> None:
     assert {case.parent.name for case in CASES} == {path.stem for path in queries.glob("*.sql")}
 
 
-def open_session(lake: Path, query: str, dimensions: dict[str, str]) -> AbstractContextManager[Session]:
-    declared = [CohortDimension(name, DimensionSource.ATTRIBUTE, key) for name, key in dimensions.items()]
-    settings = DerivationSettings(dimensions=tuple(declared))
+def open_session(lake: Path, query: str, params: dict[str, Any]) -> AbstractContextManager[Session]:
+    dimensions = [
+        CohortDimension(name, DimensionSource.ATTRIBUTE, key) for name, key in params.get("dimensions", {}).items()
+    ]
+    metrics = [_own_metric(name, **declared) for name, declared in params.get("measures", {}).items()]
+    settings = DerivationSettings(dimensions=tuple(dimensions), metrics=tuple(metrics))
     if query in ANSWERING or query.startswith("question_"):
         return Store(lake, settings).session()
     if query.startswith("compacted_"):
         return compacting_engine(lake)
     return deriving_engine(lake, is_thorough=query in THOROUGH, closely=query not in AT_A_GLANCE, settings=settings)
+
+
+def _own_metric(name: str, *, attribute: str, take: str, kind: str = "mean", is_lower_worse: bool = False) -> OwnMetric:
+    return OwnMetric(
+        name=name,
+        kind=OwnMetricKind(kind),
+        attribute=attribute,
+        take=Taking(take),
+        unit="",
+        is_lower_worse=is_lower_worse,
+        margin=1.1,
+    )
 
 
 def _run(session: Session, query: str, params: dict[str, Any]) -> list[Row]:

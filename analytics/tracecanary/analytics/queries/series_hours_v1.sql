@@ -11,7 +11,7 @@ WITH hours AS (
     INNER JOIN question_keys ON rollup_hours.rollup_key = question_keys.rollup_key
     WHERE rollup_hours.hour_unix_ns >= $from_ns AND rollup_hours.hour_unix_ns < $to_ns AND rollup_hours.traces > 0
 ),
--- Whether a retry or fallback would be seen, and feedback recorded: as in question_traces_v1 and question_metric_values_v1.
+-- Whether a retry or fallback would be seen, and feedback recorded: as in question_traces_v1 and question_metric_values_v2.
 told AS (
     SELECT
         hours.*,

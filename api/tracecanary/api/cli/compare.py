@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from tracecanary.analytics.answer import Answer, Verdict, with_metrics
 from tracecanary.analytics.comparison import compare
 from tracecanary.analytics.config import DerivationSettings
+from tracecanary.analytics.metrics import catalogue
 from tracecanary.analytics.policy import lake_policy, read_policy
 from tracecanary.analytics.question import DEFAULT_CONFIDENCE, DEFAULT_MAX_COHORTS, MOST_COHORTS, check_metrics
 from tracecanary.analytics.store import Store
@@ -90,10 +91,12 @@ def compare_arms(
     given = {**arms, **traces, **reading, "max_cohorts": max_cohorts}
     parameters = {name: value for name, value in given.items() if value}
     settings = service_settings(config)  # one that can't be used is no ground for a verdict
-    check_metrics(tuple(metric or ()))
+    if not url:  # a service may have metrics that this configuration lacks
+        check_metrics(metric or [], [known.name for known in catalogue(settings.rules.metrics)])
     if url and policy:
         raise ConfigurationError(["--policy goes with --lake; a service keeps to the policy.yaml of its lake"])
     answer = _ask_service(url, parameters) if url else _ask_lake(lake, policy, parameters, settings.derivation)
+    check_metrics(metric or [], list(dict.fromkeys(row.metric for row in answer.overall.metrics)))
     _print(answer, output, metric or [])
     if exit_code:
         raise typer.Exit(VERDICT_EXIT_CODES[answer.overall.verdict])
@@ -108,13 +111,14 @@ def _ask_lake(
     if isinstance(lake, Path) and not lake.is_dir():
         raise LakeError(f"there is no lake at {lake}. Check --lake; tracecanary demo --lake PATH makes one to look at.")
     try:
-        rules = lake_policy(lake) if policy is None else read_policy(policy)
+        store = Store(lake, settings)
+        rules = lake_policy(lake, store.metrics) if policy is None else read_policy(policy, store.metrics)
         question = CompareParameters.model_validate(parameters).question(rules)
     except ValidationError as error:
         first = error.errors()[0]
         message = str(first["msg"]).removeprefix("Value error, ")
         raise InvalidQuestionError(".".join(map(str, first["loc"])), first["input"], f"{message}.") from error
-    return compare(Store(lake, settings), question).answer
+    return compare(store, question).answer
 
 
 def _ask_service(url: str, parameters: dict[str, Any]) -> Answer:

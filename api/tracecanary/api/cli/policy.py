@@ -8,20 +8,26 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tracecanary.analytics.metrics import catalogue
 from tracecanary.analytics.policy import POLICY_FILE, policy_template, read_policy
-from tracecanary.schema import ConfigurationError
+from tracecanary.api.config import service_settings
+from tracecanary.schema import CONFIG_VARIABLE, ConfigurationError
 
 policy_app = typer.Typer(help="Write and check release policies: margins, guardrails, what is critical.")
 
+Config = Annotated[
+    Path | None, typer.Option(envvar=CONFIG_VARIABLE, help="configuration file, TOML, with metrics of your own")
+]
 File = Annotated[Path, typer.Argument(help="policy file; the service and compare read a lake's policy.yaml")]
 
 
 @policy_app.command()
-def init(file: File = Path(POLICY_FILE)) -> None:
+def init(file: File = Path(POLICY_FILE), config: Config = None) -> None:
     """Write a policy with every default, to edit; an existing file stays as it is."""
+    metrics = catalogue(service_settings(config).rules.metrics)
     try:
         with file.open("x", encoding="utf-8") as opened:
-            opened.write(policy_template())
+            opened.write(policy_template(metrics))
     except FileExistsError as error:
         raise ConfigurationError([f"{file} exists. Choose another name, or remove it first"]) from error
     except OSError as error:
@@ -30,9 +36,9 @@ def init(file: File = Path(POLICY_FILE)) -> None:
 
 
 @policy_app.command()
-def check(file: File = Path(POLICY_FILE)) -> None:
+def check(file: File = Path(POLICY_FILE), config: Config = None) -> None:
     """Check a policy and say what it asks for."""
-    policy = read_policy(file)
+    policy = read_policy(file, catalogue(service_settings(config).rules.metrics))
     guardrails = [metric for metric in policy.metrics if metric.is_guardrail]
     critical = [metric.name for metric in policy.metrics if metric.is_critical]
     critical += [name for name, metric in policy.evaluators.items() if metric.is_critical]

@@ -88,7 +88,7 @@ def _gate(answer: Answer, passing: Verdict) -> PlainTextResponse:
 
 
 def _compared(store: Store, parameters: CompareParameters) -> Comparison:
-    return compare(store, parameters.question(lake_policy(store.lake)))
+    return compare(store, parameters.question(lake_policy(store.lake, store.metrics)))
 
 
 def _row_time(parameters: CompareParameters, comparison: Comparison) -> datetime:

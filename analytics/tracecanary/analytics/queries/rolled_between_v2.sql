@@ -31,6 +31,7 @@ FROM (
         output_tokens,
         steps,
         tool_versions,
+        measures,
         1 AS sign,
         start_unix_ns - start_unix_ns % 86400000000000 AS day_unix_ns,
         coalesce(

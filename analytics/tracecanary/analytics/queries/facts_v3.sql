@@ -2,10 +2,11 @@
 -- has a row too, without model, so that its late spans and its evaluations find it.
 --   rollup_key     names everything that a question may tell traces apart by (rollup_keys); 60 bits of a digest
 --   cluster_group  0..127, from a digest of what repeats: user, else conversation, else pair, else trace
+--   measures       values of own metrics, by name, in millionths
 --   first_span_ns, last_span_ns  within these its spans start; whole seconds, which compress, up to the end of 64 bits
 -- grain: trace_id   params: $revision BIGINT
 -- reads: dirty_traces, rederived_traces, trace_outlines, close_traces, close_facts, ordinary_facts, new_judgements,
--- old_facts, outcomes
+-- old_facts, outcomes, trace_measures
 WITH told AS (
     SELECT
         trace_outlines.trace_id,
@@ -50,11 +51,13 @@ SELECT
     )), 1, 2)) AS BIGINT) % 128 END AS cluster_group,
     told.trace_id,
     told.* EXCLUDE (trace_id, first_start_unix_ns, last_start_unix_ns),
+    CASE WHEN told.models IS NOT NULL THEN trace_measures.measures END AS measures,
     outcomes.outcomes,
     outcomes.is_thumbs_down,
     outcomes.is_escalated
 FROM told
 LEFT JOIN outcomes ON told.trace_id = outcomes.trace_id
+LEFT JOIN trace_measures ON told.trace_id = trace_measures.trace_id
 UNION ALL BY NAME -- judged, with no span that asks a model
 SELECT
     $revision AS revision,

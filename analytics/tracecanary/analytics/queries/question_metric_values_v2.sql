@@ -64,5 +64,12 @@ metric_values AS (
     UNION ALL
     SELECT trace_id, arm_name, cohort_name, start_unix_ns, 'steps_per_trace', NULL, CAST(steps AS DOUBLE)
     FROM traces
+    UNION ALL
+    SELECT trace_id, arm_name, cohort_name, start_unix_ns, measure.key, NULL, measure.value / 1e6
+    FROM (
+        SELECT trace_id, arm_name, cohort_name, start_unix_ns, unnest(map_entries(measures)) AS measure
+        FROM traces
+        WHERE measures IS NOT NULL
+    ) AS measured
 )
 SELECT * FROM metric_values WHERE value IS NOT NULL

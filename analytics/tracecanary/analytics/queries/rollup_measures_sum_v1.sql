@@ -1,0 +1,15 @@
+-- The sums of several parts, added up.
+-- grain: day_unix_ns, rollup_key, g, metric   params: none   reads: stored_rollup_measures
+SELECT
+    day_unix_ns,
+    rollup_key,
+    g,
+    metric,
+    CAST(sum(stated) AS BIGINT) AS stated,
+    CAST(sum(known) AS BIGINT) AS known,
+    CAST(sum(value_total) AS BIGINT) AS value_total,
+    sum(value_sq) AS value_sq,
+    sum(value_cube) AS value_cube
+FROM stored_rollup_measures
+GROUP BY day_unix_ns, rollup_key, g, metric
+ORDER BY day_unix_ns, rollup_key, g, metric
