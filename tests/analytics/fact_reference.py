@@ -89,7 +89,23 @@ def _trace_facts(members: Sequence[Record], judgements: Sequence[Record]) -> dic
         **_usage(_counted(spans)),
         **_judge_usage(judging),
         "outcomes": _outcomes(judgements),
+        "measures": _measures(in_time) or None,
     }
+
+
+def _measures(in_time: Sequence[Record]) -> dict[str, int | None]:
+    """Return refund, a sum, and unsolved, by the last that says; in millionths, None where nothing is usable."""
+    truths = {"true": 1.0, "false": 0.0}
+    refunds = [span["attributes"]["app.refund"] for span in in_time if "app.refund" in span["attributes"]]
+    solved = [span["attributes"]["app.solved"].lower() for span in in_time if "app.solved" in span["attributes"]]
+    usable = [float(value) for value in refunds if value not in {"-1", "none", "99999999"}]
+    told = [truths.get(value) if value in truths else float(value) for value in solved if value != "maybe"]
+    found: dict[str, int | None] = {}
+    if refunds:
+        found["refund"] = round(sum(usable) * 1_000_000) if usable else None
+    if solved:
+        found["unsolved"] = 1_000_000 * (not told[-1]) if told else None
+    return found
 
 
 def _first_start(calls: Sequence[Record]) -> Any:
@@ -221,6 +237,18 @@ def hour_sums(facts: Mapping[str, Record]) -> Sums:
     for one in facts.values():
         hour = one["start_unix_ns"] // HOUR_NS * HOUR_NS
         sums[hour, *_cohort(one)].update({name: _added(one)[name] for name in HOUR_SUMS})
+    return {key: dict(total) for key, total in sums.items()}
+
+
+def measure_sums(facts: Mapping[str, Record]) -> Sums:
+    """Add up own metrics by day, cohort, plan and name."""
+    sums: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+    for one in facts.values():
+        day = one["start_unix_ns"] // DAY_NS * DAY_NS
+        for name, value in (one["measures"] or {}).items():
+            known = value or 0
+            added = {"stated": 1, "known": int(value is not None), "value_total": known, "value_sq": known**2}
+            sums[day, *_cohort(one), name].update({**added, "value_cube": round(known / 1000) ** 3})
     return {key: dict(total) for key, total in sums.items()}
 
 

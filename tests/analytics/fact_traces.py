@@ -9,7 +9,7 @@ from tests.analytics.fact_reference import FIRST_NS, HOUR_NS, Record
 
 from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.prices import PriceBook, read_price_file
-from tracecanary.schema import CohortDimension, DimensionSource
+from tracecanary.schema import CohortDimension, DimensionSource, OwnMetric, OwnMetricKind, Taking
 
 MINUTE_NS, DAY_NS = 60_000_000_000, 24 * HOUR_NS
 # The same prices as in `fact_reference`; gpt-4.1 has a published one, base has none.
@@ -42,6 +42,20 @@ def settings_of(folder: Path) -> DerivationSettings:
     return DerivationSettings(
         prices=PriceBook(read_price_file(path)),
         dimensions=(CohortDimension("plan", DimensionSource.ATTRIBUTE, "app.plan"),),
+        metrics=(
+            OwnMetric(
+                name="refund", kind=OwnMetricKind.MEAN, attribute="app.refund", take=Taking.SUM, unit="EUR", margin=1.1
+            ),
+            OwnMetric(
+                name="unsolved",
+                kind=OwnMetricKind.RATE,
+                attribute="app.solved",
+                take=Taking.LAST,
+                unit="fraction",
+                is_lower_worse=True,
+                margin=0.01,
+            ),
+        ),
     )
 
 
@@ -102,7 +116,12 @@ def _span(
         "reported_cost_nano_usd": rng.choice([None, 0, *[rng.randrange(10**7)] * 6]) if is_call else None,
         "tool_name": "search" if kind == "tool" else None,
         "tool_arguments_hash": rng.choice(["a", "b"]) if kind == "tool" else None,
-        "attributes": {"some": "more", **({"app.plan": trace["plan"]} if trace["plan"] and is_told else {})},
+        "attributes": {
+            "some": "more",
+            **({"app.plan": trace["plan"]} if trace["plan"] and is_told else {}),
+            **rng.choice([{}, {}, {"app.refund": rng.choice(["0", "2.5", "1e3", "-1", "none", "99999999"])}]),
+            **rng.choice([{}, {}, {"app.solved": rng.choice(["true", "FALSE", "0", "1", "maybe"])}]),
+        },
     }
 
 

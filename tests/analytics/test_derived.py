@@ -21,6 +21,7 @@ from tests.analytics.fact_reference import (
     group_sums,
     histograms,
     hour_sums,
+    measure_sums,
     newest_judgements,
 )
 from tests.analytics.fact_traces import make_trace, poorer, settings_of
@@ -104,7 +105,7 @@ def _counted(rows: list[Row]) -> list[Row]:
     """Leave out sums that have come to nothing."""
     if not rows or "trace_id" in rows[0]:
         return rows
-    name = next((name for name in ("traces", "all_traces", "judged") if name in rows[0]), None)
+    name = next((name for name in ("traces", "all_traces", "judged", "stated") if name in rows[0]), None)
     return [row for row in rows if name is None or row[name] != 0]
 
 
@@ -194,6 +195,8 @@ def check_against_reference(lake: GrowingLake, spans: Sequence[Record], evaluati
 
     assert sums("rollup_groups", ["day_unix_ns", "g"], GROUP_SUMS) == group_sums(expected)
     assert sums("rollup_hours", ["hour_unix_ns"], HOUR_SUMS) == hour_sums(expected)
+    names = ["stated", "known", "value_total", "value_sq", "value_cube"]
+    assert sums("rollup_measures", ["day_unix_ns", "metric"], names) == measure_sums(expected)
     counted = sums("rollup_histograms", ["day_unix_ns", "metric", "bucket"], ["n"])
     assert {place: total["n"] for place, total in counted.items()} == histograms(expected)
 

@@ -20,6 +20,13 @@ CONFIG = """
 tenant = { baggage = "tenant.id" }
 region = { resource = "cloud.region" }
 
+[metrics.answer_length]
+attribute = "gen_ai.usage.output_tokens" # has a column of its own
+unit = "tokens"
+[metrics.refunded]
+attribute = "app.refunded"
+kind = "rate"
+
 [prices]
 file = "prices.toml"
 """
@@ -45,8 +52,9 @@ def _capture(lake: Path, config: Path) -> None:
     provider = TracerProvider(resource=Resource({"cloud.region": "eu"}))
     provider.add_span_processor(CanarySpanProcessor(lake, config=config))
     tracer = provider.get_tracer("tests")
-    asked: dict[str, str | int] = {"gen_ai.operation.name": "chat"}
+    asked: dict[str, str | int | bool] = {"gen_ai.operation.name": "chat"}
     asked |= {"gen_ai.usage.input_tokens": 1_000, "gen_ai.usage.output_tokens": 100}
+    asked |= {"app.refunded": True}
     for model in QUESTION.values():
         for tenant in ("acme", "acme", "acme", "beta"):
             token = context.attach(baggage.set_baggage("tenant.id", tenant))
@@ -79,6 +87,20 @@ def test_costs_are_by_the_price_file_and_what_has_none_is_named(configured: http
         "acme": {"base": 3, "candidate": 3},
         "beta": {"base": 1, "candidate": 1},
     }
+
+
+def test_metrics_of_ones_own_are_in_every_answer(configured: httpx.Client) -> None:
+    asked = {**QUESTION, "metric": ["answer_length", "refunded"]}
+    rows = configured.get("/compare/rows", params=asked).raise_for_status().json()
+    series = configured.get("/series", params={"metric": "refunded", "step": "1d"}).raise_for_status().json()
+    report = configured.get("/report", params=QUESTION).raise_for_status().text
+
+    found = {(row["metric"], row["unit"], row["base_value"], row["base_n"]) for row in rows if row["cohort"] is None}
+    assert found == {("answer_length", "tokens", 100.0, 4), ("refunded", "fraction", 1.0, 4)}
+    assert {(row["arm"], row["value"]) for row in series} == {("base", 1.0), ("my-ft", 1.0)}
+    assert "answer length" in report
+    refused = configured.get("/compare", params={**QUESTION, "metric": "refund"})
+    assert (refused.status_code, "steps_per_trace, answer_length, refunded" in refused.json()["detail"]) == (422, True)
 
 
 def test_an_unknown_dimension_is_refused_with_those_there_are(configured: httpx.Client) -> None:

@@ -167,6 +167,16 @@ def test_a_dimension_of_content_is_refused(config: Path) -> None:
         file.check()
 
 
+def test_a_metric_of_content_is_refused(config: Path) -> None:
+    config.write_text('[metrics.words]\nattribute = "gen_ai.prompt.0.content"')
+    file = read_config_file(config)
+
+    read_rules(file)
+
+    with pytest.raises(ConfigFileError, match=r"\[metrics.words\] attribute .* which are never stored"):
+        file.check()
+
+
 def test_rules_can_be_turned_off(config: Path) -> None:
     config.write_text("[models]\nstrip_dates = false\nstrip_providers = false\nprovider_prefixes = ['gateway']")
 

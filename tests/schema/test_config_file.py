@@ -43,7 +43,7 @@ def problems_of(path: Path) -> tuple[str, ...]:
         pytest.param("[model]", "[model] is no section. Did you mean models?", id="section"),
         pytest.param(
             "[xyz]",
-            "[xyz] is no section. Known are cohorts, compaction, evaluators, features, links, models, prices, "
+            "[xyz] is no section. Known are cohorts, compaction, evaluators, features, links, metrics, models, prices, "
             "retention.",
             id="far",
         ),
@@ -186,6 +186,10 @@ def test_the_documented_file_is_valid(tmp_path: Path) -> None:
     settings = service_settings(written(tmp_path, example))
 
     assert [dimension.name for dimension in settings.rules.dimensions] == ["plan", "tenant", "region"]
+    assert [(metric.name, metric.is_guardrail) for metric in settings.rules.metrics] == [
+        ("refund", True),
+        ("order_lost", False),
+    ]
     assert settings.prices.file == tmp_path / "prices.toml"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, get_args
 
@@ -18,6 +19,7 @@ TraceState = Literal[
 TRACE_STATES: tuple[str, ...] = get_args(TraceState)
 MAX_TRACES = 1000
 _NS_PER_S = 1_000_000_000
+_PER_UNIT = 1_000_000
 
 
 class _Row(BaseModel):
@@ -158,6 +160,7 @@ def explain_trace(store: Store, trace_id: str, *, url_template: str | None = Non
         spans, judged = session.rows("trace_spans_v1"), session.rows("evaluations_v1")
     # As they are counted: spans of a trace may have expired, or come too late to count.
     facts = {name: value for name, value in kept[0].items() if name not in _KEPT_ASIDE}
+    facts["own_metrics"] = _own_metrics(kept[0]["measures"])
     return TraceAnswer(
         trace_id=trace_id,
         link=_link(url_template, trace_id),
@@ -168,6 +171,11 @@ def explain_trace(store: Store, trace_id: str, *, url_template: str | None = Non
             for row in judged
         ],
     )
+
+
+def _own_metrics(measures: Mapping[str, int | None] | None) -> dict[str, float | None]:
+    """Return values of own metrics, kept in millionths; None where the trace states nothing usable."""
+    return {name: None if value is None else value / _PER_UNIT for name, value in (measures or {}).items()}
 
 
 def _is_expired(row: Row, facts_from: datetime | None) -> bool:
@@ -181,7 +189,7 @@ def _is_expired(row: Row, facts_from: datetime | None) -> bool:
 # What is kept with the facts of a trace, and no fact.
 _KEPT_ASIDE = {
     *("revision", "rollup_key", "cluster_group", "first_span_ns", "last_span_ns"),
-    *("outcomes", "is_thumbs_down", "is_escalated"),
+    *("outcomes", "is_thumbs_down", "is_escalated", "measures"),
 }
 _JUDGEMENT_FIELDS = ("span_id", "name", "version", "source", "score", "label", "passed")
 

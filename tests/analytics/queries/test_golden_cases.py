@@ -2,8 +2,8 @@
 
 `spans*.yaml` and `evaluations*.yaml` are one segment each, with columns that are not named left null. `params.yaml`
 has the `selection` of traces, declared `dimensions` (attributes by name) and `measures` (own metrics by name), and the
-query's own `parameters`. `expected.yaml` has the expected `rows`, in any order, with the columns that the case is about;
-`only` leaves other rows out, by column.
+query's own `parameters`. `expected.yaml` has the expected `rows`, in any order, with the columns that the case is
+about; `only` leaves other rows out, by column.
 """
 
 from contextlib import AbstractContextManager

@@ -8,8 +8,8 @@ SELECT
     CAST(sum(stated) AS BIGINT) AS stated,
     CAST(sum(known) AS BIGINT) AS known,
     CAST(sum(value_total) AS BIGINT) AS value_total,
-    sum(value_sq) AS value_sq,
-    sum(value_cube) AS value_cube
+    CAST(sum(value_sq) AS DECIMAL(38, 0)) AS value_sq,
+    CAST(sum(value_cube) AS DECIMAL(38, 0)) AS value_cube
 FROM stored_rollup_measures
 GROUP BY day_unix_ns, rollup_key, g, metric
 ORDER BY day_unix_ns, rollup_key, g, metric

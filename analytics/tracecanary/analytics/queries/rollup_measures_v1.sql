@@ -10,12 +10,13 @@ SELECT
     CAST(sum(CASE WHEN measure.value IS NOT NULL THEN sign ELSE 0 END) AS BIGINT) AS known,
     CAST(greatest(least(sum(sign * CAST(coalesce(measure.value, 0) AS HUGEINT)), 9000000000000000000), -9000000000000000000)
         AS BIGINT) AS value_total,
-    sum(sign * CAST(coalesce(measure.value, 0) AS HUGEINT) * coalesce(measure.value, 0)) AS value_sq,
-    sum(
+    CAST(sum(sign * CAST(coalesce(measure.value, 0) AS HUGEINT) * coalesce(measure.value, 0)) AS DECIMAL(38, 0))
+        AS value_sq,
+    CAST(sum(
         sign * CAST(round(coalesce(measure.value, 0) / 1000.0) AS HUGEINT)
         * CAST(round(coalesce(measure.value, 0) / 1000.0) AS HUGEINT)
         * CAST(round(coalesce(measure.value, 0) / 1000.0) AS HUGEINT)
-    ) AS value_cube
+    ) AS DECIMAL(38, 0)) AS value_cube
 FROM (
     SELECT day_unix_ns, rollup_key, cluster_group AS g, sign, unnest(map_entries(measures)) AS measure
     FROM rolled
