@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
 from tracecanary.collector.captured import CapturedSpan
+from tracecanary.collector.column_values import Coded, Typed
 from tracecanary.collector.evaluation_spans import SpanEvaluations
 from tracecanary.collector.ingest import decode_otlp_file
 from tracecanary.collector.normalise import Normaliser
@@ -38,9 +41,8 @@ KEYS: list[tuple[str, Literal["ascending", "descending"]]] = [
 Decode = Callable[[Sequence[bytes]], DecodedColumns | None]
 HAS_COMPILED = importlib.util.find_spec("tracecanary.collector._packed") is not None
 BY_ARROW = pytest.param(columns_from_protobuf, id="arrow")
-COMPILED = pytest.param(
-    scan_requests, id="compiled", marks=pytest.mark.skipif(not HAS_COMPILED, reason="no C compiler when installed")
-)
+compiled = pytest.mark.skipif(not HAS_COMPILED, reason="no C compiler when this was installed")
+COMPILED = pytest.param(scan_requests, id="compiled", marks=compiled)
 both_ways = pytest.mark.parametrize("decode", [BY_ARROW, COMPILED])
 
 
@@ -233,7 +235,7 @@ def told(columns: DecodedColumns) -> tuple[list[str], list[str]]:
     return sorted(map(repr, kept)), sorted(map(repr, evaluations.rows))
 
 
-@pytest.mark.skipif(not HAS_COMPILED, reason="no C compiler when installed")
+@compiled
 @given(bodies=st.lists(damaged_bodies() | requests().map(lambda one: one.SerializeToString()), min_size=1, max_size=3))
 @settings(max_examples=200, deadline=None)
 def test_what_compiled_code_takes_it_reads_as_the_other_decoder(bodies: list[bytes]) -> None:
@@ -279,3 +281,76 @@ def test_judged_spans_stay_in_columns_and_their_judgements_are_read(decode: Deco
 
     assert ([group.size for group in columns.groups], columns.single, table.num_rows) == ([3], [], 3)
     assert [row[:5] for row in evaluations.rows] == [("01" * 16, "02" * 8, "helpful", "1", 0.5)]
+
+
+def body_of(*attributes: dict[str, AnyValue], **values: Any) -> bytes:
+    """Return a request of one span for each of `attributes`, which differ in their ids."""
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    for number, held in enumerate(attributes, 1):
+        span = spans.add(trace_id=b"t" * 16, span_id=number.to_bytes(8), **values)
+        span.attributes.extend(KeyValue(key=key, value=value) for key, value in held.items())
+    return request.SerializeToString()
+
+
+@compiled
+def test_values_that_mostly_differ_come_as_arrays_and_others_once_each() -> None:
+    body = body_of(
+        *(
+            {"id": AnyValue(string_value=f"ü{n}"), "n": AnyValue(int_value=-n), "of": AnyValue(int_value=n % 2)}
+            for n in range(40)
+        )
+    )
+
+    columns = scan_requests([body])
+
+    assert columns is not None
+    [group] = columns.groups
+    attributes = group.fields().attributes
+    assert [type(attributes[name]) for name in ("id", "n", "of")] == [Typed, Typed, Coded]
+    assert attributes.row(39) == {"id": "ü39", "n": -39, "of": 1}
+
+
+@compiled
+@pytest.mark.parametrize(
+    ("attributes", "values"),
+    [
+        pytest.param({f"a{n}": AnyValue() for n in range(200)}, {}, id="many-attributes"),
+        pytest.param({}, {"dropped_attributes_count": 300}, id="many-dropped"),
+        pytest.param({}, {"status": {"code": 2, "message": "wrong"}}, id="failed"),
+        pytest.param({}, {"events": [{"name": "exception"}]}, id="exception"),
+        pytest.param({}, {"events": [{"name": "gen_ai.evaluation.result"}] * 9}, id="much-judged"),
+    ],
+)
+def test_spans_that_columns_cant_hold_are_read_one_by_one(
+    attributes: dict[str, AnyValue], values: dict[str, Any]
+) -> None:
+    body = body_of(attributes, **values)
+
+    columns = scan_requests([body])
+
+    assert columns is not None
+    assert (list(columns.groups), columns.single) == ([], spans_from_protobuf(body))
+
+
+@compiled
+def test_reading_keeps_no_memory() -> None:
+    bodies = [path.read_bytes() for path in TESTDATA.glob("*.otlp.pb")]
+    cut = [body[:-3] for body in bodies]
+
+    def use() -> None:
+        for body in (*bodies, *cut):
+            scan_requests([body])
+
+    use()
+    tracemalloc.start()
+    use()
+    gc.collect()
+    before, _ = tracemalloc.get_traced_memory()
+    for _ in range(20):
+        use()
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert after - before < 20_000  # one leaked column in each round would be more

@@ -73,10 +73,10 @@ size_t value_size(const uint8_t *at, const uint8_t *end);
 void set_hash_seed(uint64_t seed);
 uint64_t hash_bytes(const uint8_t *at, size_t size);
 
+/* There may be millions: small, for the sake of memory. */
 typedef struct {
     const uint8_t *at;
-    size_t size;
-    uint64_t hash;
+    uint32_t size, hash;
 } Value;
 
 /* The values of one column: distinct ones in the order in which they came, and a code for each row. Most columns have

@@ -51,7 +51,7 @@ const Value *value_at(const Column *column, uint32_t code)
 
 static int grow(Column *column)
 {
-    uint32_t capacity = column->capacity ? column->capacity * 4 : 4, slots = 2 * capacity; /* powers of two */
+    uint32_t capacity = column->capacity ? column->capacity * 2 : 4, slots = 2 * capacity; /* powers of two */
     Value *values = PyMem_RawRealloc(column->values, capacity * sizeof *values);
     if (values == NULL)
         return -1;
@@ -65,7 +65,7 @@ static int grow(Column *column)
     column->slots = places;
     column->capacity = capacity;
     for (uint32_t code = 0; code < column->used; code++) {
-        uint32_t slot = (uint32_t)values[code].hash & (slots - 1);
+        uint32_t slot = values[code].hash & (slots - 1);
         while (places[slot])
             slot = (slot + 1) & (slots - 1);
         places[slot] = code + 1;
@@ -89,15 +89,15 @@ static int put_code(Column *column, uint32_t row)
 int64_t add_value(Column *column, uint32_t row, const uint8_t *at, size_t size)
 {
     if (column->used == 0) {
-        column->only = (Value){at, size, hash_bytes(at, size)};
+        column->only = (Value){at, (uint32_t)size, (uint32_t)hash_bytes(at, size)};
         return (column->used = 1) - 1;
     }
     if (is_value(value_at(column, column->last), at, size))
         return column->used > 1 && put_code(column, row) < 0 ? -1 : (int64_t)column->last;
     if (column->used >= column->capacity && grow(column) < 0)
         return -1;
-    uint64_t hash = hash_bytes(at, size);
-    uint32_t slots = 2 * column->capacity, slot = (uint32_t)hash & (slots - 1);
+    uint32_t hash = (uint32_t)hash_bytes(at, size);
+    uint32_t slots = 2 * column->capacity, slot = hash & (slots - 1);
     for (; column->slots[slot]; slot = (slot + 1) & (slots - 1)) {
         const Value *known = &column->values[column->slots[slot] - 1];
         if (known->hash == hash && is_value(known, at, size))
@@ -109,7 +109,7 @@ int64_t add_value(Column *column, uint32_t row, const uint8_t *at, size_t size)
                 return -1;
             memset(column->codes, 0, row * sizeof *column->codes);
         }
-        column->values[column->used] = (Value){at, size, hash};
+        column->values[column->used] = (Value){at, (uint32_t)size, hash};
         column->slots[slot] = ++column->used;
     }
     column->last = column->slots[slot] - 1;
