@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from tracecanary.schema import EVALUATION_COLUMNS, SPAN_COLUMNS, Column, LakeTab
 
 RESULTS = Path(__file__).parent / "results"
 SPANS_PER_TRACE, SPANS_PER_FILE, DAYS = 8, 20_000, 30
+# Large lakes have a file an hour, as compaction leaves them.
+MOST_FILES = DAYS * 24
 FIRST_NS = 1_780_272_000_000_000_000
 DAY_NS = 86_400_000_000_000
 NEW_SPANS = 4_000
@@ -112,12 +116,22 @@ def main() -> None:
 
 
 def _fill(lake: Path, spans: int) -> None:
+    files = max(1, min(spans // SPANS_PER_FILE, MOST_FILES))
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        made = [
+            pool.submit(_fill_files, lake, spans, files, range(worker, files, workers)) for worker in range(workers)
+        ]
+    for one in made:
+        one.result()
+
+
+def _fill_files(lake: Path, spans: int, files: int, numbers: Iterable[int]) -> None:
     traces = spans // SPANS_PER_TRACE
-    files = max(1, spans // SPANS_PER_FILE)
-    connection = duckdb.connect()
+    connection = duckdb.connect(config={"threads": 1})
     for name, columns in (("spans", SPAN_COLUMNS), ("evaluations", EVALUATION_COLUMNS)):
         connection.from_arrow(arrow_schema(columns).empty_table()).create(f"no_{name}")
-    for number in range(files):
+    for number in numbers:
         bounds = {"start": number * traces // files, "stop": (number + 1) * traces // files}
         connection.execute(TRACES, {**bounds, "traces": traces, "first_ns": FIRST_NS, "extent_ns": DAYS * DAY_NS})
         _write(connection, SPANS, SPAN_COLUMNS, landing_folder(lake, LakeTable.SPANS), number)
