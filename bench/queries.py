@@ -153,6 +153,7 @@ def _measure(lake: Path) -> list[dict[str, Any]]:
     facts = sum(path.stat().st_size for path in (lake / "derived").glob("*/facts-*.parquet"))
     rows[0]["bytes_a_trace_fact"] = round(facts / sum(row.traces for row in list_cohorts(store, Selection())), 1)
     asked: list[tuple[str, Callable[[], object]]] = [
+        ("merging of parts, beside readers", store.tend),
         ("session, unchanged lake", lambda: _open(store)),
         ("session of a new process", lambda: _open(Store(lake))),
         ("models", lambda: list_models(store)),

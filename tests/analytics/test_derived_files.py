@@ -176,12 +176,12 @@ def test_a_compacted_file_of_known_ones_brings_nothing_new() -> None:
     assert not known.has_vanished
 
 
-@given(st.lists(st.integers(0, 1000) | st.sampled_from([99_999, 100_000, 500_000]), max_size=60))
-def test_parts_stay_few_however_they_come(sizes: list[int]) -> None:
+@given(st.lists(st.integers(0, 1000) | st.sampled_from([99_999, 100_000, 500_000]), max_size=60), st.booleans())
+def test_parts_stay_few_however_they_come(sizes: list[int], are_large_left: bool) -> None:
     parts: tuple[Part, ...] = ()
     for size in sizes:
         parts = (*parts, Part(revision=1, traces=size, files={}))
-        place = first_to_merge(parts)
+        place = first_to_merge(parts, are_large_left=are_large_left)
         if place < len(parts):
             merged = Part(revision=1, traces=sum(part.traces for part in parts[place:]), files={})
             parts = (*parts[:place], merged)
@@ -191,14 +191,15 @@ def test_parts_stay_few_however_they_come(sizes: list[int]) -> None:
     assert sum(part.traces for part in parts) == sum(sizes)
 
 
-def test_large_parts_of_a_lake_built_from_nothing_are_not_written_again() -> None:
+def test_large_parts_are_merged_beside_readers_before_a_build_waits_for_it() -> None:
     large = [Part(revision=number, traces=500_000, files={}) for number in range(13)]
     small = [Part(revision=13 + number, traces=500, files={}) for number in range(4)]
 
-    assert first_to_merge(large) == len(large)
-    assert first_to_merge([*large, *small[:3]]) == 16
-    assert first_to_merge([*large[:4], *small]) == 4
-    assert first_to_merge(large + large[:3]) == 0
+    assert first_to_merge(large) == 0
+    assert first_to_merge(large, are_large_left=True) == len(large)
+    assert first_to_merge([*large, *small[:3]], are_large_left=True) == 16
+    assert first_to_merge([*large[:4], *small], are_large_left=True) == 4
+    assert first_to_merge(large + large[:3], are_large_left=True) == 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)).map(lambda pair: (min(pair), max(pair)))))

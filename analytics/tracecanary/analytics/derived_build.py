@@ -139,7 +139,8 @@ class Builder:
         is_retained = kept_hours(state, listing) == dict(state.kept_from_hour) and state.names <= listing.names
         if found.rewritten or not is_retained:
             return self._following(state, listing, self._extents(state, listing), found, Batch())
-        merged = self.merged(state) if self._is_merging or len(state.parts) > _MAX_UNMERGED_PARTS else None
+        is_merging = self._is_merging or len(state.parts) > _MAX_UNMERGED_PARTS
+        merged = self.merged(state, are_large_left=True) if is_merging else None
         return None if merged is None else with_merged(state, merged)
 
     def _begun_anew(
@@ -318,16 +319,17 @@ class Builder:
             by_response=found["judgements"],
         )
 
-    def merged(self, state: DerivedState) -> Merged | None:
+    def merged(self, state: DerivedState, *, are_large_left: bool = False) -> Merged | None:
         """Merge the parts of `state` that are worth it, or write one anew without what has expired; None if none is.
 
-        What is derived meanwhile comes after them, so this may take as long as it will: `publish_merged` is quick.
+        What is derived meanwhile comes after them, so this may take as long as it will: `publish_merged` is quick. Who
+        waits for it has `are_large_left`: large ones are merged when they are many.
 
         Raises:
             StoreError: A derived file is damaged.
             OSError: The derived folder can't be written.
         """
-        place = first_to_merge(state.parts)
+        place = first_to_merge(state.parts, are_large_left=are_large_left)
         if place < len(state.parts):
             return self._merge(state, place, len(state.parts))
         overdue = self._first_overdue(state)

@@ -236,19 +236,19 @@ def difference(state: DerivedState, listing: Listing) -> Difference:
     return Difference(unread=unread, rewritten=frozenset(rewritten), vanished=vanished)
 
 
-def first_to_merge(parts: Sequence[Part]) -> int:
+def first_to_merge(parts: Sequence[Part], *, are_large_left: bool = False) -> int:
     """Return the place of the first part to merge with all that follow it; the number of parts for none.
 
     A part is merged once as much follows it as it holds itself: so each row is merged a number of times that grows with
-    the logarithm of all rows only, and so does the number of parts.
+    the logarithm of all rows only, and so does the number of parts. With `are_large_left`, large ones wait until they
+    are many: somebody waits for what is derived now.
     """
     place = _first_outweighed(parts)
     if len(parts) > _MAX_PARTS:
         return min(place, _MAX_PARTS - 1)
-    if sum(part.traces >= _LARGE_TRACES for part in parts[place:]) >= _LARGE_MERGED_AT_ONCE:
-        return place
-    small = next((number for number in range(len(parts), 0, -1) if parts[number - 1].traces >= _LARGE_TRACES), 0)
-    place = small + _first_outweighed(parts[small:])
+    if are_large_left and sum(part.traces >= _LARGE_TRACES for part in parts[place:]) < _LARGE_MERGED_AT_ONCE:
+        small = next((number for number in range(len(parts), 0, -1) if parts[number - 1].traces >= _LARGE_TRACES), 0)
+        place = small + _first_outweighed(parts[small:])
     return place if len(parts) - place >= _MERGED_AT_ONCE else len(parts)
 
 
