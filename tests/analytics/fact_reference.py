@@ -1,6 +1,7 @@
 """Facts and rollups of traces in plain Python: written from what they mean, not from the queries, and slow."""
 
 import hashlib
+import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,27 +64,28 @@ def _trace_facts(members: Sequence[Record], judgements: Sequence[Record]) -> dic
     roots = [span for span in in_time if span["parent_span_id"] is None]
     calls = [span for span in in_time if span["kind"] == "llm"]
     tools = [span for span in in_time if span["kind"] == "tool"]
+    logical = _logical_calls(calls)
     first = min((span["start_unix_ns"] for span in spans), default=0)
     extent = max((span["start_unix_ns"] + span["duration_ns"] for span in spans), default=0) - first
     repeated = Counter((tool["tool_name"], tool["tool_arguments_hash"]) for tool in tools)
     plans = [span["attributes"]["app.plan"] for span in by_place if "app.plan" in span["attributes"]]
     return {
-        # Calls that begin in the same nanosecond are in order of their models' names.
-        "models": list(dict.fromkeys(sorted((call["model"] for call in calls), key=_first_start(calls)))),
+        "models": _models(logical),
         "start_unix_ns": first,
         "duration_ns": roots[0]["duration_ns"] if roots else extent,
         "latency_source": "root" if roots else "extent",
         "cohort": next((span["cohort"] for span in by_place if span["cohort"]), None),
         "dimensions": {"plan": plans[0]} if plans else None,
         "user_id": next((span["user_id"] for span in by_place if span["user_id"]), None),
-        "is_error": bool(roots) and roots[0]["status"] == "error",
+        "is_error": (bool(roots) and roots[0]["status"] == "error") or _has_failed(logical),
         "llm_calls": len(calls),
         "llm_errors": sum(call["status"] == "error" for call in calls),
         "llm_duration_ns": sum(call["duration_ns"] for call in calls),
         "tool_calls": len(tools),
         "tool_errors": sum(tool["status"] == "error" for tool in tools),
         "repeated_tool_calls": sum(repeated.values()) - len(repeated) if tools else None,
-        "steps": len(calls) + len(tools),
+        "steps": len(logical) + len(tools),
+        **_resends(logical),
         "dropped_attributes": sum(span["dropped_attributes"] for span in spans),
         "sampling_probability": min((span["sampling_probability"] or 2 for span in spans), default=2) % 2 or None,
         **_usage(_counted(spans)),
@@ -108,9 +110,85 @@ def _measures(in_time: Sequence[Record]) -> dict[str, int | None]:
     return found
 
 
-def _first_start(calls: Sequence[Record]) -> Any:
-    first = {call["model"]: call["start_unix_ns"] for call in reversed(calls)}
-    return lambda model: (first[model], model)
+def _logical_calls(calls: Sequence[Record]) -> list[list[Record]]:
+    """Part model calls beside each other into logical ones: one that resends what failed just before belongs to it."""
+    beside = sorted(calls, key=lambda call: (call["start_unix_ns"], _end(call), call["span_id"]))
+    logical: list[list[Record]] = []
+    for place, call in enumerate(beside):
+        if place and _is_resent(beside, place):
+            logical[-1].append(call)
+        else:
+            logical.append([call])
+    return sorted(logical, key=_begin)
+
+
+def _is_resent(beside: Sequence[Record], place: int) -> bool:
+    call, before = beside[place], beside[place - 1]
+    return (
+        before["status"] == "error"
+        and _plain_name(call) == _plain_name(before)
+        and _is_alone(beside, place)
+        and _is_alone(beside, place - 1)
+        and call["start_unix_ns"] > before["start_unix_ns"]
+        and call["start_unix_ns"] - _end(before) < 60_000_000_000
+    )
+
+
+def _is_alone(beside: Sequence[Record], place: int) -> bool:
+    """Whether no other call runs at the same time."""
+    ended = all(_end(other) <= beside[place]["start_unix_ns"] for other in beside[:place])
+    return ended and (place + 1 == len(beside) or _end(beside[place]) <= beside[place + 1]["start_unix_ns"])
+
+
+def _end(span: Record) -> int:
+    end: int = span["start_unix_ns"] + span["duration_ns"]
+    return end
+
+
+def _plain_name(call: Record) -> str:
+    name: str = call["name"] or ""
+    return name.replace(call["model"], "")
+
+
+def _begin(attempts: Sequence[Record]) -> tuple[int, str]:
+    return attempts[0]["start_unix_ns"], attempts[0]["span_id"]
+
+
+def _has_failed(logical: Sequence[Sequence[Record]]) -> bool:
+    return bool(logical) and logical[-1][-1]["status"] == "error"
+
+
+def _models(logical: Sequence[Sequence[Record]]) -> list[str]:
+    """Return the models asked, by when their logical call began; of those that begin at once, first by their place."""
+    asked = [
+        (attempts[0]["start_unix_ns"], number, attempt["model"])
+        for attempts in logical
+        for number, attempt in enumerate(attempts)
+    ]
+    return list(dict.fromkeys(model for *_, model in sorted(asked)))
+
+
+def _resends(logical: Sequence[Sequence[Record]]) -> dict[str, Any]:
+    retries: list[int] = []
+    sources: set[str] = set()
+    left: list[tuple[str, str]] = []
+    for attempts in logical:
+        pairs = list(itertools.pairwise(attempt["model"] for attempt in attempts))
+        linked = sum(before == after for before, after in pairs)
+        stated = [attempt["retry_count"] for attempt in attempts if attempt["retry_count"] is not None]
+        if stated or linked:
+            retries.append(max([linked, *stated]))
+            sources.add("attribute" if stated else "siblings")
+        if any(before != after for before, after in pairs):
+            left.append((attempts[0]["model"], attempts[-1]["model"]))
+    return {
+        "retries": sum(retries) if retries else None,
+        "retry_source": min(sources, default="none"),
+        "is_fallback": True if left else None,
+        "fallback_source": "siblings" if left else "none",
+        "fallback_from": left[0][0] if left else None,
+        "fallback_to": left[0][1] if left else None,
+    }
 
 
 def _counted(spans: Sequence[Record]) -> list[Record]:
@@ -215,9 +293,12 @@ def _outcomes(judgements: Sequence[Record]) -> list[dict[str, Any]] | None:
 Sums = dict[tuple[Any, ...], dict[str, int]]
 GROUP_SUMS = (
     *("traces", "with_tool_errors", "input_tokens_total", "input_tokens_sq", "with_cost", "cost_total"),
-    *("judged", "failed", "sampling_weight_milli"),
+    *("judged", "failed", "sampling_weight_milli", "errors", "retried", "fell_back"),
 )
-HOUR_SUMS = ("traces", "errors", "without_root", "with_dropped_attributes", "with_cost", "cost_total", "steps_total")
+HOUR_SUMS = (
+    *("traces", "errors", "without_root", "with_dropped_attributes", "with_cost", "cost_total", "steps_total"),
+    *("retried", "fell_back"),
+)
 
 
 def group_sums(facts: Mapping[str, Record]) -> Sums:
@@ -282,6 +363,8 @@ def _added(one: Record) -> dict[str, int]:
         "traces": 1,
         "errors": int(one["is_error"]),
         "with_tool_errors": int(one["tool_errors"] > 0),
+        "retried": int((one["retries"] or 0) > 0),
+        "fell_back": int(one["is_fallback"] is True),
         "without_root": int(one["latency_source"] == "extent"),
         "with_dropped_attributes": int(one["dropped_attributes"] > 0),
         "with_cost": int(one["cost_nano_usd"] is not None),

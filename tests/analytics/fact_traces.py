@@ -78,6 +78,8 @@ def make_trace(rng: random.Random, number: int) -> tuple[list[Record], list[Reco
     ]
     if rng.random() < 0.1:
         spans += _judge(rng, trace, number, start)
+    if rng.random() < 0.3:
+        spans += _resent(rng, trace, number, start)
     return spans, [make_evaluation(rng, spans, start, again) for again in range(rng.randint(0, 3))]
 
 
@@ -89,6 +91,7 @@ def _span(
     is_call, is_told = kind == "llm", rng.random() < 0.7
     model = rng.choice(["base", "base", "candidate", "gpt-4.1"]) if is_call else None
     bears_tokens = kind != "tool" and rng.random() < 0.9
+    has_failed = rng.random() < {"agent": 0.1, "llm": 0.2, "tool": 0.2}[kind]
     return {
         "trace_id": trace["trace_id"],
         "span_id": f"{number:08x}{place:08x}",
@@ -96,7 +99,9 @@ def _span(
         "kind": kind,
         "start_unix_ns": start + place * 1000 + late + rng.choice([0, 0, -5_000]) + (0 if is_root else trace["skew"]),
         "duration_ns": rng.choice([0, 1, 10**6, 3 * 10**9]) + rng.randrange(1000),
-        "status": "error" if (kind == "tool" and rng.random() < 0.2) or (is_root and rng.random() < 0.1) else "unset",
+        "status": "error" if has_failed else "unset",
+        "name": rng.choice([model, f"chat {model}"]) if is_call else None,
+        "retry_count": rng.choice([*[None] * 30, 0, 1]) if is_call else None,
         "convention": "otel_genai",
         "cohort": trace["cohort"] if is_told else None,
         "user_id": trace["user_id"],
@@ -123,6 +128,28 @@ def _span(
             **rng.choice([{}, {}, {"app.solved": rng.choice(["true", "FALSE", "0", "1", "maybe"])}]),
         },
     }
+
+
+def _resent(rng: random.Random, trace: dict[str, Any], number: int, start: int) -> list[Record]:
+    """Return model calls one after the other, of which many fail: retries and fallbacks, and what is just not one."""
+    spans: list[Record] = []
+    begin = start + 10 * MINUTE_NS
+    for place in range(200, 200 + rng.randint(2, 5)):
+        told = _span(rng, trace, number, place, start, is_root=False)
+        model = rng.choice([*["base"] * 4, "candidate", "gpt-4.1"])
+        call: dict[str, Any] = {
+            "kind": "llm",
+            "start_unix_ns": begin,
+            "duration_ns": rng.choice([0, 1, 10**9]),
+            "status": rng.choice(["error", "error", "unset"]),
+            "model": model,
+            "name": rng.choice([f"chat {model}"] * 5 + ["answer"]),
+            "provider": "openai" if model == "gpt-4.1" else None,
+            "retry_count": rng.choice([*[None] * 30, 0, 2]),
+        }
+        spans.append({**told, **call, **dict.fromkeys(("tool_name", "tool_arguments_hash"))})
+        begin += call["duration_ns"] + rng.choice([0, 1, 10**9, MINUTE_NS - 1, MINUTE_NS, -1])
+    return spans
 
 
 def _judge(rng: random.Random, trace: dict[str, Any], number: int, start: int) -> list[Record]:

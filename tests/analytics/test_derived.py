@@ -209,6 +209,9 @@ def test_many_traces_in_steps_equal_a_rebuild_and_plain_python(tmp_path: Path, *
 
     check_equal(lake.rows(), lake.rebuilt())
     check_against_reference(lake, spans, evaluations)
+    facts = facts_of(spans, evaluations).values()
+    assert {one["retry_source"] for one in facts} == {"none", "attribute", "siblings"}
+    assert any(one["is_fallback"] and one["llm_errors"] > 1 and not one["is_error"] for one in facts)
 
 
 @settings(max_examples=6, deadline=None)
