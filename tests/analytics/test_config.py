@@ -45,7 +45,10 @@ def test_what_the_file_says_is_taken(tmp_path: Path) -> None:
             "[retention]\nspans_days = 30\nfacts_days = 20",
             "facts_days is 20.0, but must be at least spans_days, which is 30: it is derived from them",
         ),
-        ("[retention]\nrollups_days = 20", "rollups_days is 20.0, but needs facts_days: what is not kept for ever is"),
+        (
+            "[retention]\nrollups_days = 20",
+            "rollups_days is 20.0, but needs facts_days, too: what it is computed from can't",
+        ),
         ("[retention]\nspans_days = 0", "spans_days is 0.0, but must be greater than 0; leave it out to keep them"),
         ("[retention]\ndays = 7", "[retention] days is no key of this section"),
     ],

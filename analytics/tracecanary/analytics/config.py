@@ -107,9 +107,7 @@ def retention_problems(days: Mapping[str, float | None]) -> list[tuple[str, floa
         if value is None or any(problem[0] in {key, source} for problem in problems):
             continue
         if least is None:
-            problems.append(
-                (key, value, f"needs {source}: what is not kept for ever is dropped after what it comes from")
-            )
+            problems.append((key, value, f"needs {source}, too: what it is computed from can't be kept for ever"))
         elif value < least:
             problems.append((key, value, f"must be at least {source}, which is {least:g}: it is derived from them"))
     return problems

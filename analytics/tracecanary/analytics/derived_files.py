@@ -8,6 +8,7 @@ what has outlived the spans that it was derived from.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import time
@@ -142,6 +143,8 @@ class DerivedFolder:
         return self.path / f"{_STATE_PREFIX}{number:0{_DIGITS}d}{_STATE_SUFFIX}"
 
 
+# Derived files never change, and are asked again each time that parts may be merged.
+@functools.lru_cache(maxsize=10_000)
 def smallest_value(path: Path, column: str) -> int | None:
     """Return the least value of an integer column by the footer of a Parquet file; None if it tells none.
 
