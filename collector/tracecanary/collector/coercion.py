@@ -211,25 +211,27 @@ def _sorting_encoder() -> Callable[[object], str]:
 
 
 _encode_sorted = _sorting_encoder()
+_no_digest = hashlib.blake2b(digest_size=8)  # copied: its parameters are read at half of the cost of a short hash
 
 
 def to_hash(value: object) -> str | None:
     """Return a short hash of `value`: equal values have equal hashes, and the value can't be read back."""
     if isinstance(value, str) and value[:1] == "{" and len(value) <= MAX_JSON_LENGTH:
         value = parse_document(value) or value
-    if isinstance(value, dict):  # the order of its keys says nothing
-        value = _sorted_json(value)
-    text = to_text(value)
+    # The order of the keys of a mapping says nothing.
+    text = (_sorted_json(value) if isinstance(value, dict) else None) or to_text(value)
     if text is None:
         return None
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    digest = _no_digest.copy()
+    digest.update(text.encode())
+    return digest.hexdigest()
 
 
-def _sorted_json(value: dict[Any, Any]) -> object:
+def _sorted_json(value: dict[Any, Any]) -> str | None:
     try:
         return _encode_sorted(value)
     except (ValueError, TypeError, RecursionError):
-        return value
+        return None
 
 
 def to_finish_reason(value: object) -> str | None:
