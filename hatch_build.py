@@ -1,6 +1,6 @@
 """Compiles `_packed` when a wheel is built or an editable installation made; without a C compiler, nothing is lost.
 
-Everything that the extension does, the collector does in Python, too, at two to three times the cost. So whatever keeps
+Everything that the extension does, the collector does without it, too, at a higher cost. So whatever keeps
 it from being compiled is told and never fails an installation.
 """
 
