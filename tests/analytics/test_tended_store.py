@@ -1,11 +1,13 @@
 """A store that somebody tends: what readers need is derived beside them."""
 
+import os
 import threading
+import time
 from pathlib import Path
 
 from tests.analytics.lake import write_spans
 
-from tracecanary.analytics.derived_files import known_states
+from tracecanary.analytics.derived_files import SWEEP_AFTER_S, known_states
 from tracecanary.analytics.derived_state import DerivedState
 from tracecanary.analytics.store import Store, derived_root
 
@@ -48,6 +50,25 @@ def test_parts_are_merged_by_who_tends_and_not_by_readers(tmp_path: Path) -> Non
 
         assert (left_by_readers, [part.traces for part in derived(tmp_path).parts]) == ([1] * PARTS, [PARTS])
         assert traces(store) == PARTS
+
+
+def test_readers_of_an_idle_lake_read_the_merged_parts_so_that_the_others_may_go(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.tended():
+        for number in range(PARTS):
+            write_trace(tmp_path, number)
+            store.refresh()
+        store.tend()
+        long_ago = time.time() - 2 * SWEEP_AFTER_S
+        for path in derived_root(tmp_path).glob("*/*.*"):
+            os.utime(path, (long_ago, long_ago))
+        store.refresh()  # finds nothing new
+
+        with store.session() as session:
+            write_trace(tmp_path, PARTS)
+            store.refresh()  # deletes what no state needs any more
+
+            assert len(session.rows("model_traces_v1")) == PARTS
 
 
 def test_rows_of_before_a_refresh_are_in_the_next_session(tmp_path: Path) -> None:

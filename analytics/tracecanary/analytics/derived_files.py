@@ -63,6 +63,10 @@ class DerivedFolder:
                 return replace(state, revision=numbers[0])
         return DerivedState(revision=max(numbers, default=0))
 
+    def newest_revision(self) -> int:
+        """Return the revision of the newest state, whether it can be read or not; 0 if there is none."""
+        return max(self._numbers(), default=0)
+
     def publish(self, state: DerivedState) -> bool:
         """Publish a state unless its number is taken; tell whether it was.
 

@@ -286,7 +286,10 @@ class Store:
                 builder.publish_merged(merged)
 
     def _is_kept(self, known: KnownLake) -> bool:
-        return self._folder is not None and self._folder.holds(known.state) and self._is_of_today(known)
+        if self._folder is None or not self._is_of_today(known):
+            return False
+        # Of an older state, whose parts were merged since, files are deleted some time later.
+        return known.state.revision == self._folder.newest_revision() and self._folder.holds(known.state)
 
     def _is_of_today(self, known: KnownLake) -> bool:
         """Whether no day of facts or rollups has to expire since."""
