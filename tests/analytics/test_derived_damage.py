@@ -1,5 +1,6 @@
 """A damaged derived file is named, and derived again where the lake still has what it was made of."""
 
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,3 +50,19 @@ def test_a_damaged_file_that_may_know_what_nothing_else_does_stays(tmp_path: Pat
         refuse_damaged_derived(folder, replace(state, kept_from_hour={"spans": 1}))
 
     assert path.exists()
+
+
+def test_a_file_that_could_not_be_opened_is_not_taken_for_damaged(tmp_path: Path) -> None:
+    write_spans(tmp_path, [{"trace_id": "t1", **CALL}])
+    Store(tmp_path).refresh()
+    ((folder, state),) = known_states(derived_root(tmp_path))
+    files = sorted(folder.path.iterdir())
+    most, hardest = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hardest))
+    try:
+        refuse_damaged_derived(folder, state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hardest))
+
+    assert sorted(folder.path.iterdir()) == files

@@ -52,5 +52,8 @@ def _problem_of(path: Path, *, is_keys: bool) -> str | None:
         else:
             refuse_damaged_content([path])
     except (StoreError, ValueError, EOFError, OSError) as error:
-        return str(error.__cause__ or error).strip()
+        cause = error.__cause__ or error
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return None  # the machine's, such as too many open files: it tells nothing of what the file holds
+        return str(cause).strip()
     return None
