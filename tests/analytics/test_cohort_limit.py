@@ -79,6 +79,16 @@ def test_a_limit_on_a_limit_is_the_lower_one(whole: Answer) -> None:
     assert limited(limited(whole, 1), 3) == limited(whole, 1)
 
 
+def test_a_lower_limit_keeps_those_that_lose_on_the_base() -> None:
+    losing = [cell(arm(500), arm(500, rates=FAILING), cohort=f"loser-{number}") for number in range(4)]
+    whole = answer(*cohorts(), *losing)
+
+    made = limited(limited(whole, 2), 1)
+
+    assert made.routing.base == [LOSING, *(f"loser-{number}" for number in range(4))]
+    assert made.routing == limited(whole, 1).routing
+
+
 def test_an_answer_within_the_limit_stays_as_it_is(whole: Answer) -> None:
     assert limited(whole, len(SIZES)) is whole
     assert whole.overall.not_shown is None

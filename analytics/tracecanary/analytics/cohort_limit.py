@@ -37,10 +37,10 @@ def limited(answer: Answer, most: int) -> Answer:
     }
     routing = answer.routing
     # The base keeps whoever loses, shown or not; a candidate that is rolled back goes nowhere, which the verdict tells.
-    losing = kept.union(one.cohort for one in hidden if one.verdict is Verdict.ROLL_BACK)
+    left = {one.cohort for one in hidden if one.verdict is not Verdict.ROLL_BACK}
     lists = {
         "candidate": [name for name in routing.candidate if name in kept],
-        "base": [name for name in routing.base if name in losing],
+        "base": [name for name in routing.base if name not in left],
         "unverified": [name for name in routing.unverified if name in kept],
     }
     left_out = sum(map(len, (routing.candidate, routing.base, routing.unverified))) - sum(map(len, lists.values()))
