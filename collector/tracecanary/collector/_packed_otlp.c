@@ -61,7 +61,6 @@ static enum outcome add_attribute(Column *column, uint32_t row, Bytes value)
 }
 
 /* Adds a row; name, trace state, status, whether it is sampled, dropped attributes come first. */
-/* Adds a row; name, trace state, status, whether it is sampled, dropped attributes come first. */
 static enum outcome add_span(Scan *scan, uint32_t resource, uint32_t scope)
 {
     static const uint8_t sampled[] = {NO, YES};
