@@ -41,9 +41,10 @@ def test_a_lakes_policy_is_read(tmp_path: Path) -> None:
         pytest.param("metrics: {error_rate: {margin: 2}}", "error_rate.margin: 2.0 is no difference", id="difference"),
         pytest.param("evaluators: {pii: {margin: -1}}", "evaluators.pii.margin: -1.0", id="evaluator"),
         pytest.param("metrics: {error_rate: {role: boss}}", "metrics.error_rate.role", id="role"),
-        pytest.param("planned_traces: 3", "planned_traces", id="plan"),
-        pytest.param("candidate_share: 10", "candidate_share", id="share-in-percent"),
-        pytest.param("metric: {}", "metric: Extra inputs", id="misspelt"),
+        pytest.param("planned_traces: 3", "or equal to 100 (given: 3)", id="plan"),
+        pytest.param("candidate_share: 10", "should be less than 1 (given: 10)", id="share-in-percent"),
+        pytest.param("metric: {}", "metric: there is no such key; check the spelling", id="misspelt"),
+        pytest.param("metrics: {error_rate: 5}", "metrics.error_rate: it must be a table", id="no-table"),
         pytest.param("metrics: {error_rate: {margin: .nan}}", "metrics.error_rate.margin", id="nan"),
     ],
 )

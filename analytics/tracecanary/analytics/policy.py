@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tracecanary.analytics.metrics import METRICS, Metric, MetricKind
+from tracecanary.analytics.validation import problems_of
 from tracecanary.schema import ConfigurationError, FileLake, lake_storage
 
 POLICY_FILE = "policy.yaml"
@@ -114,7 +115,7 @@ def parse_policy(document: Any, metrics: Sequence[Metric] = METRICS, *, name: st
     try:
         parsed = _PolicyFile.model_validate(document if document is not None else {})
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, item['loc'])) or 'policy'}: {item['msg']}" for item in error.errors()]
+        problems = problems_of(error, whole="policy", unknown="check the spelling: tracecanary policy init writes all")
         raise ConfigurationError([f"{name}: {problem}" for problem in problems]) from error
     known = [metric.name for metric in metrics]
     problems = [

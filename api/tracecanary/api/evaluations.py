@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tracecanary.analytics.question import unix_ns
+from tracecanary.analytics.validation import problems_of
 from tracecanary.api.parameters import as_utc
 from tracecanary.collector.passing import NO_RULES, EvaluatorRules, derive_passed
 from tracecanary.schema import EVALUATION_COLUMNS
@@ -66,5 +67,6 @@ def evaluation_row(evaluation: Evaluation, now_ns: int, rules: EvaluatorRules = 
 
 
 def reason_of(error: ValidationError) -> str:
-    """Return what is wrong with an evaluation, with the names of its fields."""
-    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'evaluation'}: {item['msg']}" for item in error.errors())
+    """Return what is wrong with an evaluation, with the names of its fields and their values."""
+    known = f"use one of {', '.join(Evaluation.model_fields)}"
+    return "; ".join(problems_of(error, whole="evaluation", unknown=known))

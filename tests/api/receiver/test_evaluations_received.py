@@ -247,7 +247,33 @@ def test_fields_that_dont_belong_together_are_named(receiver: ServiceAddresses) 
         f"{receiver.url}/v1/evaluations", json=[{"name": "a"}, {"name": "a", "response_id": "r", "span_id": SPAN_ID}]
     ).json()
 
-    assert [item["reason"].rpartition("error, ")[2] for item in receipt["rejected"]] == [
-        "give the trace_id, or the response_id of the answer that was judged",
-        "a span_id needs its trace_id",
+    assert [item["reason"] for item in receipt["rejected"]] == [
+        "evaluation: give the trace_id, or the response_id of the answer that was judged",
+        "evaluation: a span_id needs its trace_id",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        pytest.param({"trace_id": "xyz", "name": "a"}, "(given: 'xyz')", id="value"),
+        pytest.param({"trace_id": TRACE_ID}, "name: it is missing; add it", id="missing"),
+        pytest.param(
+            {"trace_id": TRACE_ID, "name": "a", "pased": True},
+            "pased: there is no such key; use one of trace_id,",
+            id="misspelt",
+        ),
+        pytest.param(5, "evaluation: it must be a table of names and values (given: 5)", id="number"),
+        pytest.param(
+            {"trace_id": TRACE_ID, "name": "a", "time": "1950-01-01T00:00:00Z"},
+            "time: use a time from 1970 to 2261 (given: '1950-01-01T00:00:00Z')",
+            id="own-words",
+        ),
+        pytest.param({"trace_id": TRACE_ID, "name": "a" * 999}, f"(given: '{'a' * 79}...)", id="long"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_value(receiver: ServiceAddresses, given: object, reason: str) -> None:
+    receipt = httpx.post(f"{receiver.url}/v1/evaluations", json=[given]).json()
+
+    [refused] = receipt["rejected"]
+    assert reason in refused["reason"]
