@@ -118,6 +118,16 @@ def test_what_is_no_price_is_named_with_its_remedy(tmp_path: Path, text: str, pr
     assert any(problem in found for found in raised.value.problems)
 
 
+def test_the_rates_of_a_tier_that_begins_nowhere_are_not_called_unknown(tmp_path: Path) -> None:
+    text = PRICE + "[[price.tiers]]\nabove_input_tokens = -5\ninput = 1\noutput = 2"
+
+    with pytest.raises(ConfigFileError) as raised:
+        read_price_file(written(tmp_path, text))
+
+    [problem] = raised.value.problems
+    assert "[price 1.tiers 1] above_input_tokens is -5, but must be a number" in problem
+
+
 def test_the_configuration_file_names_what_is_wrong_in_the_price_file(tmp_path: Path) -> None:
     prices = written(tmp_path, "[[price]]\nmodel = 'm'\ninput = true\noutput = 1")
     config = tmp_path / "tracecanary.toml"

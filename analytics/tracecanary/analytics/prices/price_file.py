@@ -77,14 +77,14 @@ def _entry(section: Section) -> PriceEntry | None:
     base = _rates(section)
     tiers = [RateTier(input_tokens_from=0, rates=_to_rates(base))]
     for tier in section.items("tiers"):
-        above = tier.decimal("above_input_tokens", at_most=MAX_TOKENS, places=0)
+        above, own = tier.decimal("above_input_tokens", at_most=MAX_TOKENS, places=0), _rates(tier)
         if above is None:
             tier.note_missing("above_input_tokens", "above_input_tokens = 200_000")
             continue
         if int(above) < tiers[-1].input_tokens_from:
             tier.note("above_input_tokens", int(above), "tiers must ascend; put it before the tier above it")
         # What neither states follows from the tier's own input and output.
-        rates = _to_rates({**base, **_rates(tier)})
+        rates = _to_rates({**base, **own})
         tiers.append(RateTier(input_tokens_from=int(above) + 1, rates=rates))
     section.note_missing("model", 'model = "my-model-*"')
     section.note_missing("input", "input = 2.5, USD per million tokens")
