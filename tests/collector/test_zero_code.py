@@ -124,6 +124,16 @@ def test_bad_settings_are_all_named_and_leave_the_application_alone(lake: Path, 
     assert not lake.exists()
 
 
+def test_a_selection_that_cannot_be_read_hides_no_other_problem(lake: Path) -> None:
+    done = instrument(
+        APPLICATION, TRACECANARY_LAKE=lake, TRACECANARY_SELECT="=canary", TRACECANARY_MAX_PENDING_SPANS="-1"
+    )
+
+    assert (done.returncode, done.stdout) == (0, "it works\n")
+    assert "TRACECANARY_SELECT is '=canary'" in done.stderr
+    assert "max_pending_spans is -1" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "problem"),
     [

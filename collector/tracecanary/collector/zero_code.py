@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from tracecanary.collector.config import is_capture_disabled, is_zero_code_capture_wanted, selection_from_environment
+from tracecanary.collector.config import (
+    capture_settings,
+    is_capture_disabled,
+    is_zero_code_capture_wanted,
+    selection_from_environment,
+)
 from tracecanary.collector.exporter import CanarySpanExporter
 from tracecanary.collector.forks import is_anything_capturing
 from tracecanary.collector.processor import CanarySpanProcessor
+from tracecanary.schema import ConfigurationError
 
 _logger = logging.getLogger(__name__)
 
@@ -31,9 +37,21 @@ def add_processor() -> None:
         if not hasattr(provider, "add_span_processor"):
             _logger.error("tracecanary captures nothing: the tracer provider, %r, takes no span processors", provider)
             return
-        provider.add_span_processor(CanarySpanProcessor(select=selection_from_environment()))
+        provider.add_span_processor(CanarySpanProcessor(select=_selection()))
     except Exception as error:  # noqa: BLE001  the host application is to start whatever the settings are
         _logger.error("tracecanary captures nothing: %s", error)  # noqa: TRY400  the cause is in it
+
+
+def _selection() -> Mapping[str, tuple[str, ...] | None] | None:
+    try:
+        return selection_from_environment()
+    except ConfigurationError as error:
+        problems = error.problems
+    try:
+        capture_settings()
+    except ConfigurationError as error:
+        problems += error.problems
+    raise ConfigurationError(problems)
 
 
 class ConfiguredSpanExporter(SpanExporter):
