@@ -103,6 +103,7 @@ def test_a_window_selects_traces_by_their_start(service: httpx.Client, window: d
         pytest.param({**QUESTION, "metric": "p99"}, "metric", "latency_p99", id="metric"),
         pytest.param({**QUESTION, "arm_by": "colour"}, "arm_by", "variant", id="arm_by"),
         pytest.param({**QUESTION, "cohort_by": "plan"}, "cohort_by", "route", id="cohort_by"),
+        pytest.param({**QUESTION, "cohort_by": "route,route"}, "cohort_by", "each dimension once", id="twice"),
         pytest.param({**QUESTION, "cohort_by": ","}, "cohort_by", "route", id="no-cohort_by"),
         pytest.param({**QUESTION, "mode": "bayesian"}, "mode", "'sequential' or 'fixed'", id="mode"),
         pytest.param({**QUESTION, "mode": "fixed"}, "at_n", "at_n=5000", id="fixed-without-at_n"),

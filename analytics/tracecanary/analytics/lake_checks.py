@@ -252,7 +252,7 @@ def _gap_findings(manifest: Manifest) -> Iterator[Finding]:
         yield Finding(
             severity=Severity.NOTE,
             subject="",
-            problem=f"no span started in {length} hours from {hour_text(before + 1)} on",
+            problem=f"no span started in {length} {'hour' if length == 1 else 'hours'} from {hour_text(before + 1)} on",
             remedy="Nothing, if there was no traffic. Otherwise look into the applications' logs of that time.",
         )
 

@@ -52,7 +52,10 @@ class Selection:
         if self.arm_by not in ARM_DIMENSIONS:
             raise InvalidQuestionError("arm_by", self.arm_by, f"Use one of {', '.join(ARM_DIMENSIONS)}.")
         if not self.cohort_by:
-            raise InvalidQuestionError("cohort_by", "", f"Use one or more of {', '.join(COHORT_DIMENSIONS)}.")
+            known = f"{', '.join(COHORT_DIMENSIONS)}, and what [cohorts.dimensions] declares"
+            raise InvalidQuestionError("cohort_by", "", f"Use one or more of {known}.")
+        if len(set(self.cohort_by)) < len(self.cohort_by):
+            raise InvalidQuestionError("cohort_by", ",".join(self.cohort_by), "Name each dimension once.")
         if self.from_time is not None and self.to_time is not None and self.from_time >= self.to_time:
             raise InvalidQuestionError(
                 "from", self.from_time.isoformat(), f"It must lie before 'to', which is {self.to_time.isoformat()}."

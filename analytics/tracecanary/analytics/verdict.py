@@ -224,4 +224,5 @@ def _need(rows: Sequence[MetricRow]) -> str:
 def _amount(row: MetricRow, value: float | None) -> str:
     if value is None:
         return "unbounded"
-    return f"{100 * value:+.1f}" if row.effect_kind == "difference" else f"{100 * (value - 1):+.0f}"
+    # "z": no "-0.0".
+    return f"{100 * value:+z.1f}" if row.effect_kind == "difference" else f"{100 * (value - 1):+z.0f}"
