@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -53,6 +55,12 @@ def test_every_command_explains_itself(command: str) -> None:
     assert b"Usage: tracecanary" in done.stdout
 
 
+def test_the_version_is_that_of_the_package() -> None:
+    done = _run("--version")
+
+    assert (done.returncode, done.stdout.decode()) == (0, f"tracecanary {importlib.metadata.version('tracecanary')}\n")
+
+
 def test_a_service_and_its_lake_give_one_answer(demo_service: DemoService) -> None:
     over_http = _run("compare", *ARMS, "--url", demo_service.url, "--format", "json")
     from_lake = _run("compare", *ARMS, "--lake", str(demo_service.lake), "--format", "json")
@@ -75,6 +83,9 @@ def test_an_exit_code_tells_the_verdict_only_when_asked(demo_service: DemoServic
         pytest.param(("compare", *ARMS, "--lake", "/absent/lake"), "there is no lake at /absent/lake", id="absent"),
         pytest.param(("compare", *ARMS, "--url", "http://127.0.0.1:9"), "start it: tracecanary serve", id="no-service"),
         pytest.param(("compare", *ARMS, "--url", "nonsense"), "Check --url", id="no-url"),
+        pytest.param(
+            ("prices", "check", "--lake", "http://127.0.0.1:9"), "is a server to send spans to", id="prices-of-server"
+        ),
         pytest.param(("serve", "--lake", "lake", "--host", "256.0.0.1"), "can't listen on 256.0.0.1", id="address"),
         pytest.param(("ingest", "/absent.json", "--lake", "lake"), "can't read '/absent.json'", id="no-file"),
     ],
@@ -85,6 +96,17 @@ def test_what_can_not_be_done_is_one_line_with_the_remedy(arguments: tuple[str, 
     assert done.returncode == 1
     assert message in done.stderr.decode()
     assert b"Traceback" not in done.stderr
+
+
+def test_without_the_server_packages_the_command_says_what_to_install() -> None:
+    run = "import sys; sys.modules['fastapi'] = None; from tracecanary.api.cli.entry import main; main()"
+
+    done = subprocess.run([sys.executable, "-c", run, "--help"], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: the command line needs fastapi, which is not installed. pip install 'tracecanary[server]'\n"
+    )
 
 
 def test_a_wrong_parameter_reads_alike_from_lake_and_service(demo_service: DemoService) -> None:

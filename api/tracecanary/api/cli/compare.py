@@ -16,11 +16,12 @@ from tracecanary.analytics.metrics import catalogue
 from tracecanary.analytics.policy import lake_policy, read_policy
 from tracecanary.analytics.question import DEFAULT_CONFIDENCE, DEFAULT_MAX_COHORTS, MOST_COHORTS, check_metrics
 from tracecanary.analytics.store import Store
+from tracecanary.api.cli.options import existing_lake
 from tracecanary.api.config import service_settings
 from tracecanary.api.parameters import CompareParameters
 from tracecanary.api.presentation import answer_markdown, answer_view, table_console
 from tracecanary.collector.config import LAKE_VARIABLE
-from tracecanary.schema import CONFIG_VARIABLE, ConfigurationError, InvalidQuestionError, LakeError, parse_file_lake
+from tracecanary.schema import CONFIG_VARIABLE, ConfigurationError, InvalidQuestionError
 
 if TYPE_CHECKING:
     import httpx
@@ -107,9 +108,7 @@ def _ask_lake(
 ) -> Answer:
     if setting is None:
         raise ConfigurationError(["no lake to read. Pass --lake PATH, or --url of a running service"])
-    lake = parse_file_lake(setting)
-    if isinstance(lake, Path) and not lake.is_dir():
-        raise LakeError(f"there is no lake at {lake}. Check --lake; tracecanary demo --lake PATH makes one to look at.")
+    lake = existing_lake(setting)
     try:
         store = Store(lake, settings)
         rules = lake_policy(lake, store.metrics) if policy is None else read_policy(policy, store.metrics)

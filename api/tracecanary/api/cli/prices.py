@@ -20,11 +20,12 @@ from tracecanary.analytics.prices.rates import RATE_PLACES
 from tracecanary.analytics.prices.seen import SeenModel, seen_models, unpriced_models
 from tracecanary.analytics.store import Store
 from tracecanary.api.cli.entry import EXIT_FAILED
+from tracecanary.api.cli.options import existing_lake
 from tracecanary.api.config import service_settings
 from tracecanary.api.presentation import table_console
 from tracecanary.api.presentation.wording import plain
 from tracecanary.collector.config import LAKE_VARIABLE
-from tracecanary.schema import CONFIG_VARIABLE, LakeError
+from tracecanary.schema import CONFIG_VARIABLE
 
 prices_app = typer.Typer(help="Show which models have a price, and which.", no_args_is_help=True)
 _DATE, _TIME = "%Y-%m-%d", "%Y-%m-%dT%H:%MZ"
@@ -36,18 +37,18 @@ Config = Annotated[Path | None, typer.Option(envvar=CONFIG_VARIABLE, help="confi
 
 @prices_app.command()
 def check(
-    lake: Annotated[Path, typer.Option(envvar=LAKE_VARIABLE, help="folder of the lake to read")],
+    lake: Annotated[str, typer.Option(envvar=LAKE_VARIABLE, help="folder or URL of the lake to read")],
     config: Config = None,
 ) -> None:
     """List the models in a lake that have no price, and how to add one; exit with 1 if there are any."""
-    settings = service_settings(config)
-    if not lake.is_dir():
-        raise LakeError(f"there is no lake at {lake}. Check --lake; tracecanary demo --lake PATH makes one to look at.")
-    seen = seen_models(Store(lake, settings.derivation))
+    settings, location = service_settings(config), existing_lake(lake)
+    seen = seen_models(Store(location, settings.derivation))
     unpriced = unpriced_models(seen, settings.derivation.prices)
     models = len({model.names.model for model in seen})
     if not unpriced:
-        typer.echo(f"All {models} models with tokens in {lake} have a price." if models else f"No tokens in {lake}.")
+        typer.echo(
+            f"All {models} models with tokens in {location} have a price." if models else f"No tokens in {location}."
+        )
         return
     console = table_console()
     console.print(_unpriced_table(unpriced))
