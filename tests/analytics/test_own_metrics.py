@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import random
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from tests.analytics.lake import write_spans
 
 from tracecanary.analytics.answer import Answer, CellState, MetricRow, Verdict
 from tracecanary.analytics.comparison import compare
 from tracecanary.analytics.config import DerivationSettings
+from tracecanary.analytics.engine import Engine
 from tracecanary.analytics.listings import metric_series
 from tracecanary.analytics.metrics import METRICS, catalogue
 from tracecanary.analytics.policy import Policy, parse_policy, policy_template
@@ -230,3 +233,21 @@ def test_names_of_the_catalogue_are_taken() -> None:
 def test_what_makes_no_metric_is_refused(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(ConfigFileError, match=problem):
         declared(tmp_path, text)
+
+
+def test_sums_of_several_parts_end_where_those_of_one_do() -> None:
+    most = 9 * 10**18
+    key = {"day_unix_ns": 0, "rollup_key": 1, "g": 1, "metric": "refund"}
+    sums = {
+        "stated": 1,
+        "known": 1,
+        "value_total": most,
+        "value_sq": Decimal(10) ** 30,
+        "value_cube": Decimal(10) ** 30,
+    }
+
+    with Engine() as engine:
+        engine.arrow_table("stored_rollup_measures", pa.Table.from_pylist([{**key, **sums}] * 2))
+        (row,) = engine.rows("rollup_measures_sum_v1")
+
+    assert (row["value_total"], row["value_sq"]) == (most, 2 * Decimal(10) ** 30)

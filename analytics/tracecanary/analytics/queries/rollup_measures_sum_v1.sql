@@ -7,7 +7,7 @@ SELECT
     metric,
     CAST(sum(stated) AS BIGINT) AS stated,
     CAST(sum(known) AS BIGINT) AS known,
-    CAST(sum(value_total) AS BIGINT) AS value_total,
+    CAST(greatest(least(sum(value_total), 9000000000000000000), -9000000000000000000) AS BIGINT) AS value_total,
     CAST(sum(value_sq) AS DECIMAL(38, 0)) AS value_sq,
     CAST(sum(value_cube) AS DECIMAL(38, 0)) AS value_cube
 FROM stored_rollup_measures
