@@ -29,6 +29,7 @@ TODAY_H = 10 * 24
 KEEP_ALL = CompactionSettings(settle_s=10**9)
 KEEP_TWO_DAYS = CompactionSettings(settle_s=10**9, retention=Retention(spans_days=2, evaluations_days=2))
 OTHERS = DerivationSettings(dimensions=(CohortDimension(name="plan", source=DimensionSource.ATTRIBUTE, key="plan"),))
+THIRD = DerivationSettings(dimensions=(CohortDimension(name="tier", source=DimensionSource.ATTRIBUTE, key="tier"),))
 
 
 def span(trace: int, *, hour: int, **columns: Any) -> dict[str, Any]:
@@ -152,6 +153,18 @@ def test_another_definition_takes_over_what_outlived_its_spans(lake: Path) -> No
 
     assert models_of_others == models
     assert newest_state(lake, OTHERS).carried_from == {definition(DerivationSettings())}
+
+
+def test_a_third_definition_takes_it_over_from_the_second(lake: Path) -> None:
+    (models, *_) = known(lake)
+    compact_at(lake, KEEP_TWO_DAYS)
+    known(lake)
+    known(lake, OTHERS)
+
+    (models_of_third, *_) = known(lake, THIRD)
+
+    assert models_of_third == models
+    assert newest_state(lake, THIRD).carried_from == {definition(DerivationSettings()), definition(OTHERS)}
 
 
 @pytest.mark.parametrize(

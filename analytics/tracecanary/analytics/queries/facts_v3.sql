@@ -26,7 +26,7 @@ WITH told AS (
     WHERE close_traces.trace_id IS NULL AND trace_outlines.llm_calls = 0
 )
 SELECT
-    $revision AS revision,
+    CAST($revision AS BIGINT) AS revision,
     told.first_start_unix_ns - told.first_start_unix_ns % 1000000000 AS first_span_ns,
     least(told.last_start_unix_ns - told.last_start_unix_ns % 1000000000, 9223372035854775808) + 999999999 AS last_span_ns,
     CASE WHEN told.models IS NOT NULL THEN CAST(concat('0x', substr(md5(concat_ws(chr(31),
@@ -60,7 +60,7 @@ LEFT JOIN outcomes ON told.trace_id = outcomes.trace_id
 LEFT JOIN trace_measures ON told.trace_id = trace_measures.trace_id
 UNION ALL BY NAME -- judged, with no span that asks a model
 SELECT
-    $revision AS revision,
+    CAST($revision AS BIGINT) AS revision,
     CASE WHEN rederived_traces.trace_id IS NULL THEN old_facts.first_span_ns END AS first_span_ns,
     CASE WHEN rederived_traces.trace_id IS NULL THEN old_facts.last_span_ns END AS last_span_ns,
     dirty_traces.trace_id,
@@ -81,7 +81,7 @@ WHERE
     AND (rederived_traces.trace_id IS NOT NULL OR old_facts.rollup_key IS NULL)
 UNION ALL BY NAME -- only judged again: what is known of the spans stays
 SELECT
-    $revision AS revision,
+    CAST($revision AS BIGINT) AS revision,
     old_facts.* EXCLUDE (revision, outcomes, is_thumbs_down, is_escalated),
     outcomes.outcomes,
     outcomes.is_thumbs_down,

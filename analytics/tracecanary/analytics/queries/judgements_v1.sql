@@ -2,7 +2,7 @@
 -- found to come from, and so never replaces one that names its trace.
 -- grain: trace_id, span_id, name, version, source, is_by_response and then response_id   params: $revision BIGINT
 -- reads: landing_evaluations
-SELECT $revision AS revision, newest.* EXCLUDE (age_rank)
+SELECT CAST($revision AS BIGINT) AS revision, newest.* EXCLUDE (age_rank)
 FROM (
     SELECT
         landing_evaluations.*,

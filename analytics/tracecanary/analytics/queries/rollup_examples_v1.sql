@@ -3,7 +3,7 @@
 SELECT
     day_unix_ns,
     rollup_key,
-    $revision AS revision,
+    CAST($revision AS BIGINT) AS revision,
     example.trace_id AS trace_id,
     example.start_unix_ns AS start_unix_ns,
     NOT example.has_not_failed AS has_failed,

@@ -8,7 +8,7 @@ SELECT
     model,
     trace_id,
     coalesce(is_judge, FALSE) AS is_judge,
-    $revision AS revision,
+    CAST($revision AS BIGINT) AS revision,
     max(CASE WHEN is_asked THEN 1 ELSE 0 END) AS traces,
     count(*) FILTER (WHERE is_call) AS llm_calls,
     count(*) FILTER (WHERE is_failed_call) AS llm_errors,
@@ -41,10 +41,10 @@ SELECT
 FROM calls_of_models
 GROUP BY trace_id, model, coalesce(is_judge, FALSE)
 UNION ALL BY NAME
-SELECT $revision AS revision, ordinary_trace_models.*
+SELECT CAST($revision AS BIGINT) AS revision, ordinary_trace_models.*
 FROM ordinary_trace_models
 UNION ALL BY NAME -- only judged again: what is known of the spans stays
-SELECT $revision AS revision, old_trace_models.* EXCLUDE (revision)
+SELECT CAST($revision AS BIGINT) AS revision, old_trace_models.* EXCLUDE (revision)
 FROM old_trace_models
 LEFT JOIN rederived_traces ON old_trace_models.trace_id = rederived_traces.trace_id
 WHERE rederived_traces.trace_id IS NULL
