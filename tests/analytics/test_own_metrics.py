@@ -142,6 +142,28 @@ def test_a_trace_without_the_attribute_is_in_no_denominator_and_the_gap_is_told(
     assert f"{unusable} traces state a refund that is no number from 0 to 10,000,000" in (coverage.reason or "")
 
 
+def test_traces_of_cohorts_that_one_arm_alone_saw_state_nothing_of_the_arms(tmp_path: Path) -> None:
+    spans = [
+        {
+            "trace_id": f"{number:032x}",
+            "span_id": "a" * 16,
+            "kind": "llm",
+            "model": ("base", "candidate")[number % 2],
+            # The base alone saw the cohort `old`, where nothing usable is stated.
+            "cohort": "old" if number % 4 == 0 else "both",
+            "attributes": {"app.refund": "a lot" if number % 4 == 0 else "3"},
+        }
+        for number in range(400)
+    ]
+    write_spans(tmp_path, spans)
+
+    coverage = answer_of(opened(tmp_path, declared(tmp_path))).checks.coverage
+
+    names = ("base_with_refund", "candidate_with_refund", "unusable_refund")
+    assert [coverage.figures[name] for name in names] == [1, 1, 0]
+    assert "refund" not in (coverage.reason or "")
+
+
 def test_pieces_of_days_and_hours_of_series_count_the_same_traces(tmp_path: Path) -> None:
     write_traffic(tmp_path, unsolved=0.3)
     store = opened(tmp_path, declared(tmp_path))

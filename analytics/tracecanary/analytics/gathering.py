@@ -182,7 +182,7 @@ class _Gathering:
             caps=dict(caps),
             pairs=self._pairs() if paired else {},
             cost_gaps=self._cost_gaps(),
-            stated=stated_traces(cells, cells.pick("rollup_measures", chosen), self._own_metrics),
+            stated=stated_traces(cells, cells.pick("rollup_measures", chosen), self._own_metrics, values.traces),
             expiry=self._expiry(uncapped=sorted(caps) if values.tails is None else ()),
         )
 

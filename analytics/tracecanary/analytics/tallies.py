@@ -207,17 +207,26 @@ def _measure_sums(
     return made
 
 
-def stated_traces(cells: Cells, rows: Picked, own_metrics: Collection[str]) -> dict[str, tuple[Stated, Stated]]:
-    """Count the traces of each arm that state an own metric, by its name; rows of rollup_measures."""
+def stated_traces(
+    cells: Cells, rows: Picked, own_metrics: Collection[str], traces: Floats
+) -> dict[str, tuple[Stated, Stated]]:
+    """Count the traces of each arm that state an own metric, by its name; rows of rollup_measures.
+
+    As of all that is said of the arms as a whole, cohorts that only one arm saw are left out, unless there are no
+    others. `traces` are those of each cohort, period and arm, of the shape of `cells`.
+    """
     if not len(rows.codes):
         return {}
+    is_compared = (traces.sum(axis=1) > 0).all(axis=1)
+    if not is_compared.any():
+        is_compared = np.ones_like(is_compared)
     metrics, names = rows.labelled("metric")
     found = {}
     for number, name in enumerate(names):
         if name in own_metrics:
             chosen = np.flatnonzero(metrics == number)
             stated, known = (
-                tally(rows.codes[chosen], rows[column][chosen], cells.shape).sum(axis=(0, 1))
+                tally(rows.codes[chosen], rows[column][chosen], cells.shape)[is_compared].sum(axis=(0, 1))
                 for column in ("stated", "known")
             )
             base, candidate = (
