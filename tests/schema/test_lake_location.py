@@ -73,6 +73,7 @@ def test_server_is_reached_by_grpc_or_http(setting: str, server: OtlpServer) -> 
         pytest.param(
             "s3:secret/x", r"begins with 's3:', which lacks two slashes\. Use a folder, .*s3://", id="slashes"
         ),
+        pytest.param("localhost:8080", r"host and a port\. Use http://localhost:8080, or \./localhost", id="no-scheme"),
         pytest.param(Path("s3://bucket/lake"), "Pass it as a text", id="url-in-a-path"),
     ],
 )

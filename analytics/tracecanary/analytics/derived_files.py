@@ -158,7 +158,9 @@ def smallest_value(path: Path, column: str) -> int | None:
     try:
         metadata = pq.read_metadata(path)
     except (pa.ArrowException, OSError) as error:
-        raise StoreError(f"the derived file {path} is damaged: {error}. Restore it, or delete its folder.") from error
+        raise StoreError(
+            f"the derived file {path} is damaged: {str(error).rstrip('.')}. Restore it, or delete its folder."
+        ) from error
     place = [metadata.schema.column(number).path for number in range(metadata.num_columns)].index(column)
     found = [metadata.row_group(number).column(place).statistics for number in range(metadata.num_row_groups)]
     return min((int(one.min or 0) for one in found if one is not None and one.has_min_max), default=None)

@@ -380,7 +380,7 @@ def _damaged_error(path: Path, error: Exception) -> StoreError:
             f"the segment {path} is missing. Restore it from a backup, or go on without its rows: "
             "tracecanary doctor --repair"
         )
-    return StoreError(f"the segment {path} is damaged: {error}. {_MOVE_IT_OUT}")
+    return StoreError(f"the segment {path} is damaged: {str(error).rstrip('.')}. {_MOVE_IT_OUT}")
 
 
 def check_segment(path: Path, *, is_seen_anew: bool = False) -> tuple[str, ...]:

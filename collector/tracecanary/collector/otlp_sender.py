@@ -92,7 +92,7 @@ class OtlpSender:
             half = (request.rows + 1) // 2
             self._send_all(table, rows.slice(request.first_row, request.rows), transport, max_rows=half)
         elif reply.outcome is Outcome.FAILED:
-            message = f"can't send {table.value} to {self._server}: {reply.message}."
+            message = f"can't send {table.value} to {self._server}: {reply.message.rstrip('.')}."
             if reply.retry_after_s is not None:
                 raise BusyServerError(message, reply.retry_after_s)
             raise LakeError(message)

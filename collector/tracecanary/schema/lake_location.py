@@ -27,6 +27,8 @@ _OTLP_SCHEMES = ("otlp", "otlps", "http", "https")
 _URL_LACKING_SLASHES = re.compile(
     rf"({'|'.join(('file', *_OBJECT_STORE_SCHEMES, *_OTLP_SCHEMES))}):/?(?!/)", re.IGNORECASE
 )
+# Would be taken for a folder called "localhost:8080".
+_HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+:[0-9]+(/.*)?")
 _FORMS = (
     "a folder, file:///folder, s3://bucket/prefix, gs://bucket/prefix, abfss://container@account/prefix, "
     "or, to send by OTLP, otlp://host:4317 (gRPC; otlps:// with TLS), http://host:port or https://host:port"
@@ -96,6 +98,10 @@ def parse_lake(setting: str | os.PathLike[str]) -> LakeLocation:
     if has_typo:
         missing = "a slash" if has_typo[0].endswith("/") else "two slashes"
         raise ConfigurationError([f"the lake begins with {has_typo[0]!r}, which lacks {missing}. Use {_FORMS}"])
+    if isinstance(setting, str) and _HOST_AND_PORT.fullmatch(text):
+        raise ConfigurationError(
+            [f"the lake {text!r} is a host and a port. Use http://{text}, or ./{text} for a folder of that name"]
+        )
     has_scheme = _SCHEME.match(text)
     if not has_scheme:
         return Path(text).absolute()

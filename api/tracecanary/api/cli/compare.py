@@ -127,7 +127,7 @@ def _ask_service(url: str, parameters: dict[str, Any]) -> Answer:
         response = httpx.get(f"{url.rstrip('/')}/compare", params=parameters, timeout=_TIMEOUT_S)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ConfigurationError(
-            [f"no answer from {url}: {error}. Check --url, or start it: tracecanary serve"]
+            [f"no answer from {url}: {str(error).rstrip('.')}. Check --url, or start it: tracecanary serve"]
         ) from error
     if not response.is_success:
         raise ConfigurationError([f"{url} answered {response.status_code}: {_detail(response)}"])
