@@ -8,16 +8,15 @@ from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState
 from tracecanary.analytics.derived_steps import (
-    DERIVED_TABLES,
     derive_calls,
     derive_facts,
     find_dirty,
-    open_derived,
     open_known_rows,
     open_new_rows,
     open_retention,
     wide_dimensions,
 )
+from tracecanary.analytics.derived_tables import DERIVED_TABLES, open_derived
 from tracecanary.analytics.engine import Engine
 from tracecanary.schema import LakeTable, list_lake_files
 

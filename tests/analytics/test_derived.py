@@ -30,7 +30,7 @@ from tests.analytics.lake import write_evaluations, write_spans
 from tracecanary.analytics.derived_build import Builder
 from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState, Listing
-from tracecanary.analytics.derived_steps import SUM_TABLES, open_derived, rollup_query
+from tracecanary.analytics.derived_tables import SUM_TABLES, open_derived, rollup_query
 from tracecanary.analytics.engine import Engine, Row
 from tracecanary.schema import LakeTable, landing_segments
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from tracecanary.analytics import derived_definition
 from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_definition import ANSWERING_QUERIES, definition
-from tracecanary.analytics.derived_steps import ROW_TABLES, SUM_TABLES, rollup_query
+from tracecanary.analytics.derived_tables import ROW_TABLES, SUM_TABLES, rollup_query
 from tracecanary.analytics.engine import query_texts
 
 

@@ -17,7 +17,7 @@ from tests.analytics.lake import write_evaluations, write_spans
 
 from tracecanary.analytics import gathering, rollup_loading
 from tracecanary.analytics.day_blocks import Piece
-from tracecanary.analytics.derived_steps import rollup_query
+from tracecanary.analytics.derived_tables import rollup_query
 from tracecanary.analytics.evidence import TALLIES, Evidence
 from tracecanary.analytics.gathering import gather_evidence
 from tracecanary.analytics.question import Question, Selection, time_of, unix_ns

@@ -28,23 +28,19 @@ from tracecanary.analytics.derived_state import (
     without_expired,
 )
 from tracecanary.analytics.derived_steps import (
-    DERIVED_TABLES,
-    ROW_TABLES,
     carry_over,
     carry_rollups,
     derive_facts,
     find_dirty,
-    leave_out_expired,
     leave_out_late_spans,
-    open_known,
     open_known_rows,
     open_new_rows,
-    open_parts,
     open_retention,
     parts_to_open,
     sum_up,
     wide_dimensions,
 )
+from tracecanary.analytics.derived_tables import DERIVED_TABLES, ROW_TABLES, leave_out_expired, open_known, open_parts
 from tracecanary.analytics.engine import Engine, EngineLimits, file_columns, file_statistics
 from tracecanary.schema import LakeTable
 

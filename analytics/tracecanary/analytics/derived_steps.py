@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,122 +10,23 @@ import pyarrow as pa
 from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_keys import KEYS_TABLE, knows_any
-from tracecanary.analytics.derived_state import DerivedState, Part, kept_from_ns
+from tracecanary.analytics.derived_state import DerivedState, Part
+from tracecanary.analytics.derived_tables import (
+    EMPTY_QUERIES,
+    ROW_TABLES,
+    SUM_TABLES,
+    TIMES_OF,
+    kept_rows,
+    open_derived,
+    rollup_query,
+)
 from tracecanary.analytics.engine import Engine, Within
 from tracecanary.analytics.prices import ModelNames, rate_table
 from tracecanary.analytics.question import MAX_DIMENSION_VALUES
 from tracecanary.schema import LakeTable
 
-# Rows of a derived table are replaced trace by trace, or added up.
-ROW_TABLES = ("facts", "judgements", "trace_models", "responses")
-SUM_TABLES = (
-    "rollup_keys",
-    "rollup_groups",
-    "rollup_evaluators",
-    "rollup_histograms",
-    "rollup_group_histograms",
-    "rollup_tails",
-    "rollup_clusters",
-    "rollup_examples",
-    "rollup_hours",
-    "rollup_models",
-    "rollup_tools",
-    "rollup_unmatched",
-    "rollup_measures",
-)
-# The queries of tables that have no rows yet.
-_EMPTY = {
-    "facts": "no_facts_v2",
-    "judgements": "no_judgements_v1",
-    "trace_models": "no_trace_models_v1",
-    "responses": "no_responses_v1",
-    "superseded": "no_superseded_v1",
-}
-_SECOND_VERSIONS = {
-    *("rollup_groups", "rollup_groups_sum", "rollup_histograms", "rollup_models", "rollup_models_sum"),
-}
-DERIVED_TABLES = (*ROW_TABLES, "superseded", *SUM_TABLES)
-# By table, when its rows are of, ns since the epoch. Keys of rollups have no time, nor have judgements without a trace.
-_TIMES_OF = {
-    table: "hour_unix_ns" if table == "rollup_hours" else "day_unix_ns"
-    for table in SUM_TABLES
-    if table not in {"rollup_keys", "rollup_unmatched"}
-}
 # What is known of a trace is looked for in the files of the minutes that its spans are in.
 _SEARCH_WIDTH_NS = 60_000_000_000
-
-
-def rollup_query(name: str) -> str:
-    """Return the query file of a rollup; with the suffix `_sum`, of the one that adds up several parts."""
-    return f"{name}_v2" if name in _SECOND_VERSIONS else f"{name}_v1"
-
-
-def open_derived(engine: Engine, folder: DerivedFolder, state: DerivedState) -> None:
-    """Make views of everything derived: `stored_<table>` of each table, and `live_<table>` of those of rows.
-
-    What has expired is not among them, whether it is deleted yet or not.
-    """
-    open_parts(engine, folder, state)
-    leave_out_expired(engine, folder, state)
-
-
-def open_expiry(engine: Engine, state: DerivedState) -> None:
-    """Make `expiry`: since when facts and rollups are kept."""
-    days = {"facts_from_ns": state.facts_from_ns, "rollups_from_ns": state.rollups_from_ns}
-    engine.table("expiry", "expiry_v1", days)
-
-
-def open_parts(engine: Engine, folder: DerivedFolder, state: DerivedState) -> None:
-    """Make the same views; but rows of traces have those of traces whose facts have expired."""
-    _open_tables(engine, folder, state, DERIVED_TABLES)
-
-
-def open_known(engine: Engine, folder: DerivedFolder, state: DerivedState, parts: Sequence[Part]) -> None:
-    """Make the views of rows, of `parts` alone: of all that may know what is looked for; and of rollup keys."""
-    # A later part supersedes rows of an earlier one; whether a dimension has too many values, all parts tell together.
-    _open_tables(engine, folder, state, ("superseded", "rollup_keys"))
-    _open_tables(engine, folder, replace(state, parts=tuple(parts)), ROW_TABLES)
-    leave_out_expired(engine, folder, state, facts_of=parts)
-
-
-def _open_tables(engine: Engine, folder: DerivedFolder, state: DerivedState, tables: Sequence[str]) -> None:
-    for table in tables:
-        names = state.files_of(table)
-        if names:
-            engine.files_view(f"stored_{table}", [folder.path / name for name in names], within=_kept(table, state))
-        elif table not in SUM_TABLES:
-            engine.table(f"stored_{table}", _EMPTY[table])
-    for table in ROW_TABLES:
-        if table in tables:
-            engine.view(f"live_{table}", f"live_{table}_v1")
-
-
-def _kept(table: str, state: DerivedState) -> Within | None:
-    """Return which rows of a table have not expired; None for those of traces, and while none has."""
-    least = state.facts_from_ns if table == "rollup_examples" else state.rollups_from_ns  # examples are traces
-    return Within(column=_TIMES_OF[table], least=least) if least and table in _TIMES_OF else None
-
-
-def leave_out_expired(
-    engine: Engine, folder: DerivedFolder, state: DerivedState, *, facts_of: Sequence[Part] | None = None
-) -> None:
-    """Take the traces whose facts have expired out of the rows: they are superseded, by nothing.
-
-    Of traces of which the lake may still have a late span, their extent alone stays: without it, that span would be
-    taken for a trace of its own. With `facts_of`, rows of facts are those of these parts.
-    """
-    facts = (replace(state, parts=tuple(facts_of)) if facts_of is not None else state).files_of("facts")
-    if not state.facts_from_day or not facts:
-        return
-    spans_from_ns = kept_from_ns(state.kept_from_hour).get(LakeTable.SPANS, 0)
-    days = {"facts_from_ns": state.facts_from_ns, "spans_from_ns": spans_from_ns}
-    engine.table("expired_traces", "expired_traces_v1", days)
-    for table, names in (("superseded", state.files_of("superseded")), ("facts", facts)):
-        engine.files_view(f"filed_{table}", [folder.path / name for name in names])
-    engine.view("expired_superseded", "expired_superseded_v1")
-    engine.view("expired_facts", "expired_facts_v1")
-    engine.union("stored_superseded", ["filed_superseded", "expired_superseded"])
-    engine.union("stored_facts", ["filed_facts", "expired_facts"])
 
 
 def open_new_rows(engine: Engine, *, spans: Sequence[Path], evaluations: Sequence[Path]) -> None:
@@ -343,7 +243,7 @@ def carry_over(
     for table in ("judgements", "facts", "trace_models", "responses"):  # facts read judgements
         engine.table(f"new_{table}", f"carried_{table}_v1", {"revision": revision})
     for table in ROW_TABLES:
-        engine.table(f"old_{table}", _EMPTY[table])
+        engine.table(f"old_{table}", EMPTY_QUERIES[table])
     _roll_up(engine, revision=revision)
 
 
@@ -358,7 +258,7 @@ def carry_rollups(engine: Engine, folder: DerivedFolder, state: DerivedState) ->
     for table in ROW_TABLES:
         _view_none(engine, f"new_{table}", folder, state, table)
     engine.table("undone_rollup_models", rollup_query("rollup_models"))
-    for table, column in _TIMES_OF.items():
+    for table, column in TIMES_OF.items():
         if table != "rollup_models":
             paths = [folder.path / name for name in state.files_of(table)]
             days = Within(column=column, least=state.rollups_from_ns, below=state.facts_from_ns)
@@ -366,12 +266,12 @@ def carry_rollups(engine: Engine, folder: DerivedFolder, state: DerivedState) ->
     engine.files_view(
         "filed_rollup_models",
         [folder.path / name for name in state.files_of("rollup_models")],
-        within=_kept("rollup_models", state),
+        within=kept_rows("rollup_models", state),
     )
     engine.union("stored_rollup_models", ["filed_rollup_models", "undone_rollup_models"])
     for table in ("rollup_examples", "rollup_unmatched"):  # of traces, and of those that are derived again
         _view_none(engine, f"stored_{table}", folder, state, table)
-    engine.table("new_superseded", _EMPTY["superseded"])
+    engine.table("new_superseded", EMPTY_QUERIES["superseded"])
     sum_up(engine, has_expired=True)
 
 

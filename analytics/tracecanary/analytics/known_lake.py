@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState, Listing, Part
-from tracecanary.analytics.derived_steps import open_derived, open_expiry
+from tracecanary.analytics.derived_tables import open_derived, open_expiry
 from tracecanary.analytics.engine import Engine
 from tracecanary.analytics.rollup_arrays import PartRollups
 from tracecanary.analytics.rollup_loading import LakeRollups, load_lake, load_part

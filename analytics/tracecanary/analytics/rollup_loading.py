@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracecanary.analytics.day_blocks import BLOCK_DAYS, HOUR_NS, Piece
-from tracecanary.analytics.derived_steps import rollup_query
+from tracecanary.analytics.derived_tables import rollup_query
 from tracecanary.analytics.engine import Arrays, Row, Session
 from tracecanary.analytics.evidence import CostGap
 from tracecanary.analytics.rollup_arrays import BlockRows, PartRollups, block_rows

@@ -29,7 +29,8 @@ from tracecanary.analytics.derived_damage import refuse_damaged_derived
 from tracecanary.analytics.derived_definition import definition
 from tracecanary.analytics.derived_files import DERIVED_FOLDER, DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState, Listing
-from tracecanary.analytics.derived_steps import derive_traces, open_derived
+from tracecanary.analytics.derived_steps import derive_traces
+from tracecanary.analytics.derived_tables import open_derived
 from tracecanary.analytics.engine import Engine, EngineLimits, Row, Session, refuse_damaged_content
 from tracecanary.analytics.known_lake import KnownLake, Seen, open_state
 from tracecanary.analytics.metrics import catalogue
