@@ -81,6 +81,9 @@ def test_an_exit_code_tells_the_verdict_only_when_asked(demo_service: DemoServic
     [
         pytest.param(("compare", *ARMS), "no lake to read. Pass --lake PATH, or --url", id="no-lake"),
         pytest.param(("compare", *ARMS, "--lake", "/absent/lake"), "there is no lake at /absent/lake", id="absent"),
+        pytest.param(
+            ("compare", "--base", "", "--candidate", "x", "--lake", "."), "'base' is missing. Name", id="no-base"
+        ),
         pytest.param(("compare", *ARMS, "--url", "http://127.0.0.1:9"), "start it: tracecanary serve", id="no-service"),
         pytest.param(("compare", *ARMS, "--url", "nonsense"), "Check --url", id="no-url"),
         pytest.param(

@@ -115,8 +115,10 @@ def _ask_lake(
         question = CompareParameters.model_validate(parameters).question(rules)
     except ValidationError as error:
         first = error.errors()[0]
-        message = str(first["msg"]).removeprefix("Value error, ")
-        raise InvalidQuestionError(".".join(map(str, first["loc"])), first["input"], f"{message}.") from error
+        name, message = ".".join(map(str, first["loc"])), str(first["msg"]).removeprefix("Value error, ")
+        if first["type"] == "missing":  # its input is all the others
+            raise InvalidQuestionError(name, None, "Name the base and the candidate.") from error
+        raise InvalidQuestionError(name, first["input"], f"{message}.") from error
     return compare(store, question).answer
 
 
