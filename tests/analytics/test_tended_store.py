@@ -1,15 +1,18 @@
 """A store that somebody tends: what readers need is derived beside them."""
 
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
 
+import pytest
 from tests.analytics.lake import write_spans
 
 from tracecanary.analytics.derived_files import SWEEP_AFTER_S, known_states
 from tracecanary.analytics.derived_state import DerivedState
 from tracecanary.analytics.store import Store, derived_root
+from tracecanary.schema import StoreError
 
 PARTS = 4
 
@@ -69,6 +72,19 @@ def test_readers_of_an_idle_lake_read_the_merged_parts_so_that_the_others_may_go
             store.refresh()  # deletes what no state needs any more
 
             assert len(session.rows("model_traces_v1")) == PARTS
+
+
+def test_who_asks_after_a_reader_failed_gets_what_is_derived_again(tmp_path: Path) -> None:
+    write_trace(tmp_path, 1)
+    store = Store(tmp_path)
+    with store.tended():
+        assert traces(store) == 1
+        shutil.rmtree(derived_root(tmp_path))
+
+        with pytest.raises(StoreError):
+            traces(store)
+
+        assert traces(store) == 1
 
 
 def test_rows_of_before_a_refresh_are_in_the_next_session(tmp_path: Path) -> None:

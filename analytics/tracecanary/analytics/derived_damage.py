@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,16 @@ def refuse_damaged_derived(folder: DerivedFolder, state: DerivedState) -> None:
             raise StoreError(
                 f"the derived file {path} was damaged: {problem}. It is taken away, and derived again: ask again"
             )
+
+
+@contextmanager
+def naming_damage(folder: DerivedFolder, state: DerivedState) -> Iterator[None]:
+    """Look for damaged files of a state where a query of them fails: the engine does not always name them."""
+    try:
+        yield
+    except StoreError:
+        refuse_damaged_derived(folder, state)
+        raise
 
 
 def _problem_of(path: Path, *, is_keys: bool) -> str | None:

@@ -5,16 +5,19 @@ It never changes but for two things: when the lake was looked at last, and rollu
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tracecanary.analytics.derived_damage import naming_damage
 from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState, Listing, Part
 from tracecanary.analytics.derived_tables import open_derived, open_expiry
-from tracecanary.analytics.engine import Engine
+from tracecanary.analytics.engine import Engine, Session
 from tracecanary.analytics.rollup_arrays import PartRollups
 from tracecanary.analytics.rollup_loading import LakeRollups, load_lake, load_part
 from tracecanary.schema import MANIFEST_FOLDER, FileLake, LakeTable, StoreError, landing_folder
@@ -87,6 +90,20 @@ class KnownLake:
         if seen.changed_ns is None or seen.age_s() > _GLANCES_FOR_S:
             return False
         return Seen.now(lake, self.folder).changed_ns == seen.changed_ns
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Open a session; where a query fails, the files are looked at, and by who asks next the lake is.
+
+        Raises:
+            StoreError: A query failed.
+        """
+        try:
+            with naming_damage(self.folder, self.state), closing(self.engine.session()) as session:
+                yield session
+        except StoreError:
+            self.seen = Seen(monotonic_s=-math.inf, changed_ns=None)
+            raise
 
     def rollups(self) -> LakeRollups:
         """Return the rollups, of most parts as an earlier moment's questions have read them."""

@@ -25,10 +25,10 @@ from typing import Any
 from tracecanary.analytics.answer_cache import AnswerCache
 from tracecanary.analytics.config import DerivationSettings, wall_clock_ms
 from tracecanary.analytics.derived_build import Builder
-from tracecanary.analytics.derived_damage import refuse_damaged_derived
+from tracecanary.analytics.derived_damage import naming_damage, refuse_damaged_derived
 from tracecanary.analytics.derived_definition import definition
 from tracecanary.analytics.derived_files import DERIVED_FOLDER, DerivedFolder
-from tracecanary.analytics.derived_state import DerivedState, Listing
+from tracecanary.analytics.derived_state import Listing
 from tracecanary.analytics.derived_steps import derive_traces
 from tracecanary.analytics.derived_tables import open_derived
 from tracecanary.analytics.engine import Engine, EngineLimits, Row, Session, refuse_damaged_content
@@ -123,7 +123,7 @@ class Store:
             StoreError: A segment is damaged, or newer than this version reads.
         """
         known = self._current()
-        with _naming_damage(known.folder, known.state), closing(known.engine.session()) as session:
+        with known.session() as session:
             yield session
 
     def check(self, selection: Selection) -> None:
@@ -159,12 +159,12 @@ class Store:
         """
         known = self._current()
         folder, state = known.folder, known.state
-        with _naming_damage(folder, state), closing(known.engine.session()) as session:
+        with known.session() as session:
             kept = session.rows("traces_of_v1", {"trace_ids": list(trace_ids)})
         ranges = [(row["first_span_ns"], row["last_span_ns"]) for row in kept if row["first_span_ns"] is not None]
         spans = state.inputs.get(LakeTable.SPANS, {})
         lease = self._copies.lease([name for name, extent in spans.items() if extent.meets(ranges)])
-        with closing(lease), _naming_damage(folder, state), Engine() as engine:
+        with closing(lease), naming_damage(folder, state), Engine() as engine:
             open_derived(engine, folder, state)
             derive_traces(engine, trace_ids, self._settings, spans=lease.paths)
             yield engine
@@ -177,7 +177,7 @@ class Store:
             LakeError, StoreError: As for `session`.
         """
         known = self._current()
-        with _naming_damage(known.folder, known.state), closing(known.engine.session()) as session:
+        with known.session() as session:
             yield Snapshot(session=session, rollups=known.rollups(), number=known.number)
 
     def current_snapshot(self) -> int:
@@ -280,7 +280,7 @@ class Store:
             return
         builder = self._builder(self._folder, _no_files, threads=1)
         state = self._folder.newest()
-        with _naming_damage(self._folder, state):
+        with naming_damage(self._folder, state):
             merged = builder.merged(state)
         if merged is not None:
             with self._lock:  # else a thread that derives may lose to this one, and derive again
@@ -359,16 +359,6 @@ class Store:
                 root = Path(self._own_folder.name)
             self._folder = DerivedFolder(root, definition(self._settings))
         return self._folder
-
-
-@contextmanager
-def _naming_damage(folder: DerivedFolder, state: DerivedState) -> Iterator[None]:
-    """Look for damaged files of a state where a query of them fails: the engine does not always name them."""
-    try:
-        yield
-    except StoreError:
-        refuse_damaged_derived(folder, state)
-        raise
 
 
 def _no_files(names: Sequence[str]) -> Sequence[Path]:
