@@ -5,20 +5,25 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.analytics.lake import write_evaluations, write_spans
 
 from tracecanary.analytics.compaction import compact
 from tracecanary.analytics.comparison import compare
 from tracecanary.analytics.config import CompactionSettings, DerivationSettings, Retention
+from tracecanary.analytics.derived_checks import derived_findings
 from tracecanary.analytics.derived_files import FORGOTTEN_AFTER_S, DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState, Listing, kept_hours
 from tracecanary.analytics.engine import file_columns
+from tracecanary.analytics.lake_checks import Severity
 from tracecanary.analytics.listings import list_models
-from tracecanary.analytics.question import Question, Selection
+from tracecanary.analytics.question import Question, Selection, time_of
 from tracecanary.analytics.rebuild import rebuild_derived_state
 from tracecanary.analytics.store import Store, definition
 from tracecanary.analytics.traces import explain_trace, list_traces
@@ -192,6 +197,97 @@ def test_parts_have_the_same_columns_whatever_they_were_derived_from(
         columns.append({table: file_columns(path) for table, path in files.items()})
 
     assert columns[0] == columns[1]
+
+
+def rewrite_facts(lake: Path, change: Callable[[pa.Table], pa.Table]) -> Path:
+    """Change the columns of stored facts, as those of another version differ; return the folder."""
+    folder = lake / "derived" / definition(DerivationSettings())
+    for part in newest_state(lake).parts:
+        path = folder / part.files["facts"]
+        pq.write_table(change(pq.read_table(path)), path)
+    return folder
+
+
+def with_narrow_integers(facts: pa.Table) -> pa.Table:
+    narrow = {"revision": pa.int32(), "llm_calls": pa.uint16()}
+    return facts.cast(pa.schema([field.with_type(narrow.get(field.name, field.type)) for field in facts.schema]))
+
+
+def with_wide_integers(facts: pa.Table) -> pa.Table:
+    kinds = {pa.int32(): pa.int64(), pa.int16(): pa.int32()}
+    return facts.cast(pa.schema([field.with_type(kinds.get(field.type, field.type)) for field in facts.schema]))
+
+
+@pytest.mark.parametrize("change", [with_narrow_integers, with_wide_integers])
+def test_facts_with_integers_of_another_width_are_taken_over(
+    lake: Path, change: Callable[[pa.Table], pa.Table]
+) -> None:
+    (models, facts, *_) = known(lake)
+    compact_at(lake, KEEP_TWO_DAYS)
+    known(lake)
+    rewrite_facts(lake, change)
+
+    (models_of_others, facts_of_others, *_) = known(lake, OTHERS)
+
+    assert models_of_others == models
+    assert [row["llm_calls"] for row in facts_of_others] == [row["llm_calls"] for row in facts]
+    assert newest_state(lake, OTHERS).left_in == {}
+    folder = lake / "derived" / definition(OTHERS)
+    carried, derived = (file_columns(folder / part.files["facts"]) for part in newest_state(lake, OTHERS).parts)
+    assert carried == derived
+
+
+def test_facts_that_can_not_be_taken_over_are_told_for_good(lake: Path) -> None:
+    known(lake)
+    compact_at(lake, KEEP_TWO_DAYS)
+    known(lake)
+    left = rewrite_facts(lake, lambda facts: facts.append_column("other", pa.nulls(len(facts), pa.string())))
+    known_from = (TODAY_H - 48) * HOUR_NS
+    whole, since = (Selection(arms=("base", "candidate"), from_time=start) for start in (None, time_of(known_from)))
+
+    assert [row.traces for row in known(lake, OTHERS)[0]] == [1, 1]
+    write_spans(lake, [span(6, hour=TODAY_H - 1)])  # and all that is derived later
+
+    store = Store(lake, OTHERS)
+    check = compare(store, Question(selection=whole)).answer.checks.retention
+    assert (check.state, check.is_blocking, check.figures["left_in"]) == ("warning", False, [left.name])
+    assert check.figures["known_from"] == time_of(known_from).isoformat()
+    assert "traces before 1970-01-09T00:00Z may be missing" in (check.reason or "")
+    assert f"was left in derived/{left.name}" in (check.reason or "")
+    assert compare(store, Question(selection=since)).answer.checks.retention.state == "ok"
+    (finding,) = derived_findings(lake, OTHERS, now_ms=TODAY_H * HOUR_MS)
+    assert finding.severity is Severity.WARNING
+    assert f"left in {left}" in finding.problem
+    shutil.rmtree(left)
+    (finding,) = derived_findings(lake, OTHERS, now_ms=TODAY_H * HOUR_MS)
+    assert finding.severity is Severity.NOTE
+    assert f"the folder {left} that had their facts is gone" in finding.problem
+
+
+def test_a_third_definition_still_knows_what_the_second_left(lake: Path) -> None:
+    known(lake)
+    compact_at(lake, KEEP_TWO_DAYS)
+    known(lake)
+    left = rewrite_facts(lake, lambda facts: facts.append_column("other", pa.nulls(len(facts), pa.string())))
+    known(lake, OTHERS)
+    compact_at(lake, KEEP_TWO_DAYS, hour=TODAY_H + 24)
+    known(lake, OTHERS)
+
+    known(lake, THIRD)
+
+    state = newest_state(lake, THIRD)
+    assert state.carried_from == {definition(OTHERS)}
+    assert state.left_in == {left.name: TODAY_H - 48}
+
+
+def test_a_version_without_facts_of_expired_spans_leaves_nothing(lake: Path) -> None:
+    compact_at(lake, KEEP_TWO_DAYS)
+    known(lake)
+    rewrite_facts(lake, lambda facts: facts.append_column("other", pa.nulls(len(facts), pa.string())))
+
+    known(lake, OTHERS)
+
+    assert newest_state(lake, OTHERS).left_in == {}
 
 
 def test_another_definition_is_kept_until_what_outlived_its_spans_is_taken_over(lake: Path) -> None:

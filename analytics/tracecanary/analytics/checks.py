@@ -23,6 +23,7 @@ from tracecanary.analytics.evidence import (
     Cell,
     Evidence,
     Expiry,
+    LeftFacts,
     Stated,
     Tally,
     merge_cells,
@@ -92,7 +93,7 @@ def run_checks(question: Question, evidence: Evidence, compared: Sequence[Cell],
         time=_time(evidence, overview),
         clusters=_clusters(evidence),
         plan=_plan(question, evidence, overview),
-        retention=_retention(evidence.expiry),
+        retention=_retention(evidence.expiry, evidence.left),
     )
 
 
@@ -369,15 +370,24 @@ def _plan(question: Question, evidence: Evidence, overview: Overview) -> Check:
     return _check(overview.plan_problem, figures, is_blocking=False)
 
 
-def _retention(expiry: Expiry | None) -> Check:
-    """Tell what is known by whole days alone; the numbers of these are as exact as those of others."""
+def _retention(expiry: Expiry | None, left: LeftFacts | None) -> Check:
+    """Tell what is known by whole days alone, as exactly as other days are, and what may be missing."""
+    figures: Figures = {}
+    told: list[str] = []
+    if left is not None:
+        figures |= {"known_from": left.before.isoformat(), "left_in": list(left.folders)}
+        folders = ", ".join(f"derived/{name}" for name in left.folders)
+        told.append(
+            f"traces before {left.before:%Y-%m-%dT%H:%MZ} may be missing: what outlived its spans was left in "
+            f"{folders}, whose columns this version can't read; tracecanary doctor says what to do"
+        )
     if expiry is None:
-        return _check(None, {})
+        return _check("; ".join(told) or None, figures, is_blocking=False)
     times = ("facts_from", "rollups_from", "counted_from", "counted_to")
-    figures: Figures = {name: time.isoformat() if (time := getattr(expiry, name)) else None for name in times}
+    figures |= {name: time.isoformat() if (time := getattr(expiry, name)) else None for name in times}
     figures["uncapped"] = list(expiry.uncapped)
     known = f"traces before {expiry.facts_from:%Y-%m-%d} are known by their sums of a day alone"
-    told = [f"{known}: pairs and examples are of later ones"]
+    told.append(f"{known}: pairs and examples are of later ones")
     if expiry.rollups_from is not None:
         told.append(f"nothing is known of those before {expiry.rollups_from:%Y-%m-%d}")
     for edge, counted in (("from", expiry.counted_from), ("to", expiry.counted_to)):

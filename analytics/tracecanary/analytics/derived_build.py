@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tracecanary.analytics.config import DerivationSettings, wall_clock_ms
 from tracecanary.analytics.derived_files import DerivedFolder, smallest_value
+from tracecanary.analytics.derived_inheritance import find_inheritance
 from tracecanary.analytics.derived_keys import KEYS_TABLE, write_keys
 from tracecanary.analytics.derived_state import (
     DAY_NS,
@@ -41,7 +42,7 @@ from tracecanary.analytics.derived_steps import (
     wide_dimensions,
 )
 from tracecanary.analytics.derived_tables import DERIVED_TABLES, ROW_TABLES, leave_out_expired, open_known, open_parts
-from tracecanary.analytics.engine import Engine, EngineLimits, file_columns, file_statistics
+from tracecanary.analytics.engine import Engine, EngineLimits, file_statistics
 from tracecanary.schema import LakeTable
 
 _logger = logging.getLogger(__name__)
@@ -149,6 +150,7 @@ class Builder:
             kept_from_hour=kept_hours(state, listing),
             wide_dimensions=wide_dimensions,
             carried_from=state.carried_from,
+            left_in=state.left_in,
             facts_from_day=state.facts_from_day,
             rollups_from_day=state.rollups_from_day,
         )
@@ -156,40 +158,19 @@ class Builder:
 
     def _inherited(self, state: DerivedState, listing: Listing) -> DerivedState | None:
         """Return the state after `state`, of which there is nothing, with what only another definition still knows."""
-        for folder in self._folder.others():
-            other = folder.newest()
-            if not other.kept_from_hour or not other.parts:
-                continue
-            if not self._has_columns_of(folder, other):
-                _logger.warning(
-                    "%s has facts of traces whose spans may have expired, with other columns than this version's: they "
-                    "are left there, and don't count",
-                    folder.path,
-                )
-                continue
-            emptied = DerivedState(
-                revision=state.revision + 1,
-                manifest=listing.manifest,
-                kept_from_hour=kept_hours(other, listing),
-                carried_from=other.carried_from | {folder.path.name},
-                facts_from_day=other.facts_from_day,
-                rollups_from_day=other.rollups_from_day,
-            )
-            return self._carried(emptied, folder, other)
-        return None
-
-    def _has_columns_of(self, folder: DerivedFolder, other: DerivedState) -> bool:
-        """Whether rows of `other`, in `folder`, have the columns that are derived here: tried on no rows at all."""
-        state, listing = DerivedState(), Listing(files={})
-        (like,) = self._apply(state, listing, difference(state, listing)).parts
+        found = find_inheritance(self._folder, state, listing, self._part_without_rows, limits=self._limits)
+        if found is None or found.known is None:
+            return None if found is None else found.emptied
         try:
-            return all(
-                file_columns(self._folder.path / like.files[table]) == file_columns(folder.path / part.files[table])
-                for table in (DERIVED_TABLES if other.facts_from_day else ROW_TABLES)
-                for part in other.parts
-            )
+            return self._carried(found.emptied, found.folder, found.known)
         finally:
-            self._folder.discard(sorted(like.files.values()))
+            self._folder.discard(list(found.written))
+
+    def _part_without_rows(self) -> Part:
+        """Write a part of no rows at all: it has the columns that are derived here."""
+        state, listing = DerivedState(), Listing(files={})
+        (part,) = self._apply(state, listing, difference(state, listing)).parts
+        return part
 
     def _carried(self, emptied: DerivedState, folder: DerivedFolder, known: DerivedState) -> DerivedState:
         """Return `emptied` with a part of what `known`, in `folder`, knows and the lake doesn't any more."""
@@ -283,6 +264,7 @@ class Builder:
             parts=state.parts,
             wide_dimensions=state.wide_dimensions,
             carried_from=state.carried_from,
+            left_in=state.left_in,
         )
 
     def _apply_retention(self, engine: Engine, kept_ns: Mapping[LakeTable, int], batch: Batch) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_files import DerivedFolder, smallest_value
-from tracecanary.analytics.derived_state import DAY_NS, DerivedState
+from tracecanary.analytics.derived_state import DAY_NS, HOUR_NS, DerivedState
 from tracecanary.analytics.lake_checks import Finding, Severity
 from tracecanary.analytics.question import time_of
 from tracecanary.analytics.store import definition, derived_root
@@ -35,6 +35,7 @@ def derived_findings(lake: FileLake, settings: DerivationSettings, *, now_ms: in
             problem=f"{since}{rollups}",
             remedy="Nothing: [retention] says so. /compare answers from the rollups of whole days before.",
         )
+    yield from _left_facts(folder, state)
     wanted = settings.retention.facts_from_day(now_ms=now_ms)
     if wanted is None:
         return
@@ -57,6 +58,29 @@ def derived_findings(lake: FileLake, settings: DerivationSettings, *, now_ms: in
             remedy="Run tracecanary compact with this configuration, or look into the log of the service: facts expire "
             "once compaction has dropped their spans.",
         )
+
+
+def _left_facts(folder: DerivedFolder, state: DerivedState) -> Iterator[Finding]:
+    """Tell which facts could not be taken over from another version's folder."""
+    for name, hour in sorted(state.left_in.items()):
+        before = f"{time_of(hour * HOUR_NS):%Y-%m-%dT%H:%MZ}"
+        left = folder.path.parent / name
+        if left.exists():
+            yield Finding(
+                severity=Severity.WARNING,
+                subject="derived",
+                problem=f"traces before {before} may be missing: facts that outlived their spans were left "
+                f"in {left}, whose columns this version can't read",
+                remedy="To ask for these days, ask the version of tracecanary that made the folder. Once nobody needs "
+                "them, delete the folder: it does not expire.",
+            )
+        else:
+            yield Finding(
+                severity=Severity.NOTE,
+                subject="derived",
+                problem=f"traces before {before} may be missing: the folder {left} that had their facts is gone",
+                remedy="Nothing, or restore the folder from a backup.",
+            )
 
 
 def _oldest_ns(folder: DerivedFolder, state: DerivedState) -> int | None:

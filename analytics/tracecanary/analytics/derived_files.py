@@ -150,7 +150,7 @@ class DerivedFolder:
 # Derived files never change, and are asked again each time that parts may be merged.
 @functools.lru_cache(maxsize=10_000)
 def smallest_value(path: Path, column: str) -> int | None:
-    """Return the least value of an integer column by the footer of a Parquet file; None if it tells none.
+    """Return the least value of an integer column by the footer of a Parquet file; None if it tells none, or lacks it.
 
     Raises:
         StoreError: The file is damaged.
@@ -161,7 +161,10 @@ def smallest_value(path: Path, column: str) -> int | None:
         raise StoreError(
             f"the derived file {path} is damaged: {str(error).rstrip('.')}. Restore it, or delete its folder."
         ) from error
-    place = [metadata.schema.column(number).path for number in range(metadata.num_columns)].index(column)
+    columns = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
+    if column not in columns:
+        return None
+    place = columns.index(column)
     found = [metadata.row_group(number).column(place).statistics for number in range(metadata.num_row_groups)]
     return min((int(one.min or 0) for one in found if one is not None and one.has_min_max), default=None)
 

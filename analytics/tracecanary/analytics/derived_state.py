@@ -26,9 +26,9 @@ _MAX_PARTS = 24
 # these again costs much.
 _MERGED_AT_ONCE, _LARGE_MERGED_AT_ONCE = 4, 16
 _LARGE_TRACES = 100_000
-_HOUR_NS = 3_600_000_000_000
+HOUR_NS = 3_600_000_000_000
 _HOURS_PER_DAY = 24
-DAY_NS = _HOURS_PER_DAY * _HOUR_NS
+DAY_NS = _HOURS_PER_DAY * HOUR_NS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +108,8 @@ class DerivedState:
         parts: Oldest first.
         wide_dimensions: Names of cohort dimensions with so many values that nothing is derived by them.
         carried_from: Other definitions whose facts of traces that outlived their spans are in the parts.
+        left_in: By other definitions whose facts of such traces could not be taken over, the hour, counted since the
+            epoch, from which on facts are known here.
     """
 
     revision: int = 0
@@ -121,6 +123,7 @@ class DerivedState:
     parts: tuple[Part, ...] = ()
     wide_dimensions: frozenset[str] = frozenset()
     carried_from: frozenset[str] = frozenset()
+    left_in: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def facts_from_ns(self) -> int:
@@ -131,6 +134,12 @@ class DerivedState:
     def rollups_from_ns(self) -> int:
         """Start of the days whose rollups are kept, ns since the epoch."""
         return self.rollups_from_day * DAY_NS
+
+    @property
+    def missing_before_ns(self) -> int:
+        """Before it, ns since the epoch, traces may be missing whose facts were left elsewhere; 0 if none is missed."""
+        left_ns = max(self.left_in.values(), default=0) * HOUR_NS
+        return left_ns if left_ns > self.rollups_from_ns else 0
 
     @property
     def names(self) -> frozenset[str]:
@@ -191,7 +200,7 @@ def kept_hours(state: DerivedState, listing: Listing) -> dict[str, int]:
 
 def kept_from_ns(hours: Mapping[str, int]) -> dict[LakeTable, int]:
     """Return since when rows are kept, ns since the epoch, of each table with such an hour."""
-    return {table: hours[table.value] * _HOUR_NS for table in LakeTable if table.value in hours}
+    return {table: hours[table.value] * HOUR_NS for table in LakeTable if table.value in hours}
 
 
 def without_expired(state: DerivedState, retention: Retention, *, now_ms: int) -> DerivedState:
@@ -302,6 +311,7 @@ def state_to_json(state: DerivedState) -> str:
             "parts": [asdict(part) for part in state.parts],
             "wide_dimensions": sorted(state.wide_dimensions),
             "carried_from": sorted(state.carried_from),
+            "left_in": dict(state.left_in),
         }
     )
 
@@ -331,6 +341,7 @@ def state_from_json(text: str) -> DerivedState:
             parts=tuple(Part(**part) for part in stored["parts"]),
             wide_dimensions=frozenset(stored["wide_dimensions"]),
             carried_from=frozenset(stored.get("carried_from", ())),
+            left_in=stored.get("left_in", {}),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a derived state: {error!r}") from error

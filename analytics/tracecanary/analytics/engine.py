@@ -238,6 +238,18 @@ class Engine(Session):
         else:
             self.union(name, [empty])
 
+    def cast_view(self, name: str, path: Path, *, like: Path) -> None:
+        """Make the view `name` of the rows of the Parquet file `path`, with the types of the columns of `like`."""
+        try:
+            wanted = self._connection.read_parquet(_literal_pattern(like), hive_partitioning=False)
+            stored = self._connection.read_parquet(_literal_pattern(path), hive_partitioning=False)
+            columns = zip(wanted.columns, wanted.types, strict=True)
+            stored.select(
+                *(duckdb.ColumnExpression(column).cast(kind).alias(column) for column, kind in columns)
+            ).create_view(name)
+        except duckdb.Error as error:
+            raise _store_error(error) from error
+
     def files_view(
         self, name: str, paths: Sequence[Path], *, has_several_schemas: bool = False, within: Within | None = None
     ) -> None:

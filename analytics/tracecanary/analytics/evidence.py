@@ -163,6 +163,19 @@ class Expiry:
     uncapped: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftFacts:
+    """Facts that outlived their spans, and could not be taken over from other definitions.
+
+    Args:
+        before: Traces of the question's window that started before may be missing.
+        folders: Names of the folders below `derived/` that they were left in.
+    """
+
+    before: datetime
+    folders: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
     """Everything behind an answer; cohorts are sorted by name.
@@ -180,6 +193,7 @@ class Evidence:
         cost_gaps: Of the models that are the arms, or of all, those with a reported and a computed cost of a call.
         stated: Traces of base and candidate that state own metrics, by their names.
         expiry: What of the window is known by whole days alone; None if none of it is.
+        left: Facts of the window that another version left; None if there are none.
         held_out: The same of the traces that have a pair id; None unless both arms have such and others.
         live: The same of the traces that have none.
     """
@@ -196,6 +210,7 @@ class Evidence:
     cost_gaps: Sequence[CostGap] = ()
     stated: Mapping[str, tuple[Stated, Stated]] = field(default_factory=dict)
     expiry: Expiry | None = None
+    left: LeftFacts | None = None
     held_out: Evidence | None = None
     live: Evidence | None = None
 

@@ -24,7 +24,7 @@ from tracecanary.analytics.day_blocks import (
     without_cut_days,
 )
 from tracecanary.analytics.engine import Row, Session
-from tracecanary.analytics.evidence import CostGap, Evidence, Expiry, MetricKey, Values
+from tracecanary.analytics.evidence import CostGap, Evidence, Expiry, LeftFacts, MetricKey, Values
 from tracecanary.analytics.metrics import METRICS_BY_NAME, MetricKind
 from tracecanary.analytics.periods import Times, period_starts, periods_of
 from tracecanary.analytics.question import Question, Selection, time_of
@@ -145,6 +145,12 @@ class _Gathering:
             uncapped=tuple(uncapped),
         )
 
+    def _left(self) -> LeftFacts | None:
+        lake = self._lake
+        if window_of(self._question.selection)["from_ns"] >= lake.missing_before_ns:
+            return None
+        return LeftFacts(before=time_of(lake.missing_before_ns), folders=tuple(lake.left_in))
+
     def evidence(self, freeze_caps: FreezeCaps) -> Evidence:
         """Read everything."""
         times = self._times()
@@ -184,6 +190,7 @@ class _Gathering:
             cost_gaps=self._cost_gaps(),
             stated=stated_traces(cells, cells.pick("rollup_measures", chosen), self._own_metrics, values.traces),
             expiry=self._expiry(uncapped=sorted(caps) if values.tails is None else ()),
+            left=self._left() if self._lake.missing_before_ns else None,
         )
 
     def _cells(self, cohorts: Sequence[str], traces: KeyTraces, periods: int) -> Cells:

@@ -120,6 +120,8 @@ class KnownLake:
                         list(loaded.values()),
                         facts_from_ns=self.state.facts_from_ns,
                         rollups_from_ns=self.state.rollups_from_ns,
+                        missing_before_ns=self.state.missing_before_ns,
+                        left_in=sorted(self.state.left_in),
                     )
             return self.loaded
 

@@ -127,6 +127,8 @@ class LakeRollups:
         cost_gaps: Of every model with a reported and a computed cost of a call.
         facts_from_ns: Start of the traces whose facts are kept, ns since the epoch; older days are known as a whole.
         rollups_from_ns: Start of the days that are known at all.
+        missing_before_ns: Traces that started before may be missing: their facts were left in `left_in`. 0 for none.
+        left_in: Names of folders of other definitions.
     """
 
     parts: Sequence[PartRollups]
@@ -136,6 +138,8 @@ class LakeRollups:
     cost_gaps: Sequence[CostGap]
     facts_from_ns: int = 0
     rollups_from_ns: int = 0
+    missing_before_ns: int = 0
+    left_in: Sequence[str] = ()
     # Guarded by the lock. Two threads may read the same at once: both get the same.
     _pieces: OrderedDict[Piece, PartRollups] = field(default_factory=OrderedDict)
     _arms: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -167,13 +171,21 @@ class LakeRollups:
 
 
 def load_lake(
-    session: Session, parts: Sequence[PartRollups], *, facts_from_ns: int = 0, rollups_from_ns: int = 0
+    session: Session,
+    parts: Sequence[PartRollups],
+    *,
+    facts_from_ns: int = 0,
+    rollups_from_ns: int = 0,
+    missing_before_ns: int = 0,
+    left_in: Sequence[str] = (),
 ) -> LakeRollups:
     """Read what is not read part by part, in a session of one snapshot."""
     return LakeRollups(
         parts=parts,
         facts_from_ns=facts_from_ns,
         rollups_from_ns=rollups_from_ns,
+        missing_before_ns=missing_before_ns,
+        left_in=left_in,
         hours=hour_counts(session.arrays("hours_of_keys_v1")),
         examples=sorted(session.rows(rollup_query("rollup_examples_sum")), key=worst_first),
         unmatched=session.rows(rollup_query("rollup_unmatched_sum"))[0]["unmatched"],
