@@ -62,6 +62,13 @@ def place(rows: list[PlaceRow], dimension: str, name: str) -> PlaceRow:
     return next(row for row in rows if (row.dimension, row.place, row.cohort) == (dimension, name, None))
 
 
+def test_what_nothing_would_show_is_null(store: Store) -> None:
+    rows = compare_trajectories(store, QUESTION).places
+
+    calls, search = place(rows, "kind", "llm"), place(rows, "tool", "search")
+    assert (calls.base.retries, calls.base.repeated_calls, search.base.retries) == (None, None, None)
+
+
 def test_first_problem_of_failed_traces_is_placed_by_step_and_tool(store: Store) -> None:
     rows = compare_trajectories(store, QUESTION).places
 

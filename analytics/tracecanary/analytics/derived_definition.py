@@ -48,7 +48,7 @@ ANSWERING_QUERIES = frozenset(
         "trace_list_v1",
         "trace_spans_v1",
         "trajectory_traces_v1",
-        "trajectory_v1",
+        "trajectory_v2",
         "unmatched_evaluations_v1",
     }
 )

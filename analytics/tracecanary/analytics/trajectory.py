@@ -29,7 +29,8 @@ class PlaceOfArm(_Row):
     """What one arm did at a place. Null where nothing is known, such as the share of no failed traces.
 
     `traces` went through the place, of `arm_traces`; latency is the mean of a call, s; tokens and cost (USD) are per
-    call. `first_problem_share` is the share of the arm's failed traces whose first problem was here.
+    call. `retries` are null where nothing would show one, `repeated_calls` where no arguments of tool calls are known.
+    `first_problem_share` is the share of the arm's failed traces whose first problem was here.
     """
 
     arm_traces: int
@@ -37,8 +38,8 @@ class PlaceOfArm(_Row):
     traces: int
     calls: int
     errors: int
-    retries: int
-    repeated_calls: int
+    retries: int | None
+    repeated_calls: int | None
     latency: float | None
     input_tokens: float | None
     output_tokens: float | None
@@ -192,7 +193,7 @@ def _read(store: Store, chosen: _Traces) -> tuple[list[Row], dict[str, list[str]
             },
         )
         tools = {row["trace_id"]: row["tools"] or [] for row in session.rows("tool_sequences_v1")}
-        return session.rows("trajectory_v1"), tools
+        return session.rows("trajectory_v2"), tools
 
 
 def _place_rows(places: Sequence[Row], chosen: _Traces, question: Question) -> list[PlaceRow]:
@@ -254,8 +255,8 @@ def _place_of_arm(rows: Sequence[Row], totals: tuple[int, int]) -> PlaceOfArm:
         traces=sum(row["traces"] for row in rows),
         calls=calls,
         errors=sum(row["errors"] for row in rows),
-        retries=sum(row["retries"] for row in rows),
-        repeated_calls=sum(row["repeated_calls"] for row in rows),
+        retries=_known_sum(rows, "retries"),
+        repeated_calls=_known_sum(rows, "repeated_calls"),
         latency=None if duration_ns is None else duration_ns / _NS_PER_S,
         input_tokens=_per_call(rows, "input_tokens", calls),
         output_tokens=_per_call(rows, "output_tokens", calls),
@@ -263,6 +264,12 @@ def _place_of_arm(rows: Sequence[Row], totals: tuple[int, int]) -> PlaceOfArm:
         first_problems=first,
         first_problem_share=first / failed if failed else None,
     )
+
+
+def _known_sum(rows: Sequence[Row], name: str) -> int | None:
+    """Return the sum of what is known, as for the facts of a trace; None where nothing is."""
+    values = [row[name] for row in rows if row[name] is not None]
+    return sum(values) if values else None
 
 
 def _per_call(rows: Sequence[Row], name: str, calls: int) -> float | None:

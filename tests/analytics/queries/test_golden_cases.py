@@ -42,7 +42,9 @@ ANSWERING = {
     "trajectory_traces_v1",
     "unmatched_evaluations_v1",
 }
-THOROUGH = {"attempts_v2", "calls_v1", "spans_v1", "trace_calls_v1", "calls_of_models_v2", "trace_spans_v1"}
+THOROUGH = {
+    *("attempts_v2", "calls_v1", "spans_v1", "trace_calls_v1", "calls_of_models_v2", "trace_spans_v1", "trajectory_v2"),
+}
 # Of the others of deriving, each is tried on traces that are looked at closely.
 AT_A_GLANCE = {
     "close_traces_v1",

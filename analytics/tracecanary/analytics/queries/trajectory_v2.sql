@@ -4,9 +4,12 @@
 --   agent    the span's own, else that of the nearest span above it that names one
 --   problem  an error, a tool error, a repeated call (a tool called before with the same arguments), or a failed
 --            evaluation of the span
+--   retries  of the model calls there: a resend that is a span of its own counts where it is, others where their call began;
+--            null where nothing would show one (calls_v1)
+--   repeated_calls  null where no arguments of a tool call are known
 --   first_problems  failed traces whose first problem was there; failed_traces of the arm and cohort beside it
 -- grain: dimension, place, step_source, arm_name, cohort_name   params: none
--- reads: spans, priced_spans, attempts, evaluations, compared_traces
+-- reads: spans, priced_spans, attempts, calls, evaluations, compared_traces
 WITH RECURSIVE climbing (trace_id, span_id, agent_name, above_id) AS (
     SELECT trace_id, span_id, agent_name, parent_span_id
     FROM spans
@@ -22,6 +25,29 @@ acting AS (
     FROM climbing
     WHERE agent_name IS NOT NULL
 ),
+resent AS (
+    SELECT
+        attempts.trace_id,
+        attempts.span_id,
+        attempts.call_id,
+        attempts.link = 'retry' AS is_resend,
+        calls.retries,
+        count(*) FILTER (WHERE attempts.link = 'retry') OVER (
+            PARTITION BY attempts.trace_id, attempts.call_id ORDER BY attempts.attempt_number
+        ) AS resends_so_far,
+        count(*) FILTER (WHERE attempts.link = 'retry') OVER (PARTITION BY attempts.trace_id, attempts.call_id) AS resends
+    FROM attempts
+    INNER JOIN calls ON attempts.trace_id = calls.trace_id AND attempts.call_id = calls.call_id
+),
+retried AS (
+    SELECT
+        trace_id,
+        span_id,
+        CASE WHEN is_resend AND resends_so_far <= retries THEN 1 ELSE 0 END
+        + CASE WHEN span_id = call_id THEN greatest(retries - resends, 0) ELSE 0 END AS retries
+    FROM resent
+    WHERE retries IS NOT NULL
+),
 acted AS (
     SELECT
         spans.trace_id,
@@ -35,20 +61,18 @@ acted AS (
         spans.output_tokens,
         priced_spans.cost_nano_usd,
         spans.status = 'error' AS has_error,
-        coalesce(attempts.link = 'retry', FALSE) AS is_retry,
-        spans.kind = 'tool'
-        AND spans.tool_arguments_hash IS NOT NULL
-        AND row_number() OVER (
+        retried.retries,
+        CASE WHEN spans.kind = 'tool' AND spans.tool_arguments_hash IS NOT NULL THEN row_number() OVER (
             PARTITION BY spans.trace_id, spans.kind, spans.tool_name, spans.tool_arguments_hash
             ORDER BY spans.start_unix_ns, spans.span_id
-        ) > 1 AS is_repeated,
+        ) > 1 END AS is_repeated,
         spans.span_id IN (
             SELECT evaluations.span_id
             FROM evaluations
             WHERE evaluations.trace_id = spans.trace_id AND NOT evaluations.passed AND evaluations.span_id IS NOT NULL
         ) AS is_judged_failed
     FROM spans
-    LEFT JOIN attempts ON spans.trace_id = attempts.trace_id AND spans.span_id = attempts.span_id
+    LEFT JOIN retried ON spans.trace_id = retried.trace_id AND spans.span_id = retried.span_id
     LEFT JOIN acting ON spans.trace_id = acting.trace_id AND spans.span_id = acting.span_id
     LEFT JOIN priced_spans ON spans.trace_id = priced_spans.trace_id AND spans.span_id = priced_spans.span_id
     WHERE spans.kind IN ('llm', 'tool')
@@ -86,10 +110,13 @@ judged AS (
         compared_traces.arm_name,
         compared_traces.cohort_name,
         compared_traces.is_failed
-        AND (has_error OR is_repeated OR is_judged_failed)
+        AND (has_error OR coalesce(is_repeated, FALSE) OR is_judged_failed)
         AND row_number() OVER (
             PARTITION BY stepped.trace_id
-            ORDER BY has_error OR is_repeated OR is_judged_failed DESC, stepped.start_unix_ns, stepped.span_id
+            ORDER BY
+                has_error OR coalesce(is_repeated, FALSE) OR is_judged_failed DESC,
+                stepped.start_unix_ns,
+                stepped.span_id
         ) = 1 AS is_first_problem
     FROM stepped
     INNER JOIN compared_traces ON stepped.trace_id = compared_traces.trace_id
@@ -124,8 +151,8 @@ SELECT
     count(DISTINCT placed.trace_id) AS traces,
     count(*) AS calls,
     count(*) FILTER (WHERE placed.has_error) AS errors,
-    count(*) FILTER (WHERE placed.is_retry) AS retries,
-    count(*) FILTER (WHERE placed.is_repeated) AS repeated_calls,
+    CAST(sum(placed.retries) AS BIGINT) AS retries,
+    CAST(sum(CAST(placed.is_repeated AS INTEGER)) AS BIGINT) AS repeated_calls,
     CAST(least(sum(placed.duration_ns), 9000000000000000000) AS BIGINT) AS duration_ns,
     CAST(sum(placed.input_tokens) AS BIGINT) AS input_tokens,
     CAST(sum(placed.output_tokens) AS BIGINT) AS output_tokens,
