@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,14 +32,15 @@ from tests.analytics.ageing_lake import (
 from tests.analytics.lake import write_evaluations, write_spans
 
 from tracecanary.analytics.answer import Answer
-from tracecanary.analytics.config import Retention
+from tracecanary.analytics.comparison import compare
+from tracecanary.analytics.config import DerivationSettings, Retention
 from tracecanary.analytics.derived_checks import derived_findings
 from tracecanary.analytics.derived_files import DerivedFolder, smallest_value
 from tracecanary.analytics.lake_checks import Severity
 from tracecanary.analytics.listings import list_cohorts, list_models
-from tracecanary.analytics.question import Selection
+from tracecanary.analytics.question import Question, Selection
 from tracecanary.analytics.rebuild import rebuild_derived_state
-from tracecanary.analytics.store import definition
+from tracecanary.analytics.store import Store, definition
 from tracecanary.analytics.traces import explain_trace, list_traces
 from tracecanary.schema import (
     ConfigurationError,
@@ -304,6 +308,53 @@ def test_what_has_expired_leaves_the_files_too(tmp_path: Path) -> None:
     assert oldest("facts", "start_unix_ns") == int((START_H + 6 * DAY_H + 12) * HOUR_NS)
     assert oldest("rollup_hours", "hour_unix_ns") == (START_H + 2 * DAY_H + 12) * HOUR_NS
     assert oldest("rollup_examples", "day_unix_ns") == (START_H + 6 * DAY_H) * HOUR_NS
+
+
+def stored_traces(folder: DerivedFolder) -> set[int]:
+    files = [folder.path / name for name in folder.newest().files_of("facts")]
+    columns = [pq.read_table(path, columns=["trace_id"])["trace_id"] for path in files]
+    return {int(str(trace), 16) for column in columns for trace in column.to_pylist()}
+
+
+def test_what_has_expired_leaves_the_files_of_other_definitions_too(tmp_path: Path) -> None:
+    lake = lake_of_ten_days(tmp_path)
+    Store(lake.folder).current_snapshot()  # as a command without --config does
+    other = DerivedFolder(lake.folder / "derived", definition(DerivationSettings()))
+    lake.declare((PLAN,))
+    lake.compact()
+    lake.state()
+    assert stored_traces(other) == set(range(40))
+    os.utime(other.path, (1, 1))
+    told = [finding.problem for finding in derived_findings(lake.folder, lake.settings(), now_ms=lake.now_ms())]
+
+    lake.opened().expire_others()
+
+    assert stored_traces(other) == set(range(24, 40))
+    assert other.path.stat().st_mtime == 1  # nobody has used it
+    assert f"{other.path}, of other settings or another version, has facts since 2026-06-01" in told[-1]
+    findings = list(derived_findings(lake.folder, lake.settings(), now_ms=lake.now_ms()))
+    assert [finding.severity for finding in findings] == [Severity.NOTE]
+    without_configuration = compare(Store(lake.folder, clock_ms=lake.now_ms), Question(selection=ARMS)).answer
+    assert counts(without_configuration) == counts(lake.answer()) == (16, 16)
+
+
+def test_facts_of_other_columns_stay_and_doctor_says_so(tmp_path: Path) -> None:
+    lake = lake_of_ten_days(tmp_path)
+    Store(lake.folder).current_snapshot()
+    other = DerivedFolder(lake.folder / "derived", definition(DerivationSettings()))
+    for name in other.newest().files_of("facts"):
+        facts = pq.read_table(other.path / name)
+        pq.write_table(facts.append_column("other", pa.nulls(len(facts), pa.string())), other.path / name)
+    lake.declare((PLAN,))
+    lake.compact()
+
+    lake.state()
+    lake.opened().expire_others()
+
+    assert stored_traces(other) == set(range(40))
+    findings = list(derived_findings(lake.folder, lake.settings(), now_ms=lake.now_ms()))
+    assert [finding.severity for finding in findings] == [Severity.NOTE, Severity.WARNING]
+    assert "with other columns: delete it" in findings[1].remedy
 
 
 def test_rows_of_a_long_retention_stay_in_their_files_for_some_days(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tracecanary.analytics.config import DerivationSettings
+from tracecanary.analytics.derived_build import deletion_delay_ns
 from tracecanary.analytics.derived_files import DerivedFolder, smallest_value
 from tracecanary.analytics.derived_state import DAY_NS, HOUR_NS, DerivedState
 from tracecanary.analytics.lake_checks import Finding, Severity
@@ -36,10 +37,12 @@ def derived_findings(lake: FileLake, settings: DerivationSettings, *, now_ms: in
             remedy="Nothing: [retention] says so. /compare answers from the rollups of whole days before.",
         )
     yield from _left_facts(folder, state)
-    wanted = settings.retention.facts_from_day(now_ms=now_ms)
+    wanted, days = settings.retention.facts_from_day(now_ms=now_ms), settings.retention.facts_days
     if wanted is None:
         return
+    due_ns = (wanted - _DUE_DAYS) * DAY_NS - deletion_delay_ns(days)
     try:
+        yield from (finding for other in folder.others() for finding in _overdue_facts(other, due_ns))
         oldest_ns = _oldest_ns(folder, state)
     except StoreError as error:
         yield Finding(
@@ -54,7 +57,7 @@ def derived_findings(lake: FileLake, settings: DerivationSettings, *, now_ms: in
         yield Finding(
             severity=Severity.WARNING,
             subject="derived",
-            problem=f"facts should be kept since {_day(wanted)}, but there are some of {time_of(oldest_ns):%Y-%m-%d}",
+            problem=f"facts should be kept since {_day(wanted)}, but there are some of {_date(oldest_ns)}",
             remedy="Run tracecanary compact with this configuration, or look into the log of the service: facts expire "
             "once compaction has dropped their spans.",
         )
@@ -83,10 +86,28 @@ def _left_facts(folder: DerivedFolder, state: DerivedState) -> Iterator[Finding]
             )
 
 
+def _overdue_facts(other: DerivedFolder, due_ns: int) -> Iterator[Finding]:
+    """Tell of another definition's folder with facts that should have left its files."""
+    oldest_ns = _oldest_ns(other, other.newest())
+    if oldest_ns is not None and oldest_ns < due_ns:
+        yield Finding(
+            severity=Severity.WARNING,
+            subject="derived",
+            problem=f"{other.path}, of other settings or another version, has facts since {_date(oldest_ns)}, "
+            "which are not to be kept so long",
+            remedy="Run tracecanary compact with this configuration. If they stay, another version of tracecanary made "
+            "the folder, with other columns: delete it.",
+        )
+
+
 def _oldest_ns(folder: DerivedFolder, state: DerivedState) -> int | None:
     found = [smallest_value(folder.path / name, "start_unix_ns") for name in state.files_of("facts")]
     return min((oldest for oldest in found if oldest is not None), default=None)
 
 
 def _day(day: int) -> str:
-    return f"{time_of(day * DAY_NS):%Y-%m-%d}"
+    return _date(day * DAY_NS)
+
+
+def _date(unix_ns: int) -> str:
+    return f"{time_of(unix_ns):%Y-%m-%d}"

@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +99,11 @@ class DerivedFolder:
         """Delete what no reader of `state` or of a recent one needs, and definitions that nobody has used for long."""
         now = time.time() if now is None else now
         self._forget_others(state, now)
+        self.sweep_files(state, now=now)
+
+    def sweep_files(self, state: DerivedState, *, now: float | None = None) -> None:
+        """Delete what no reader of `state` or of a recent one needs."""
+        now = time.time() if now is None else now
         kept = {name for part in state.parts for name in part.files.values()}
         numbers = sorted(self._numbers(), reverse=True)[:_KEPT_STATES]
         kept |= {self._state_path(number).name for number in numbers}
@@ -106,6 +111,15 @@ class DerivedFolder:
             with contextlib.suppress(OSError):  # another process sweeps, too
                 if path.name not in kept and path.stat().st_mtime < now - SWEEP_AFTER_S:
                     path.unlink()
+
+    @contextlib.contextmanager
+    def as_used_before(self) -> Iterator[None]:
+        """Let what the block writes here not count as a use of this definition."""
+        used_ns = self.path.stat().st_mtime_ns
+        try:
+            yield
+        finally:
+            os.utime(self.path, ns=(used_ns, used_ns))
 
     def others(self) -> list[DerivedFolder]:
         """Return the folders of other definitions, those used last first."""

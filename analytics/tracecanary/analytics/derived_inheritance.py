@@ -109,8 +109,8 @@ def _in_columns_of(
 ) -> Inheritance | None:
     """Return `other`, of `folder`, with the columns of `like`, a part in `own`; None if it can't be read with them."""
     tables = DERIVED_TABLES if other.facts_from_day else (*ROW_TABLES, "superseded")
-    wanted = _columns_of(own, like, tables)
-    found = [_columns_of(folder, part, tables) for part in other.parts]
+    wanted = columns_of(own, like, tables)
+    found = [columns_of(folder, part, tables) for part in other.parts]
     if all(columns == wanted for columns in found):
         return Inheritance(emptied=other, folder=folder, known=other)
     if not all(_can_be_cast(columns, wanted) for columns in found):
@@ -159,7 +159,12 @@ def _states(folders: Sequence[DerivedFolder]) -> Iterator[tuple[DerivedFolder, D
         yield folder, folder.newest()
 
 
-def _columns_of(folder: DerivedFolder, part: Part, tables: Sequence[str]) -> Columns:
+def columns_of(folder: DerivedFolder, part: Part, tables: Sequence[str]) -> Columns:
+    """Return the columns of a part's tables.
+
+    Raises:
+        StoreError: A file is damaged.
+    """
     return {table: file_columns(folder.path / part.files[table]) for table in tables if table in part.files}
 
 

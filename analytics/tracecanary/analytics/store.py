@@ -27,6 +27,7 @@ from tracecanary.analytics.config import DerivationSettings, wall_clock_ms
 from tracecanary.analytics.derived_build import Builder
 from tracecanary.analytics.derived_damage import naming_damage, refuse_damaged_derived
 from tracecanary.analytics.derived_definition import definition
+from tracecanary.analytics.derived_expiry import expire_others
 from tracecanary.analytics.derived_files import DERIVED_FOLDER, DerivedFolder
 from tracecanary.analytics.derived_state import Listing
 from tracecanary.analytics.derived_steps import derive_traces
@@ -210,6 +211,26 @@ class Store:
         """
         self._derived_since(time.monotonic())
 
+    def expire_others(self) -> None:
+        """Delete facts and rollups that are not to be kept from the folders of other definitions, too.
+
+        Raises:
+            LakeError: The lake can't be listed, or what is derived not be written.
+            StoreError: A derived file is damaged.
+        """
+        if self._folder is None or self._own_folder is not None:
+            return
+        try:
+            expire_others(
+                self._folder,
+                listing_of(list_lake_files(self.lake)),
+                self._settings.retention,
+                limits=lambda folder: _build_limits(folder, threads=1),
+                clock_ms=self._clock_ms,
+            )
+        except OSError as error:
+            raise LakeError(f"can't delete what has expired of {self.lake}: {error}. Check the rights.") from error
+
     @contextmanager
     def tended(self) -> Iterator[None]:
         """Let readers rely on a thread that calls `tend` again and again while the block runs."""
@@ -340,11 +361,10 @@ class Store:
     def _builder(
         self, folder: DerivedFolder, fetch: Callable[[Sequence[str]], Sequence[Path]], *, threads: int
     ) -> Builder:
-        limits = EngineLimits(memory_bytes=BUILD_MEMORY_BYTES, threads=threads, spill_folder=folder.path / "spill")
         return Builder(
             folder,
             fetch,
-            limits,
+            _build_limits(folder, threads=threads),
             settings=self._settings,
             is_merging=not self._is_tended,
             clock_ms=self._clock_ms,
@@ -359,6 +379,10 @@ class Store:
                 root = Path(self._own_folder.name)
             self._folder = DerivedFolder(root, definition(self._settings))
         return self._folder
+
+
+def _build_limits(folder: DerivedFolder, *, threads: int) -> EngineLimits:
+    return EngineLimits(memory_bytes=BUILD_MEMORY_BYTES, threads=threads, spill_folder=folder.path / "spill")
 
 
 def _no_files(names: Sequence[str]) -> Sequence[Path]:

@@ -27,6 +27,7 @@ def compacting(
     after: threading.Event | None = None,
     observe: Observe = lambda _report, _seconds: None,
     before_expiry: Callable[[], object] = lambda: None,
+    after_expiry: Callable[[], object] = lambda: None,
 ) -> Iterator[None]:
     """Compact `lake` again and again, `settings.every_s` seconds apart, while the block runs; 0 turns it off.
 
@@ -36,11 +37,12 @@ def compacting(
         after: The first compaction waits for it.
         observe: Gets each outcome.
         before_expiry: Derives what is to outlive the rows that retention drops.
+        after_expiry: Drops what was derived of such rows, too, wherever nobody else does.
     """
     if settings.every_s <= 0:
         yield
         return
-    repeated = _RepeatedCompaction(lake, settings, observe, before_expiry)
+    repeated = _RepeatedCompaction(lake, settings, observe, before_expiry, after_expiry)
     name = "tracecanary-compaction"
     with repeating(repeated.compact, name=name, every_s=settings.every_s, after=after, can_wait=True):
         yield
@@ -50,9 +52,15 @@ class _RepeatedCompaction:
     """Remembers what went wrong last: it is logged once, and so is that it works again."""
 
     def __init__(
-        self, lake: FileLake, settings: CompactionSettings, observe: Observe, before_expiry: Callable[[], object]
+        self,
+        lake: FileLake,
+        settings: CompactionSettings,
+        observe: Observe,
+        before_expiry: Callable[[], object],
+        after_expiry: Callable[[], object],
     ) -> None:
-        self._lake, self._settings, self._observe, self._before_expiry = lake, settings, observe, before_expiry
+        self._lake, self._settings, self._observe = lake, settings, observe
+        self._before_expiry, self._after_expiry = before_expiry, after_expiry
         self._last_failure = ""
 
     def compact(self, has_ended: threading.Event) -> None:
@@ -63,6 +71,7 @@ class _RepeatedCompaction:
                 self._lake, self._settings, should_stop=has_ended.is_set, before_expiry=self._before_expiry
             )
             _log(report)
+            self._after_expiry()
             self._note("; ".join(sorted(report.skipped.values())))
         except (LakeError, StoreError) as error:
             self._note(str(error))

@@ -116,6 +116,7 @@ def serve_forever(
             after=answers,
             observe=metrics.observe_compaction,
             before_expiry=store.refresh,
+            after_expiry=store.expire_others,
         ),
     ):
         server.run(sockets=[listener])

@@ -37,6 +37,7 @@ def compact_lake(
     console.print(_sentences(report), markup=False, highlight=False)
     if settings.compaction.retention.facts_days is not None:
         store.current_snapshot()  # facts expire after their spans
+        store.expire_others()
         facts_from = store.facts_from()
         since = "all traces" if facts_from is None else f"traces that started since {facts_from:%Y-%m-%d}"
         console.print(f"facts are kept of {since}", markup=False, highlight=False)
