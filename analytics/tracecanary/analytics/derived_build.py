@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -281,19 +283,19 @@ class Builder:
         open_known_rows(engine, spans=self._fetch(earlier))
 
     def _write(self, engine: Engine, revision: int) -> Part:
-        files: dict[str, str] = {}
-        for table in DERIVED_TABLES:
-            path = self._folder.new_file(table)
-            engine.write(f"new_{table}", path)
-            files[table] = path.name
-        keys = engine.integers("fact_keys_v2")
-        path = self._folder.new_file(KEYS_TABLE, suffix=".npy")
-        write_keys(path, keys)
+        paths = {table: self._folder.new_file(table) for table in DERIVED_TABLES}
+        keys_path = self._folder.new_file(KEYS_TABLE, suffix=".npy")
+        # Writing one file keeps the engine's threads busy for part of the time only.
+        with ThreadPoolExecutor(self._limits.threads if self._limits else None) as pool:
+            written = [pool.submit(_write_rows, engine, table, path) for table, path in paths.items()]
+            keys = pool.submit(_write_keys_of_facts, engine, keys_path)
+            for one in written:
+                one.result()
         (found,) = engine.rows("by_response_v1")
         return Part(
             revision=revision,
-            traces=len(keys),
-            files={**files, KEYS_TABLE: path.name},
+            traces=keys.result(),
+            files={**{table: path.name for table, path in paths.items()}, KEYS_TABLE: keys_path.name},
             by_response=found["judgements"],
         )
 
@@ -363,6 +365,19 @@ def deletion_delay_ns(days: float | None) -> int:
     """
     most = _MOST_DELETION_DELAY_DAYS if days is None else min(int(days // 10), _MOST_DELETION_DELAY_DAYS)
     return most * DAY_NS
+
+
+def _write_rows(engine: Engine, table: str, path: Path) -> None:
+    with closing(engine.session()) as session:
+        session.write(f"new_{table}", path)
+
+
+def _write_keys_of_facts(engine: Engine, path: Path) -> int:
+    """Write the keys of the traces of `new_facts`; return how many there are."""
+    with closing(engine.session()) as session:
+        keys = session.integers("fact_keys_v2")
+    write_keys(path, keys)
+    return len(keys)
 
 
 def _extent_of(path: Path, table: LakeTable) -> Extent:

@@ -147,6 +147,11 @@ class Session:
         finally:
             self._run(f"DROP TABLE temp.{table}")
 
+    def write(self, name: str, path: Path) -> None:
+        """Write the rows of `name` into the new Parquet file `path`."""
+        target = str(path).replace("'", "''")
+        self._run(f"COPY (FROM {name}) TO '{target}' ({_FILE_FORMAT})")
+
     def close(self) -> None:
         """Drop the session's temporary tables."""
         self._connection.close()
@@ -216,11 +221,6 @@ class Engine(Session):
             _query_text(query), params=dict(parameters)
         ).to_arrow_reader(_BATCH_ROWS)
         return reader
-
-    def write(self, name: str, path: Path) -> None:
-        """Write the rows of `name` into the new Parquet file `path`."""
-        target = str(path).replace("'", "''")
-        self._run(f"COPY (FROM {name}) TO '{target}' ({_FILE_FORMAT})")
 
     def lake_view(self, name: str, table: LakeTable, paths: Sequence[Path]) -> None:
         """Make the view `name` of lake files of `table`; a column that a file lacks reads as null."""
