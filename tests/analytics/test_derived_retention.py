@@ -20,9 +20,9 @@ from tracecanary.analytics.config import CompactionSettings, DerivationSettings,
 from tracecanary.analytics.derived_checks import derived_findings
 from tracecanary.analytics.derived_files import FORGOTTEN_AFTER_S, DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState, Listing, kept_hours
-from tracecanary.analytics.engine import file_columns
 from tracecanary.analytics.lake_checks import Severity
 from tracecanary.analytics.listings import list_models
+from tracecanary.analytics.parquet_files import file_columns
 from tracecanary.analytics.question import Question, Selection, time_of
 from tracecanary.analytics.rebuild import rebuild_derived_state
 from tracecanary.analytics.store import Store, definition

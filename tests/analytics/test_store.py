@@ -1,10 +1,11 @@
+import resource
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from tests.analytics.lake import write_evaluations, write_spans
 
-from tracecanary.analytics.engine import check_segment, refuse_damaged_content
+from tracecanary.analytics.parquet_files import check_segment, refuse_damaged_content
 from tracecanary.analytics.store import Session, Store
 from tracecanary.schema import SCHEMA_VERSION, LakeError, LakeTable, StoreError, landing_folder
 
@@ -111,6 +112,19 @@ def test_missing_segment_is_called_missing_and_can_be_repaired(tmp_path: Path) -
             read()
 
         assert str(caught.value).count(str(missing)) == 1
+
+
+def test_segment_that_the_machine_can_not_open_is_not_called_damaged(tmp_path: Path) -> None:
+    segment = write_spans(tmp_path, [{"trace_id": "t1", **CALL}])
+    most, hardest = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    for read in (lambda: refuse_damaged_content([segment]), lambda: check_segment(segment, is_seen_anew=True)):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hardest))
+        try:
+            with pytest.raises(LakeError, match="Too many open files"):
+                read()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hardest))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from pathlib import Path
 from tracecanary.analytics.compaction_files import remove_files, write_hours
 from tracecanary.analytics.compaction_policy import files_to_merge, segments_to_adopt
 from tracecanary.analytics.config import MS_PER_HOUR, CompactionSettings, Retention, wall_clock_ms
-from tracecanary.analytics.engine import EngineLimits, check_segment, compacted_rows, refuse_damaged_content
+from tracecanary.analytics.engine import EngineLimits, compacted_rows
+from tracecanary.analytics.parquet_files import check_segment, refuse_damaged_content
 from tracecanary.analytics.sweep import TEMPORARY_PREFIX, present_files, sweep
 from tracecanary.schema import (
     Change,

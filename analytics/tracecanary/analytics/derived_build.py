@@ -44,7 +44,8 @@ from tracecanary.analytics.derived_steps import (
     wide_dimensions,
 )
 from tracecanary.analytics.derived_tables import DERIVED_TABLES, ROW_TABLES, leave_out_expired, open_known, open_parts
-from tracecanary.analytics.engine import Engine, EngineLimits, file_statistics
+from tracecanary.analytics.engine import Engine, EngineLimits
+from tracecanary.analytics.parquet_files import file_statistics
 from tracecanary.schema import LakeTable
 
 _logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import numpy as np
 from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_keys import KEYS_TABLE
 from tracecanary.analytics.derived_state import DerivedState
-from tracecanary.analytics.engine import refuse_damaged_content
+from tracecanary.analytics.parquet_files import refuse_damaged_content
 from tracecanary.schema import StoreError
 
 _logger = logging.getLogger(__name__)

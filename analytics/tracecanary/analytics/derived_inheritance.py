@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from tracecanary.analytics.derived_files import DerivedFolder, smallest_value
 from tracecanary.analytics.derived_state import DerivedState, Listing, Part, kept_from_ns, kept_hours
 from tracecanary.analytics.derived_tables import DERIVED_TABLES, ROW_TABLES
-from tracecanary.analytics.engine import Engine, EngineLimits, file_columns, refuse_damaged_content
+from tracecanary.analytics.engine import Engine, EngineLimits
+from tracecanary.analytics.parquet_files import file_columns, refuse_damaged_content
 from tracecanary.schema import StoreError
 
 _logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tracecanary.analytics.config import MS_PER_HOUR
-from tracecanary.analytics.engine import check_segment, refuse_damaged_content
+from tracecanary.analytics.parquet_files import check_segment, refuse_damaged_content
 from tracecanary.analytics.sweep import leavings, missing_files, orphaned_files, present_files
 from tracecanary.schema import (
     FileLake,

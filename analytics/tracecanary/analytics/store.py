@@ -32,9 +32,10 @@ from tracecanary.analytics.derived_files import DERIVED_FOLDER, DerivedFolder
 from tracecanary.analytics.derived_state import Listing
 from tracecanary.analytics.derived_steps import derive_traces
 from tracecanary.analytics.derived_tables import open_derived
-from tracecanary.analytics.engine import Engine, EngineLimits, Row, Session, refuse_damaged_content
+from tracecanary.analytics.engine import Engine, EngineLimits, Row, Session
 from tracecanary.analytics.known_lake import KnownLake, Seen, open_state
 from tracecanary.analytics.metrics import catalogue
+from tracecanary.analytics.parquet_files import refuse_damaged_content
 from tracecanary.analytics.question import Selection, check_dimensions, time_of
 from tracecanary.analytics.rollup_arrays import PartRollups
 from tracecanary.analytics.rollup_loading import LakeRollups
