@@ -168,6 +168,8 @@ def test_one_look_is_taken_once_and_stays(tmp_path: Path) -> None:
     row = row_of(before.answer.overall.metrics, "error_rate")
     assert (row.ci_low, row.ci_high) == (None, None)
     assert row.reason == "the one look is planned at 200 traces in each arm; there are 150 and 150"
+    assert row.more_traces == 50
+    assert not any("would settle it" in reason for reason in before.answer.overall.reasons)
     assert at_the_look.answer.overall.traces.base == 250
     assert row_of(at_the_look.answer.overall.metrics, "error_rate").ci_high is not None
     assert after == at_the_look

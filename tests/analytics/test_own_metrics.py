@@ -139,7 +139,9 @@ def test_a_trace_without_the_attribute_is_in_no_denominator_and_the_gap_is_told(
     assert unusable == pytest.approx(TRACES / 8, rel=0.15)
     assert coverage.is_blocking
     assert "with refund: 100% of the base's traces, " in (coverage.reason or "")
-    assert f"{unusable} traces state a refund that is no number from 0 to 10,000,000" in (coverage.reason or "")
+    assert f"{unusable} traces state a value of refund that is no number from 0 to 10,000,000" in (
+        coverage.reason or ""
+    )
 
 
 def test_traces_of_cohorts_that_one_arm_alone_saw_state_nothing_of_the_arms(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.analytics.lake import stored_spans, write_spans
 
-from tracecanary.analytics.config import CompactionSettings
+from tracecanary.analytics.config import CompactionSettings, Retention
 from tracecanary.api.background_compaction import compacting
 from tracecanary.schema import LakeTable, list_lake_files
 
@@ -50,6 +50,18 @@ def test_the_rest_of_the_process_goes_first(tmp_path: Path) -> None:
 def test_interval_of_zero_turns_it_off(tmp_path: Path) -> None:
     with compacting(tmp_path, CompactionSettings(every_s=0)):
         assert "tracecanary-compaction" not in [thread.name for thread in threading.enumerate()]
+
+
+@pytest.mark.parametrize(
+    ("every_s", "is_warned"), [pytest.param(0, True, id="never"), pytest.param(60, False, id="each-minute")]
+)
+def test_an_age_that_nothing_enforces_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, *, every_s: float, is_warned: bool
+) -> None:
+    with compacting(tmp_path, CompactionSettings(every_s=every_s, retention=Retention(spans_days=30))):
+        pass
+
+    assert ("with every_s = 0 in [compaction] nothing expires" in caplog.text) is is_warned
 
 
 def test_what_is_wrong_is_logged_once_and_compaction_recovers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -350,3 +350,24 @@ def test_folders_patterns_and_files_are_found(tmp_path: Path) -> None:
     assert found("literal[1].json") == ["literal[1].json"]
     with pytest.raises(MalformedInputError, match=r"\*\.zip' stands for no file"):
         found("*.zip")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        pytest.param(
+            b'{"hello": 1, "b": 2}', r"no OTLP: it has 'hello', 'b', and none of resourceSpans", id="document"
+        ),
+        pytest.param(b'{}\n{"level": "info"}\n', r"no OTLP: it has 'level'.* ends at byte 21", id="line"),
+    ],
+)
+def test_json_of_something_else_is_refused(content: bytes, problem: str) -> None:
+    with pytest.raises(MalformedInputError, match=problem):
+        ingest_stream(io.BytesIO(content), lambda _: StoredRows(spans=0, evaluations=0), limits=LIMITS)
+
+
+@pytest.mark.parametrize("content", [b"{}", b'{"resourceSpans": []}', b'{"resourceMetrics": []}'])
+def test_an_empty_request_is_no_mistake(content: bytes) -> None:
+    counts = ingest_stream(io.BytesIO(content), lambda _: StoredRows(spans=0, evaluations=0), limits=LIMITS)
+
+    assert (counts.requests, counts.spans) == (1, 0)

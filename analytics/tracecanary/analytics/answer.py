@@ -70,7 +70,9 @@ class MetricRow(_Frozen):
     margin: float | None
     state: CellState
     reason: str | None
-    more_traces: int | None = Field(description="further traces each arm needs for a decision; null when unknown")
+    more_traces: int | None = Field(
+        description="further traces each arm needs for a decision, or until the one look; null when unknown"
+    )
     crude_effect: float | None = Field(default=None, description="the effect without regard to the mix of cohorts")
     role: Literal["guardrail", "informative"] = Field(default="guardrail", description="by the release policy")
     is_required: bool = Field(default=False, description="nothing ships without it")

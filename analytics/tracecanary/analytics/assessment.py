@@ -42,6 +42,7 @@ class Judging:
     compared: tuple[int, int]  # traces of base and candidate
     look: Look
     awaits_look: str | None = None
+    to_look: int | None = None  # while that look is awaited, the traces that an arm lacks until then
     unpriced: tuple[Tally, Tally] = ({}, {})  # by model, traces of base and candidate with calls that have no price
 
 
@@ -228,10 +229,14 @@ class _Row:
         return f"p{100 * p:g} has no bound on one side: the traces are worth {self._number.fewest:.0f} independent ones"
 
     def _more_traces(self, state: CellState) -> int | None:
-        """Return further traces per arm that would settle the row; None when more would not, or it is unknown."""
+        """Return further traces per arm that would settle the row, or until it is read; None when none would."""
         if state in {CellState.SAFE, CellState.BETTER, CellState.HARM}:
             return 0
-        if self._missing() is not None or self._number.tail_base > MAX_BASE_TAIL:
+        if self._missing() is not None:
+            return None
+        if self._judging.to_look is not None:  # however few would settle it, nothing is read before
+            return self._judging.to_look
+        if self._number.tail_base > MAX_BASE_TAIL:
             return None
         needed = self._number.needed
         least = float(MIN_TRACES)

@@ -230,7 +230,7 @@ def _coverage(base: ArmSide, candidate: ArmSide, unmatched: int, stated: Mapping
         count = arms[0].unusable + arms[1].unusable
         figures[f"unusable_{metric}"] = count
         if count:
-            unusable.append(f"{count:,} traces state a {metric} that is no number from 0 to 10,000,000")
+            unusable.append(f"{count:,} traces state a value of {metric} that is no number from 0 to 10,000,000")
     answered = _share(base.with_thumbs, base), _share(candidate.with_thumbs, candidate)
     figures["base_with_thumbs"], figures["candidate_with_thumbs"] = answered
     told = _gap(answered)

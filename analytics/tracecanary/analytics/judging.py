@@ -181,9 +181,16 @@ class Judge:
             compared=(base, candidate),
             look=self._look,
             awaits_look=self._awaits,
+            to_look=self._to_look(),
             unpriced=(cell.base.unpriced_models, cell.candidate.unpriced_models),
         )
         return metric_rows(self._rows, measured, place, judging)
+
+    def _to_look(self) -> int | None:
+        if self._awaits is None or self._question.at_n is None:
+            return None
+        arms = [(cell.base.traces, cell.candidate.traces) for cell in self._evidence.cells]
+        return self._question.at_n - min((sum(traces) for traces in zip(*arms, strict=True)), default=0)
 
 
 def _finite(bound: float) -> float | None:

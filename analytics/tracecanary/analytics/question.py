@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from tracecanary.analytics.policy import Policy
+from tracecanary.analytics.policy import MAX_PLANNED_TRACES, Policy
 from tracecanary.schema import InvalidQuestionError
 
 ArmBy = Literal["model", "variant", "release", "prompt"]
@@ -115,8 +115,8 @@ class Question:
             )
         if self.mode != "fixed" and self.at_n is not None:
             raise InvalidQuestionError("at_n", self.at_n, "It goes with mode=fixed alone; leave it out.")
-        if self.at_n is not None and self.at_n < 1:
-            raise InvalidQuestionError("at_n", self.at_n, "Use 1 or more.")
+        if self.at_n is not None and not 1 <= self.at_n <= MAX_PLANNED_TRACES:
+            raise InvalidQuestionError("at_n", self.at_n, f"Use 1 to {MAX_PLANNED_TRACES:,}.")
 
     @property
     def base(self) -> str:

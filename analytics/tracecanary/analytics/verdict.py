@@ -217,7 +217,8 @@ def _regression_reason(row: MetricRow, *, is_confirmed: bool) -> str:
 
 
 def _need(rows: Sequence[MetricRow]) -> str:
-    needed = max((row.more_traces or 0 for row in rows), default=0)
+    # Before the one planned look there is no interval, and the reason tells what is waited for.
+    needed = max((row.more_traces or 0 for row in rows if row.ci_confidence is not None), default=0)
     return f"; if the arms do not differ, about {needed:,} more traces in each would settle it" if needed else ""
 
 

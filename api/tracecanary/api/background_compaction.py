@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tracecanary.analytics.compaction import CompactionReport, compact
-from tracecanary.analytics.config import CompactionSettings
+from tracecanary.analytics.config import CompactionSettings, Retention
 from tracecanary.api.repeated_work import repeating
 from tracecanary.schema import FileLake, LakeError, StoreError
 
@@ -40,6 +40,11 @@ def compacting(
         after_expiry: Drops what was derived of such rows, too, wherever nobody else does.
     """
     if settings.every_s <= 0:
+        if settings.retention != Retention():
+            _logger.warning(
+                "[retention] says how long rows are kept, but with every_s = 0 in [compaction] nothing expires: run "
+                "tracecanary compact with this configuration from time to time"
+            )
         yield
         return
     repeated = _RepeatedCompaction(lake, settings, observe, before_expiry, after_expiry)

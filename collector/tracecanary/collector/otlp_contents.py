@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from tracecanary.collector.otlp_stream import OtlpRequest
 from tracecanary.schema import MalformedInputError
 
 _HEAD_BYTES = 256
+_JSON_REQUESTS = ("resourceSpans", "resourceLogs", "resourceMetrics", "resourceProfiles")
+_FIELDS_SHOWN, _MOST_SHOWN = 3, 40
 _JSON_LOGS, _JSON_METRICS = b'"resourceLogs"', b'"resourceMetrics"'
 
 
@@ -35,7 +38,10 @@ def read_contents(request: OtlpRequest) -> OtlpContents:
         if _JSON_LOGS in head:
             return _logged(events_from_json(request.body))
         spans = spans_from_json(request.body)
-        return OtlpContents(spans=spans, is_other=not spans and _JSON_METRICS in head)
+        is_other = not spans and _JSON_METRICS in head
+        if not spans and not is_other:
+            _refuse_foreign_json(request.body)
+        return OtlpContents(spans=spans, is_other=is_other)
     try:
         spans = spans_from_protobuf(request.body)
     except MalformedInputError:
@@ -46,6 +52,14 @@ def read_contents(request: OtlpRequest) -> OtlpContents:
     if any(span.trace_id for span in spans) or not is_log_request(request.body):
         return OtlpContents(spans=spans)
     return _logged(events_from_protobuf(request.body))
+
+
+def _refuse_foreign_json(body: bytes) -> None:
+    """Refuse a document of something else; one without any field is an empty request."""
+    fields = json.loads(body)
+    if fields and fields.keys().isdisjoint(_JSON_REQUESTS):
+        shown = ", ".join(repr(name[:_MOST_SHOWN]) for name in list(fields)[:_FIELDS_SHOWN])
+        raise MalformedInputError(f"it is JSON, but no OTLP: it has {shown}, and none of {', '.join(_JSON_REQUESTS)}")
 
 
 def _logged(events: list[LoggedEvent]) -> OtlpContents:

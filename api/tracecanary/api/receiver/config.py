@@ -42,7 +42,12 @@ def receiver_settings(*, tls: TlsFiles | None = None) -> ReceiverSettings:
 
 
 def _tokens(environment: Mapping[str, str]) -> list[str]:
-    tokens = [token.strip() for token in environment.get(TOKENS_VARIABLE, "").split(",") if token.strip()]
+    given = environment.get(TOKENS_VARIABLE, "")
+    tokens = [token.strip() for token in given.split(",") if token.strip()]
+    if given and not tokens:
+        raise ConfigurationError(
+            [f"{TOKENS_VARIABLE} {given!r} holds no token. Separate tokens by commas, or unset it"]
+        )
     path = environment.get(TOKENS_FILE_VARIABLE)
     if not path:
         return tokens
