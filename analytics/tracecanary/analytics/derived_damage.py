@@ -13,7 +13,7 @@ from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_keys import KEYS_TABLE
 from tracecanary.analytics.derived_state import DerivedState
 from tracecanary.analytics.parquet_files import refuse_damaged_content
-from tracecanary.schema import StoreError
+from tracecanary.schema import LakeError, StoreError
 
 _logger = logging.getLogger(__name__)
 
@@ -63,6 +63,8 @@ def _problem_of(path: Path, *, is_keys: bool) -> str | None:
             np.load(path, mmap_mode="r")
         else:
             refuse_damaged_content([path])
+    except LakeError:
+        return None
     except (StoreError, ValueError, EOFError, OSError) as error:
         cause = error.__cause__ or error
         if isinstance(cause, OSError) and cause.errno is not None:
