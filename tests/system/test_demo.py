@@ -107,6 +107,7 @@ def test_the_verdict_holds_and_verifies_no_cohort_on_20_to_40_runs(demo_service:
         "candidate": [],
         "base": [],
         "unverified": ["airline", "retail", "telecom", "telecom-solo"],
+        "not_listed": 0,
     }
 
 
