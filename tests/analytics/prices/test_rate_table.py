@@ -1,4 +1,4 @@
-"""The join of `priced_spans_v2`, run in the engine, gives what `PriceBook.price_call` gives for each call."""
+"""The join of `rated_spans_v1`, run in the engine, gives what `PriceBook.price_call` gives for each call."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ def joined(calls: list[Call], book: PriceBook) -> list[tuple[int | None, str | N
     with Engine() as engine:
         engine.arrow_table("billed_spans", pa.Table.from_pylist(rows, schema=arrow_schema(SPAN_COLUMNS)))
         engine.arrow_table("rates", rate_table((model for model, _, _ in calls), book))
+        engine.view("rated_spans", "rated_spans_v1")
         found = {row["span_id"]: row for row in engine.rows("priced_spans_v2")}
     priced = [found.get(str(number), {"cost_nano_usd": None, "cost_source": None}) for number in range(len(calls))]
     return [(row["cost_nano_usd"], row["cost_source"]) for row in priced]
