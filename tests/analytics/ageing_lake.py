@@ -12,12 +12,13 @@ from tracecanary.analytics.answer import Answer
 from tracecanary.analytics.compaction import compact
 from tracecanary.analytics.comparison import compare
 from tracecanary.analytics.config import CompactionSettings, DerivationSettings, Retention
+from tracecanary.analytics.derived_definition import definition
 from tracecanary.analytics.derived_files import DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState
 from tracecanary.analytics.engine import Row
 from tracecanary.analytics.question import Question, Selection
 from tracecanary.analytics.rebuild import rebuild_derived_state
-from tracecanary.analytics.store import Store, definition
+from tracecanary.analytics.store import Store
 from tracecanary.schema import CohortDimension, DimensionSource
 
 HOUR_NS, HOUR_MS, DAY_H = 3_600 * 10**9, 3_600_000, 24

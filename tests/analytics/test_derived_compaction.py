@@ -16,10 +16,11 @@ from tests.analytics.lake import write_evaluations, write_spans
 from tracecanary.analytics.compaction import compact
 from tracecanary.analytics.config import CompactionSettings, DerivationSettings
 from tracecanary.analytics.derived_build import Builder
+from tracecanary.analytics.derived_definition import definition
 from tracecanary.analytics.derived_files import DerivedFolder
-from tracecanary.analytics.derived_state import DerivedState
+from tracecanary.analytics.derived_state import DerivedState, listing_of
 from tracecanary.analytics.listings import list_models
-from tracecanary.analytics.store import Store, definition, listing_of
+from tracecanary.analytics.store import Store
 from tracecanary.schema import list_lake_files
 
 HOUR_NS = 3_600 * 10**9

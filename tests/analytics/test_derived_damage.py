@@ -8,8 +8,8 @@ import pytest
 from tests.analytics.lake import write_spans
 
 from tracecanary.analytics.derived_damage import refuse_damaged_derived
-from tracecanary.analytics.derived_files import known_states
-from tracecanary.analytics.store import Store, derived_root
+from tracecanary.analytics.derived_files import derived_root, known_states
+from tracecanary.analytics.store import Store
 from tracecanary.schema import StoreError
 
 CALL = {"span_id": "a", "kind": "llm", "model": "base"}

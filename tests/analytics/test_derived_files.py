@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.analytics.lake import write_evaluations, write_spans
 
 from tracecanary.analytics.config import DerivationSettings
+from tracecanary.analytics.derived_definition import definition
 from tracecanary.analytics.derived_files import FORGOTTEN_AFTER_S, SWEEP_AFTER_S, DerivedFolder, forget_derived
 from tracecanary.analytics.derived_state import (
     DerivedState,
@@ -24,7 +25,7 @@ from tracecanary.analytics.derived_state import (
     state_to_json,
 )
 from tracecanary.analytics.listings import list_models
-from tracecanary.analytics.store import Store, definition
+from tracecanary.analytics.store import Store
 from tracecanary.schema import LakeTable
 
 CALL = {"span_id": "a", "kind": "llm", "model": "base", "input_tokens": 5}

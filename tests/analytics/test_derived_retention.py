@@ -18,6 +18,7 @@ from tracecanary.analytics.compaction import compact
 from tracecanary.analytics.comparison import compare
 from tracecanary.analytics.config import CompactionSettings, DerivationSettings, Retention
 from tracecanary.analytics.derived_checks import derived_findings
+from tracecanary.analytics.derived_definition import definition
 from tracecanary.analytics.derived_files import FORGOTTEN_AFTER_S, DerivedFolder
 from tracecanary.analytics.derived_state import DerivedState, Listing, kept_hours
 from tracecanary.analytics.lake_checks import Severity
@@ -25,7 +26,7 @@ from tracecanary.analytics.listings import list_models
 from tracecanary.analytics.parquet_files import file_columns
 from tracecanary.analytics.question import Question, Selection, time_of
 from tracecanary.analytics.rebuild import rebuild_derived_state
-from tracecanary.analytics.store import Store, definition
+from tracecanary.analytics.store import Store
 from tracecanary.analytics.traces import explain_trace, list_traces
 from tracecanary.schema import CohortDimension, ConfigurationError, DimensionSource, StoreError, list_lake_files
 

@@ -35,12 +35,13 @@ from tracecanary.analytics.answer import Answer
 from tracecanary.analytics.comparison import compare
 from tracecanary.analytics.config import DerivationSettings, Retention
 from tracecanary.analytics.derived_checks import derived_findings
+from tracecanary.analytics.derived_definition import definition
 from tracecanary.analytics.derived_files import DerivedFolder, smallest_value
 from tracecanary.analytics.lake_checks import Severity
 from tracecanary.analytics.listings import list_cohorts, list_models
 from tracecanary.analytics.question import Question, Selection
 from tracecanary.analytics.rebuild import rebuild_derived_state
-from tracecanary.analytics.store import Store, definition
+from tracecanary.analytics.store import Store
 from tracecanary.analytics.traces import explain_trace, list_traces
 from tracecanary.schema import (
     ConfigurationError,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.analytics.lake import write_spans
 
-from tracecanary.analytics.derived_files import SWEEP_AFTER_S, known_states
+from tracecanary.analytics.derived_files import SWEEP_AFTER_S, derived_root, known_states
 from tracecanary.analytics.derived_state import DerivedState
-from tracecanary.analytics.store import Store, derived_root
+from tracecanary.analytics.store import Store
 from tracecanary.schema import StoreError
 
 PARTS = 4

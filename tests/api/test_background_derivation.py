@@ -6,8 +6,8 @@ import pytest
 from tests.analytics.lake import write_spans
 from tests.api.test_background_compaction import wait_until
 
-from tracecanary.analytics.derived_files import known_states
-from tracecanary.analytics.store import Store, derived_root
+from tracecanary.analytics.derived_files import derived_root, known_states
+from tracecanary.analytics.store import Store
 from tracecanary.api import background_derivation
 from tracecanary.api.background_derivation import deriving
 

@@ -13,9 +13,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from tracecanary.collector import CanarySpanExporter, CanarySpanProcessor
-from tracecanary.collector.config import capture_settings, config_path, read_rules
+from tracecanary.collector.config import capture_settings, config_path
 from tracecanary.collector.models import ModelRules, canonical_model
 from tracecanary.collector.rules import EvaluatorRule
+from tracecanary.collector.rules_file import read_rules
 from tracecanary.schema import ConfigFileError, read_config_file
 
 Stored = Callable[[], list[dict[str, Any]]]

@@ -220,13 +220,16 @@ class Routing(_Frozen):
     not_listed: int = Field(default=0, description="cohorts that are not shown and on no list")
 
 
+Figures = dict[str, float | int | str | list[str] | None]
+
+
 class Check(_Frozen):
     """One check of whether the arms can be compared at all."""
 
     state: Literal["ok", "warning", "unknown"]
     reason: str | None
     is_blocking: bool = Field(default=False, description="holds what would ship: the difference may not be the model's")
-    figures: dict[str, float | int | str | list[str] | None]
+    figures: Figures
 
 
 class Checks(_Frozen):

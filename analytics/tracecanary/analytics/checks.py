@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tracecanary.analytics.answer import CellState, Check, Checks, MetricRow
+from tracecanary.analytics.answer import CellState, Check, Checks, Figures, MetricRow
 from tracecanary.analytics.assessment import MAX_COVERAGE_GAP
 from tracecanary.analytics.cost_check import check_costs
 from tracecanary.analytics.evidence import (
@@ -22,14 +22,13 @@ from tracecanary.analytics.evidence import (
     ArmSide,
     Cell,
     Evidence,
-    Expiry,
-    LeftFacts,
     Stated,
     Tally,
     merge_cells,
 )
 from tracecanary.analytics.measurement import Measurements
 from tracecanary.analytics.question import Question
+from tracecanary.analytics.retention_check import check_retention
 from tracecanary.analytics.statistics.sample_ratio import equal_shares_p_value, log_sample_ratio_e_value, split_p_value
 from tracecanary.analytics.verdict import row_label
 
@@ -51,8 +50,6 @@ MAX_WEIGHT_RATIO = 1.05
 _VERSIONED_FACTORS = frozenset({"tool_versions", "evaluator_versions"})
 # Versions of an unnamed retriever are the data that it read: which of several is asked may be the model's choice.
 _CHOSEN_BY_MODEL = frozenset({"retriever"})
-
-Figures = dict[str, float | int | str | list[str] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +90,7 @@ def run_checks(question: Question, evidence: Evidence, compared: Sequence[Cell],
         time=_time(evidence, overview),
         clusters=_clusters(evidence),
         plan=_plan(question, evidence, overview),
-        retention=_retention(evidence.expiry, evidence.left),
+        retention=check_retention(evidence.expiry, evidence.left),
     )
 
 
@@ -368,34 +365,6 @@ def _plan(question: Question, evidence: Evidence, overview: Overview) -> Check:
     figures["planned_traces"] = question.policy.planned_traces if question.mode == "sequential" else None
     figures |= {f"cap_{name}": cap for name, cap in evidence.caps.items()}
     return _check(overview.plan_problem, figures, is_blocking=False)
-
-
-def _retention(expiry: Expiry | None, left: LeftFacts | None) -> Check:
-    """Tell what is known by whole days alone, as exactly as other days are, and what may be missing."""
-    figures: Figures = {}
-    told: list[str] = []
-    if left is not None:
-        figures |= {"known_from": left.before.isoformat(), "left_in": list(left.folders)}
-        folders = ", ".join(f"derived/{name}" for name in left.folders)
-        told.append(
-            f"traces before {left.before:%Y-%m-%dT%H:%MZ} may be missing: what outlived its spans was left in "
-            f"{folders}, whose columns this version can't read; tracecanary doctor says what to do"
-        )
-    if expiry is None:
-        return _check("; ".join(told) or None, figures, is_blocking=False)
-    times = ("facts_from", "rollups_from", "counted_from", "counted_to")
-    figures |= {name: time.isoformat() if (time := getattr(expiry, name)) else None for name in times}
-    figures["uncapped"] = list(expiry.uncapped)
-    known = f"traces before {expiry.facts_from:%Y-%m-%d} are known by their sums of a day alone"
-    told.append(f"{known}: pairs and examples are of later ones")
-    if expiry.rollups_from is not None:
-        told.append(f"nothing is known of those before {expiry.rollups_from:%Y-%m-%d}")
-    for edge, counted in (("from", expiry.counted_from), ("to", expiry.counted_to)):
-        if counted is not None:
-            told.append(f"'{edge}' cuts such a day: counted {edge} {counted:%Y-%m-%dT%H:%MZ}")
-    if expiry.uncapped:
-        told.append(f"{', '.join(expiry.uncapped)} can't be capped")
-    return _check("; ".join(told), figures, is_blocking=False)
 
 
 def _share(count: int, side: ArmSide) -> float | None:

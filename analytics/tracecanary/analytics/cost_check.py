@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tracecanary.analytics.answer import CellState, Check, MetricRow
+from tracecanary.analytics.answer import CellState, Check, Figures, MetricRow
 from tracecanary.analytics.evidence import ArmSide, CostGap, Tally
 
 COST_METRIC = "cost_per_trace"
@@ -27,7 +27,7 @@ def check_costs(base: ArmSide, candidate: ArmSide, gaps: Sequence[CostGap], rows
 
     Only costs from different sources are blocking, and only where the candidate would ship by them.
     """
-    figures: dict[str, float | int | str | list[str] | None] = {}
+    figures: Figures = {}
     problems = []
     for name, side in (("base", base), ("candidate", candidate)):
         figures[f"{name}_unpriced_models"] = sorted(side.unpriced_models)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from tracecanary.analytics.config import DerivationSettings
 from tracecanary.analytics.derived_build import deletion_delay_ns
-from tracecanary.analytics.derived_files import DerivedFolder, smallest_value
+from tracecanary.analytics.derived_definition import definition
+from tracecanary.analytics.derived_files import DerivedFolder, derived_root, smallest_value
 from tracecanary.analytics.derived_state import DAY_NS, HOUR_NS, DerivedState
 from tracecanary.analytics.lake_checks import Finding, Severity
 from tracecanary.analytics.question import time_of
-from tracecanary.analytics.store import definition, derived_root
 from tracecanary.schema import FileLake, StoreError
 
 # Facts expire once their spans have, by the next compaction, and by whole days.

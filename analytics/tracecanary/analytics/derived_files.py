@@ -21,9 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tracecanary.analytics.derived_state import DerivedState, state_from_json, state_to_json
-from tracecanary.schema import StoreError
+from tracecanary.schema import FileLake, StoreError
+from tracecanary.schema.config import cache_settings, folder_name
 
-DERIVED_FOLDER = "derived"
+_FOLDER = "derived"
 _STATE_PREFIX, _STATE_SUFFIX = "state-", ".json"
 _DIGITS = 12
 # Of other prices, cohort dimensions or versions of tracecanary. Whoever asks by them again derives them again.
@@ -31,6 +32,13 @@ FORGOTTEN_AFTER_S = 2 * 24 * 3600.0
 # A reader opens the files of a state within this time after it has read the state.
 SWEEP_AFTER_S = 15 * 60.0
 _KEPT_STATES = 2
+
+
+def derived_root(lake: FileLake) -> Path:
+    """Return the folder of what is derived from a lake that can be written: it may be deleted at any time."""
+    if isinstance(lake, Path):
+        return lake / _FOLDER
+    return cache_settings().folder / _FOLDER / folder_name(lake)
 
 
 class DerivedFolder:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tracecanary.analytics.config import Retention
-from tracecanary.schema import LakeTable
+from tracecanary.schema import LakeFiles, LakeTable
 
 # Above it, parts are merged whatever their sizes: each part costs every reader the opening of its files.
 _MAX_PARTS = 24
@@ -57,6 +57,19 @@ class Listing:
     def names(self) -> frozenset[str]:
         """Names of all files, of every table."""
         return frozenset(name for files in self.files.values() for name in files)
+
+
+def listing_of(files: LakeFiles) -> Listing:
+    """Return what deriving looks at of the files of a lake."""
+    return Listing(
+        files={table: files.names(table) for table in LakeTable},
+        compacted=files.rewritten_names,
+        adopted=files.manifest.gone_paths,
+        gone_in={gone.path: gone.manifest for gone in files.manifest.gone},
+        manifest=files.manifest.number,
+        forgotten_through=files.manifest.forgotten_through,
+        kept_from_hour={table.value: hour for table, hour in files.manifest.kept_from_hour.items()},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

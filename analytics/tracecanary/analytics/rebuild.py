@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tracecanary.analytics.config import DerivationSettings, wall_clock_ms
-from tracecanary.analytics.derived_files import forget_derived, known_states
+from tracecanary.analytics.derived_files import derived_root, forget_derived, known_states
 from tracecanary.analytics.derived_state import kept_from_ns
 from tracecanary.analytics.derived_steps import open_retention
 from tracecanary.analytics.derived_tables import open_derived
 from tracecanary.analytics.engine import Engine
-from tracecanary.analytics.store import Store, derived_root
+from tracecanary.analytics.store import Store
 from tracecanary.schema import ConfigurationError, FileLake, LakeError
 
 

@@ -28,8 +28,8 @@ from tracecanary.analytics.derived_build import Builder
 from tracecanary.analytics.derived_damage import naming_damage, refuse_damaged_derived
 from tracecanary.analytics.derived_definition import definition
 from tracecanary.analytics.derived_expiry import expire_others
-from tracecanary.analytics.derived_files import DERIVED_FOLDER, DerivedFolder
-from tracecanary.analytics.derived_state import Listing
+from tracecanary.analytics.derived_files import DerivedFolder, derived_root
+from tracecanary.analytics.derived_state import Listing, listing_of
 from tracecanary.analytics.derived_steps import derive_traces
 from tracecanary.analytics.derived_tables import open_derived
 from tracecanary.analytics.engine import Engine, EngineLimits, Row, Session
@@ -42,16 +42,14 @@ from tracecanary.analytics.rollup_loading import LakeRollups
 from tracecanary.schema import (
     FileLake,
     LakeError,
-    LakeFiles,
     LakeTable,
     Lease,
     StoreError,
     list_lake_files,
     local_copies,
 )
-from tracecanary.schema.config import cache_settings, folder_name
 
-__all__ = ["Row", "Session", "Store", "definition", "derived_root", "listing_of"]
+__all__ = ["Row", "Session", "Snapshot", "Store"]
 
 # Derivation beside queries of the service: enough for a batch, and far from what a machine of today has.
 BUILD_MEMORY_BYTES = 3 * 1024**3
@@ -388,23 +386,3 @@ def _build_limits(folder: DerivedFolder, *, threads: int) -> EngineLimits:
 
 def _no_files(names: Sequence[str]) -> Sequence[Path]:
     raise AssertionError(f"merging reads no file of the lake, but asked for {names}")
-
-
-def derived_root(lake: FileLake) -> Path:
-    """Return the folder of what is derived from a lake that can be written: it may be deleted at any time."""
-    if isinstance(lake, Path):
-        return lake / DERIVED_FOLDER
-    return cache_settings().folder / DERIVED_FOLDER / folder_name(lake)
-
-
-def listing_of(files: LakeFiles) -> Listing:
-    """Return what deriving looks at of the files of a lake."""
-    return Listing(
-        files={table: files.names(table) for table in LakeTable},
-        compacted=files.rewritten_names,
-        adopted=files.manifest.gone_paths,
-        gone_in={gone.path: gone.manifest for gone in files.manifest.gone},
-        manifest=files.manifest.number,
-        forgotten_through=files.manifest.forgotten_through,
-        kept_from_hour={table.value: hour for table, hour in files.manifest.kept_from_hour.items()},
-    )

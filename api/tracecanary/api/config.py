@@ -13,8 +13,8 @@ from tracecanary.analytics.config import (
     read_price_settings,
 )
 from tracecanary.analytics.prices import PriceBook
-from tracecanary.collector.config import read_rules
 from tracecanary.collector.rules import Rules
+from tracecanary.collector.rules_file import read_rules
 from tracecanary.schema import ConfigFile, read_config_file
 
 
