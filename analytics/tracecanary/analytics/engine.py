@@ -173,6 +173,8 @@ class Engine(Session):
     """
 
     def __init__(self, limits: EngineLimits | None = None) -> None:
+        if limits is not None:  # the engine makes the last folder alone, and only when it is needed
+            limits.spill_folder.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(duckdb.connect(config={} if limits is None else _engine_config(limits)))
 
     def __enter__(self) -> Self:
